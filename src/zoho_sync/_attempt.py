@@ -1,0 +1,327 @@
+"""One attempt at a batch: a transaction in which every event is applied, parked or given up.
+
+Each event has a savepoint of its own, so that one that fails takes nothing with it. What the
+events came to (journal, parked events, dead letters, retries, wake-ups) and the completion of
+their jobs commit together with the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
+from zoho_sync._dialects import Fault, bound_waits, classify, database_time
+from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._lease import LeaseKeeper
+from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._parked import Parked, Waiting
+from zoho_sync._runtime import Runtime
+from zoho_sync._unit_of_work import UnitOfWork, savepoint, unit_of_work
+from zoho_sync.abc import Job
+from zoho_sync.decisions import Proposal, decide
+from zoho_sync.entities import CONTACT
+from zoho_sync.events import refuse_future
+from zoho_sync.exceptions import (
+    HostTransactionLost,
+    ReferencePending,
+    UnknownEntityType,
+    ZohoSyncError,
+)
+from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock, journalled
+from zoho_sync.hooks import SettledEvent
+from zoho_sync.outcomes import Outcome, SyncResult
+from zoho_sync.versions import Version, arrival_of
+
+__all__ = ["Attempt"]
+
+
+@dataclass
+class Attempt:
+    """A batch, what it needs locked, and what became of it.
+
+    Attributes:
+        runtime: What to work with.
+        jobs: The batch.
+        targets: Entities that its events wait for, to be held while that is looked at again.
+        direct: Whether the events came from no queue: their errors are raised, and their arrival
+            is taken once their entities are locked.
+        settled: What became of the events, in the order of their application.
+        waiting: Events that miss an entity which was not held: to be tried again with it.
+        blocked: Events that miss an entity which another transaction holds.
+        completed: The jobs whose outcome the transaction records.
+    """
+
+    runtime: Runtime
+    jobs: Sequence[Job]
+    targets: frozenset[LedgerKey] = frozenset()
+    direct: bool = False
+    settled: list[SettledEvent] = field(default_factory=list)
+    waiting: dict[str, LedgerKey] = field(default_factory=dict)
+    blocked: list[Job] = field(default_factory=list)
+    completed: list[Job] = field(default_factory=list)
+    _journal: list[JournalEntry] = field(default_factory=list)
+    _parked: list[tuple[Job, Waiting]] = field(default_factory=list)
+    _dead: list[tuple[Job, BaseException]] = field(default_factory=list)
+    _retried: list[tuple[Job, BaseException]] = field(default_factory=list)
+    _arrived: set[LedgerKey] = field(default_factory=set)
+
+    def fresh(self) -> Attempt:
+        """Return an attempt at the same batch of which nothing has become anything yet."""
+        return Attempt(self.runtime, self.jobs, self.targets, self.direct)
+
+    async def run(self, keeper: LeaseKeeper) -> None:
+        """Apply the batch and commit.
+
+        Raises:
+            LeaseLost: Another worker owns one of the jobs; nothing was changed.
+            Exception: Whatever ended the transaction; nothing was changed, unless it was the
+                connection that broke during the commit.
+        """
+        await self._prepare()
+        async with self._transaction(keeper) as work:
+            entries, held = await self._lock(work.connection)
+            now = await database_time(work.connection, self.runtime.context.clock)
+            if self.direct:
+                self._arrive(entries, now)
+            for job in self._ordered():
+                await self._apply(work, job, entries, held, now)
+            await self._conclude(work.connection, now, keeper)
+
+    async def give_up(self, job: Job, error: BaseException, keeper: LeaseKeeper) -> None:
+        """Settle an event whose transaction fails as a whole: a dead letter, or a retry."""
+        async with self._transaction(keeper) as work:
+            now = await database_time(work.connection, self.runtime.context.clock)
+            self._fail(job, error)
+            await self._conclude(work.connection, now, keeper)
+
+    async def committed(self) -> bool:
+        """Find out whether the transaction has committed although its end was not heard of.
+
+        Whatever it locked is waited for: then it has ended, one way or the other.
+        """
+        async with self.runtime.sessions() as session, unit_of_work(session) as work:
+            tables = self.runtime.context.tables
+            if self.direct:
+                await Ledger(work.connection, tables.ledger).lock({self._key(j) for j in self.jobs})
+            elif await Jobs(work.connection, tables.jobs).present(self.completed):
+                return False
+            if not self._journal:
+                return bool(self.completed)
+            # The jobs may as well have been completed by a peer, once the leases had expired.
+            entry = self._journal[0]
+            recorded = Journal(work.connection, tables.journal).recorded
+            return bool(await recorded([entry.event.id], entry.lease_token))
+
+    @asynccontextmanager
+    async def _transaction(self, keeper: LeaseKeeper) -> AsyncIterator[UnitOfWork]:
+        with keeper.transaction():
+            async with self.runtime.sessions() as session, unit_of_work(session) as work:
+                await bound_waits(work.connection, self.runtime.lease)
+                yield work
+
+    async def _prepare(self) -> None:
+        # In a transaction of its own: nobody waits for an uncommitted insert of ours while the
+        # batch is applied.
+        async with self.runtime.sessions() as session, unit_of_work(session) as work:
+            await bound_waits(work.connection, self.runtime.lease)
+            ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+            await ledger.prepare({self._key(job) for job in self.jobs} | self.targets)
+
+    async def _lock(
+        self, connection: AsyncConnection
+    ) -> tuple[dict[LedgerKey, LedgerEntry], set[LedgerKey]]:
+        ledger = Ledger(connection, self.runtime.context.tables.ledger)
+        entries = await ledger.lock({self._key(job) for job in self.jobs})
+        held = await ledger.hold(self.targets - entries.keys())
+        return entries, held | entries.keys()
+
+    def _key(self, job: Job) -> LedgerKey:
+        event = job.event
+        namespace = self.runtime.context.catalog.namespace(event.entity_type)
+        return LedgerKey(event.organization_id, namespace, event.entity_id)
+
+    def _ordered(self) -> list[Job]:
+        """Return parents before children, and each entity's events in version order."""
+        context = self.runtime.context
+
+        def place(job: Job) -> tuple[int, Version]:
+            return context.catalog.rank(job.event.entity_type), Version.of(
+                job.event, grace=context.grace
+            )
+
+        return sorted(self.jobs, key=place)
+
+    async def _apply(
+        self,
+        work: UnitOfWork,
+        job: Job,
+        entries: dict[LedgerKey, LedgerEntry],
+        held: set[LedgerKey],
+        now: datetime,
+    ) -> None:
+        key = self._key(job)
+        try:
+            async with savepoint(work.connection):
+                applied = await self._attempt(work, job, entries[key])
+                if applied.entry is not None:
+                    ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+                    await ledger.write(key, applied.entry)
+        except ReferencePending as pending:
+            # Objects that a handler added to the worker's session went with its savepoint.
+            work.session.expunge_all()
+            self._miss(job, pending, held)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
+            work.session.expunge_all()
+            self._sort(job, error)
+        else:
+            entries[key] = applied.entry or entries[key]
+            self._settle(job, applied, key, now)
+
+    async def _attempt(self, work: UnitOfWork, job: Job, entry: LedgerEntry) -> Applied:
+        event, registry = job.event, self.runtime.registry
+        entity_type = event.entity_type
+        if entity_type == CONTACT and entry.entity_type is not None:
+            entity_type = entry.entity_type
+        if registry.is_ignored(entity_type):
+            return Applied(SyncResult(Outcome.IGNORED, reason="the type is ignored"), None)
+        # The front door has looked; an event that the host queued had no arrival until then.
+        refuse_future(event.effective_time, arrival_of(event).time, path=entity_type)
+        if entity_type == CONTACT:
+            return _tombstone(self.runtime, job, entry)
+        handler_class = registry.get(entity_type)
+        if handler_class is None:
+            raise UnknownEntityType(entity_type, registry)
+        handler = handler_class(work.session, organization_id=event.organization_id)
+        handler.context = self.runtime.context
+        applied = await apply_event(handler, work, replace(event, entity_type=entity_type), entry)
+        if work.session.new or work.session.dirty or work.session.deleted:
+            await work.session.flush()
+        # A resend of an undecided contact is looked for before anybody knows its mapping.
+        return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
+
+    def _miss(self, job: Job, pending: ReferencePending, held: set[LedgerKey]) -> None:
+        context = self.runtime.context
+        kind = context.catalog.require(pending.entity_type)
+        target = LedgerKey(job.event.organization_id, kind.namespace, pending.zoho_id)
+        if target in held:
+            self._park(job, Waiting(target, kind.entity_type, str(pending)))
+        elif target in self.targets:
+            self.blocked.append(job)
+        else:
+            self.waiting[job.event.id] = target
+
+    def _park(self, job: Job, waiting: Waiting) -> None:
+        self.completed.append(job)
+        self._parked.append((job, waiting))
+        self._note(job, Outcome.PARKED, waiting.reason)
+
+    def _sort(self, job: Job, error: Exception) -> None:
+        """Give up on an event by itself, unless its error ended the whole transaction."""
+        if isinstance(error, HostTransactionLost):
+            raise error.__cause__ or error
+        if classify(error) in {Fault.CONFLICT, Fault.LOCK_TIMEOUT, Fault.CONNECTION}:
+            raise error
+        if self.direct:
+            raise error
+        self._fail(job, error)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        retry = self.runtime.retry
+        failed = replace(job, attempts=job.attempts + 1)
+        self.completed.append(job)
+        if _is_permanent(error) or retry.exhausted(failed.attempts):
+            self._dead.append((failed, error))
+            self._note(job, Outcome.DEAD_LETTER, str(describe_error(error)["error"]))
+        else:
+            self._retried.append((failed, error))
+            self._note(job, Outcome.RETRY, str(describe_error(error)["error"]))
+
+    def _settle(self, job: Job, applied: Applied, key: LedgerKey, now: datetime) -> None:
+        self.completed.append(job)
+        entry = journalled(job.event, applied, now)
+        self._journal.append(
+            replace(entry, attempts=job.attempts, lease_token=job.lease_token or None)
+        )
+        result = replace(applied.result, committed=True)
+        self.settled.append(SettledEvent(job.event, result))
+        if result.outcome is Outcome.APPLIED:
+            self._arrived.add(key)
+
+    def _note(self, job: Job, outcome: Outcome, reason: str) -> None:
+        result = SyncResult(outcome, reason=reason, committed=True)
+        self.settled.append(SettledEvent(job.event, result))
+
+    def _arrive(self, entries: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
+        self.jobs = [
+            replace(job, event=arrived_under_lock(job.event, entries[self._key(job)], now))
+            for job in self.jobs
+        ]
+
+    async def _conclude(
+        self, connection: AsyncConnection, now: datetime, keeper: LeaseKeeper
+    ) -> None:
+        """Record what the events came to, and complete their jobs: the fence."""
+        await self._record(connection, now)
+        keeper.complete(self.completed)
+        if self.completed and not self.direct:
+            await self.runtime.queue.ack(self.completed, connection=connection)
+        await self._wake(connection, now)
+
+    async def _record(self, connection: AsyncConnection, now: datetime) -> None:
+        tables, retry = self.runtime.context.tables, self.runtime.retry
+        await Journal(connection, tables.journal).append(self._journal)
+        parked, dead = Parked(connection, tables), DeadLetterRows(connection, tables)
+        for job, waiting in self._parked:
+            expires = (job.first_parked_at or now) + retry.parked_for
+            await parked.park(job, self._key(job).namespace, waiting, now, expires)
+        for job, error in self._dead:
+            await dead.keep_job(with_failure(job, error, now), error, now)
+
+    async def _wake(self, connection: AsyncConnection, now: datetime) -> None:
+        # Once the jobs are completed: an event that comes back must not meet its equal there.
+        tables, retry = self.runtime.context.tables, self.runtime.retry
+        rows = [
+            job_row(
+                with_failure(job, error, now),
+                now + retry.delay(job.attempts, jitter=self.runtime.jitter()),
+            )
+            for job, error in self._retried
+        ]
+        restored = await Jobs(connection, tables.jobs).restore(rows)
+        await Journal(connection, tables.journal).append(
+            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
+            for job, _ in self._retried
+            if job.event.id not in restored
+        )
+        await Parked(connection, tables).wake(self._arrived, now)
+
+
+def with_failure(job: Job, error: BaseException, now: datetime) -> Job:
+    """Return a job whose history holds one failure more."""
+    described = describe_error(error)
+    failure: Mapping[str, Any] = {"at": now.isoformat()} | {
+        name: described[name] for name in ("error_type", "error")
+    }
+    return replace(job, history=(*job.history, failure))
+
+
+def _tombstone(runtime: Runtime, job: Job, entry: LedgerEntry) -> Applied:
+    """Remember a delete of a contact of which nobody knows whether it is customer or vendor."""
+    event = job.event
+    decision = decide(entry.state, Proposal.of(event, frozenset(), grace=runtime.context.grace))
+    version = Version.of(event, grace=runtime.context.grace)
+    result = SyncResult(decision.outcome, version=version, reason=decision.reason)
+    return Applied(result, replace(entry, state=decision.state, event_id=event.id))
+
+
+def _is_permanent(error: BaseException) -> bool:
+    if isinstance(error, ZohoSyncError):
+        return error.permanent
+    return classify(error) is Fault.REJECTED

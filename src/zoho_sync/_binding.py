@@ -1,0 +1,218 @@
+"""A mapping's names, bound to the host's real tables and columns."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Table, inspect
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.orm import Mapper
+
+from zoho_sync.exceptions import Finding, MappingError
+from zoho_sync.mapping import ChildMap, EntityMap, Reference, Source
+
+__all__ = ["BoundChild", "BoundEntity", "BoundReference", "BoundRows", "bind", "table_of"]
+
+
+@dataclass(frozen=True)
+class BoundReference:
+    """A `Reference` whose column is found."""
+
+    name: str
+    column: Column[Any]
+    to: str
+    source: Source
+    missing: str
+
+
+@dataclass(frozen=True)
+class BoundRows:
+    """What an entity's table and a table of lines have in common.
+
+    Attributes:
+        table: The host's table.
+        key: Holds Zoho's id; None for link identity.
+        organization: Holds the organization.
+        primary_key: The host's primary key.
+        columns: Name in the mapping → column and source.
+        insert_only: Column → value or callable.
+        references: Columns that hold keys of other entities.
+    """
+
+    table: Table
+    key: Column[Any] | None
+    organization: Column[Any] | None
+    primary_key: tuple[Column[Any], ...]
+    columns: Mapping[str, tuple[Column[Any], Source]]
+    insert_only: Mapping[Column[Any], Any]
+    references: tuple[BoundReference, ...]
+
+    @property
+    def identity(self) -> tuple[Column[Any], ...]:
+        """The columns that together hold the Zoho identity; empty for link identity."""
+        if self.key is None:
+            return ()
+        return (self.key,) if self.organization is None else (self.organization, self.key)
+
+
+@dataclass(frozen=True)
+class BoundChild(BoundRows):
+    """A `ChildMap` whose names are found.
+
+    Attributes:
+        name: Of the list in the ledger's column versions.
+        source: The list in the document.
+        parent: The columns that hold the parent's primary key.
+    """
+
+    name: str
+    source: Source
+    parent: tuple[Column[Any], ...]
+
+
+@dataclass(frozen=True)
+class BoundEntity(BoundRows):
+    """An `EntityMap` whose names are found."""
+
+    entity_type: str
+    mapping: EntityMap
+    deleted: Column[Any] | None
+    children: tuple[BoundChild, ...]
+    fingerprint: str
+
+
+def table_of(target: Any) -> Table | None:  # what the host gave
+    """Return the table of an ORM class or a `Table`; None for anything else."""
+    if isinstance(target, Table):
+        return target
+    mapper = _mapper(target)
+    table = mapper.local_table if mapper else None
+    return table if isinstance(table, Table) else None
+
+
+def bind(mapping: EntityMap, owner: str, entity_type: str) -> BoundEntity:
+    """Find every table and column that a mapping names.
+
+    Raises:
+        MappingError: With everything that was not found, and the nearest name that exists.
+    """
+    findings: list[Finding] = []
+    rows = _rows(mapping, owner, findings)
+    find = _Finder(mapping.table, owner, findings)
+    deleted = find.column("deleted_column", mapping.deleted_column)
+    children = [
+        _child(child, f"{owner}.children[{position}]", findings)
+        for position, child in enumerate(mapping.children)
+    ]
+    if findings or rows is None:
+        raise MappingError(findings)
+    return BoundEntity(
+        **rows,
+        entity_type=entity_type,
+        mapping=mapping,
+        deleted=deleted,
+        children=tuple(child for child in children if child is not None),
+        fingerprint=mapping.fingerprint,
+    )
+
+
+def _child(child: ChildMap, owner: str, findings: list[Finding]) -> BoundChild | None:
+    rows = _rows(child, owner, findings)
+    find = _Finder(child.table, owner, findings)
+    names = (child.parent,) if isinstance(child.parent, str) else tuple(child.parent)
+    parent = [find.column("parent", name) for name in names]
+    if rows is None:
+        return None
+    return BoundChild(
+        **rows,
+        name=f"{rows['table'].name}[]",
+        source=child.source,
+        parent=tuple(column for column in parent if column is not None),
+    )
+
+
+def _rows(rows: EntityMap | ChildMap, owner: str, findings: list[Finding]) -> dict[str, Any] | None:
+    table = table_of(rows.table)
+    if table is None:
+        findings.append(
+            Finding(
+                f"{owner}.table",
+                f"{rows.table!r} is neither an ORM class nor a Table.",
+                "Give the mapped class or the sqlalchemy.Table.",
+            )
+        )
+        return None
+    find = _Finder(rows.table, owner, findings)
+    return {
+        "table": table,
+        "key": find.column("key", rows.key),
+        "organization": find.column(
+            "organization_column", getattr(rows, "organization_column", None)
+        ),
+        "primary_key": tuple(table.primary_key.columns),
+        "columns": dict(find.sources(rows.columns)),
+        "insert_only": dict(find.values(rows.insert_only)),
+        "references": tuple(find.references(rows.references)),
+    }
+
+
+class _Finder:
+    """Finds columns by the name of the ORM attribute, or of the column itself."""
+
+    def __init__(self, target: Any, owner: str, findings: list[Finding]) -> None:
+        table = table_of(target)
+        self._owner, self._findings = owner, findings
+        self._columns: dict[str, Column[Any]] = (
+            {c.key: c for c in table.columns} if table is not None else {}
+        )
+        mapper = _mapper(target)
+        if mapper is not None:
+            attributes = {a.key: a.columns[0] for a in mapper.column_attrs}
+            self._columns |= {k: c for k, c in attributes.items() if isinstance(c, Column)}
+        self._table = "" if table is None else table.name
+
+    def column(self, attribute: str, name: str | None) -> Column[Any] | None:
+        if name is None or not self._columns:
+            return None
+        found = self._columns.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self._columns, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(self._columns)}."
+            where = f"{self._owner}.{attribute}"
+            self._findings.append(
+                Finding(where, f"table {self._table!r} has no column {name!r}.", remedy)
+            )
+        return found
+
+    def sources(
+        self, columns: Mapping[str, Source]
+    ) -> Iterable[tuple[str, tuple[Column[Any], Source]]]:
+        for name, source in columns.items():
+            column = self.column(f"columns[{name!r}]", name)
+            if column is not None:
+                yield name, (column, source)
+
+    def values(self, values: Mapping[str, Any]) -> Iterable[tuple[Column[Any], Any]]:
+        for name, value in values.items():
+            column = self.column(f"insert_only[{name!r}]", name)
+            if column is not None:
+                yield column, value
+
+    def references(self, references: Iterable[Reference]) -> Iterable[BoundReference]:
+        for reference in references:
+            column = self.column("references", reference.column)
+            if column is not None:
+                yield BoundReference(
+                    reference.column, column, reference.to, reference.source, reference.missing
+                )
+
+
+def _mapper(target: Any) -> Mapper[Any] | None:  # what the host gave
+    try:
+        found = inspect(target)
+    except NoInspectionAvailable:
+        return None
+    return found if isinstance(found, Mapper) else None

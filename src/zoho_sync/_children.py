@@ -1,0 +1,151 @@
+"""Replaces an entity's lines by the list in its document: removed, changed in place, added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import String, Table, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._binding import BoundChild
+from zoho_sync._host_keys import decode_key, encode_key
+from zoho_sync._ledger import LedgerKey
+from zoho_sync._row_values import (
+    Key,
+    Values,
+    coerce,
+    equals,
+    identity_values,
+    insert_only_values,
+    insert_row,
+    read_values,
+    with_defaults,
+)
+from zoho_sync._upsert import Resolver, resolve_references
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.mapping import read_source
+from zoho_sync.payloads import Line, Payload, line_key
+
+__all__ = ["ChildWriter"]
+
+
+class ChildWriter:
+    """Reads and writes the lines of one entity in one table.
+
+    Only lines that came from Zoho are ever changed or removed: those whose key column is filled,
+    or, without a key column, those that the library keeps a link to. Lines that the host added
+    itself stay.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, child: BoundChild, links: Table, resolve: Resolver
+    ) -> None:
+        self._connection = connection
+        self._child = child
+        self._links = links
+        self._resolve = resolve
+
+    async def replace(self, owner: LedgerKey, parent: Key, payload: Payload) -> None:
+        """Make the rows what the document's list says.
+
+        Raises:
+            ReferencePending: An entity that a line refers to is missing.
+            PayloadError: Two lines have one id.
+        """
+        lines = self._lines(payload)
+        # References first: an event that parks must not have touched anything.
+        root = f"{payload.entity_type}.{self._child.source}"
+        wanted = {
+            key: await self._values(line, parent, f"{root}[{position}]")
+            for position, (key, line) in enumerate(lines.items())
+        }
+        existing = await self._existing(owner, parent)
+        for key in existing.keys() - wanted.keys():
+            await self._remove(owner, key, existing[key])
+        for key, values in wanted.items():
+            await self._write(owner, key, values, existing.get(key), lines[key])
+
+    async def remove_all(self, owner: LedgerKey, parent: Key) -> None:
+        """Remove every line that came from Zoho."""
+        for key, row in (await self._existing(owner, parent)).items():
+            await self._remove(owner, key, row)
+
+    def _lines(self, payload: Payload) -> dict[str, Line]:
+        lines: dict[str, Line] = {}
+        for position, line in enumerate(read_source(self._child.source, payload) or ()):
+            key = line_key(line, position)
+            if key in lines:
+                path = f"{payload.entity_type}.{self._child.source}[{position}]"
+                raise PayloadError(path, "has the id of another line of the same list")
+            lines[key] = line
+        return lines
+
+    async def _values(self, line: Line, parent: Key, path: str) -> Values:
+        child = self._child
+        values = read_values(child, line)
+        values |= await resolve_references(self._resolve, child.references, line, path)
+        pairs = zip(child.parent, parent, strict=True)
+        return values | {column: coerce(column, value) for column, value in pairs}
+
+    async def _existing(self, owner: LedgerKey, parent: Key) -> dict[str, Key]:
+        child = self._child
+        if child.key is None:
+            return await self._linked(owner)
+        condition = equals(child.parent, parent) & child.key.is_not(None)
+        if isinstance(child.key.type, String):
+            # A host whose column may not be NULL leaves it empty in the lines that it adds.
+            condition &= child.key != ""
+        rows = await self._connection.execute(
+            select(child.key, *child.primary_key).where(condition)
+        )
+        return {str(row[0]): tuple(row[1:]) for row in rows}
+
+    async def _linked(self, owner: LedgerKey) -> dict[str, Key]:
+        links = self._links
+        statement = select(links.c.line_id, links.c.primary_key).where(self._mine(owner))
+        rows = await self._connection.execute(statement)
+        return {row[0]: decode_key(row[1], self._child.primary_key) for row in rows}
+
+    def _mine(self, owner: LedgerKey, line_id: str | None = None) -> Any:
+        columns = [self._links.c[name] for name in LedgerKey._fields]
+        values = [*owner, self._child.name]
+        condition = equals([*columns, self._links.c.child], values)
+        return condition if line_id is None else condition & (self._links.c.line_id == line_id)
+
+    async def _remove(self, owner: LedgerKey, line_id: str, row: Key) -> None:
+        child = self._child
+        await self._connection.execute(delete(child.table).where(equals(child.primary_key, row)))
+        if child.key is None:
+            await self._connection.execute(delete(self._links).where(self._mine(owner, line_id)))
+
+    async def _write(
+        self, owner: LedgerKey, line_id: str, values: Values, row: Key | None, line: Line
+    ) -> None:
+        if row is not None and await self._update(row, values):
+            return
+        if row is not None and self._child.key is None:
+            await self._connection.execute(delete(self._links).where(self._mine(owner, line_id)))
+        await self._insert(owner, line_id, values, line)
+
+    async def _update(self, row: Key, values: Values) -> bool:
+        child = self._child
+        settled = {c.name: v for c, v in with_defaults(values, inserting=False).items()}
+        statement = update(child.table).where(equals(child.primary_key, row)).values(settled)
+        return (await self._connection.execute(statement)).rowcount == 1
+
+    async def _insert(self, owner: LedgerKey, line_id: str, values: Values, line: Line) -> None:
+        child = self._child
+        everything = values | insert_only_values(child, line)
+        everything |= identity_values(child, line_id, owner.organization_id)
+        # Nobody else adds lines of an entity whose ledger row is locked: no conflict to expect.
+        row = await insert_row(self._connection, child, everything, unique=())
+        if child.key is None and row is not None:
+            link: Mapping[str, Any] = {
+                **owner._asdict(),
+                "child": child.name,
+                "line_id": line_id,
+                "table_name": child.table.fullname,
+                "primary_key": encode_key(row),
+            }
+            await self._connection.execute(insert(self._links).values(dict(link)))

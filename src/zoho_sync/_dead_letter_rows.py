@@ -1,0 +1,126 @@
+"""The rows of the dead-letter table: what is kept of an event, or a body, and of its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._dialects import primary_message
+from zoho_sync._event_rows import event_row
+from zoho_sync._tables import Tables
+from zoho_sync.abc import Job
+from zoho_sync.events import new_event_id
+from zoho_sync.exceptions import PayloadError
+
+__all__ = ["DeadLetterRows", "Undecoded", "describe_error"]
+
+_LONGEST_ERROR = 2_000
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A body that was received and not understood.
+
+    Attributes:
+        body: The bytes.
+        content_type: As received.
+        hints: What was said about it.
+        organization_id: Zoho's organization, as far as known.
+    """
+
+    body: bytes
+    content_type: str
+    hints: Mapping[str, str | None]
+    organization_id: str
+
+
+def describe_error(error: BaseException) -> dict[str, str]:
+    """Return an error as it is stored: its type, its text (without statements), its field."""
+    return {
+        "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
+        "error": _storable(_text(error)),
+        # Others' errors may have a path as well, of another meaning and type.
+        "path": _storable(error.path) if isinstance(error, PayloadError) else "",
+    }
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, SQLAlchemyError):
+        # Those without an origin may quote another's text, statement and parameters included.
+        return primary_message(error)[0]
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  # a handler's error that cannot even say what it is
+        return type(error).__name__
+
+
+def _storable(text: str) -> str:
+    clean = text[:_LONGEST_ERROR].replace("\x00", "\\0")
+    return clean.encode("utf-8", "replace").decode()[:_LONGEST_ERROR]
+
+
+class DeadLetterRows:
+    """The rows of the dead-letter table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._table = tables.dead_letters
+
+    async def keep_job(self, job: Job, error: BaseException, now: datetime) -> None:
+        """Keep an event that cannot be applied."""
+        row = {
+            **event_row(job.event),
+            "payload": job.event.payload,
+            "attempts": job.attempts,
+            "history": [dict(entry) for entry in job.history],
+            "first_parked_at": job.first_parked_at,
+            **describe_error(error),
+            "died_at": now,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+
+    async def keep_body(self, received: Undecoded, error: PayloadError, now: datetime) -> str:
+        """Keep a body that is not understood, and return the id of its dead letter."""
+        event_id = new_event_id()
+        row = {
+            "event_id": event_id,
+            "organization_id": received.organization_id,
+            "arrival_time": now,
+            "attempts": 0,
+            "history": [],
+            "body": received.body,
+            "content_type": received.content_type[:255].replace("\x00", ""),
+            "hints": {name: value for name, value in received.hints.items() if value is not None},
+            **describe_error(error),
+            "died_at": now,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+        return event_id
+
+    async def select(
+        self, condition: ColumnElement[bool] | None, limit: int | None = None, *, lock: bool = False
+    ) -> Sequence[Mapping[Any, Any]]:
+        """Return rows, oldest first."""
+        statement = select(self._table).order_by(self._table.c.id).limit(limit)
+        if condition is not None:
+            statement = statement.where(condition)
+        if lock:
+            statement = statement.with_for_update(skip_locked=True)
+        return (await self._connection.execute(statement)).mappings().all()
+
+    async def remove(self, ids: Iterable[int]) -> None:
+        """Remove rows: their events are queued or settled."""
+        await self._connection.execute(delete(self._table).where(self._table.c.id.in_(list(ids))))
+
+    async def update_error(self, row_id: int, error: PayloadError) -> None:
+        """Note why a body is still not understood."""
+        statement = update(self._table).where(self._table.c.id == row_id)
+        await self._connection.execute(statement.values(describe_error(error)))

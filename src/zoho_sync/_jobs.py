@@ -1,0 +1,245 @@
+"""The jobs table: events that wait to be applied, and the leases on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, case, delete, exists, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._dialects import insert_if_absent
+from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync.abc import Depth, Job
+from zoho_sync.events import Arrival, SyncEvent
+from zoho_sync.exceptions import LeaseLost
+
+__all__ = ["Jobs", "job_row"]
+
+_REAP = 100
+_RESTORE = 200
+
+
+class Jobs:
+    """The rows of the jobs table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+
+    async def insert(self, events: Sequence[SyncEvent], now: datetime) -> list[SyncEvent | None]:
+        """Store new events; one whose equal is queued gives None in its position.
+
+        An event without an arrival arrives now, and its row's id is its sequence.
+        """
+        stored = []
+        for event in events:
+            kept = event.arrival is not None
+            arrived = event if kept else replace(event, arrival=Arrival(now, 0))
+            row = _job_row(arrived, now) | ({} if kept else {"arrival_sequence": None})
+            table = self._table
+            statement = insert_if_absent(self._connection.dialect.name, table, [row])
+            job_id = (await self._connection.execute(statement.returning(table.c.id))).scalar()
+            if job_id is not None and not kept:
+                arrived = replace(arrived, arrival=Arrival(now, job_id))
+            stored.append(None if job_id is None else arrived)
+        return stored
+
+    async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Put jobs back that were parked, dead or failed; return the ids that went in.
+
+        An event whose equal is queued stays out: whoever puts it back settles it as a duplicate.
+        Of equals that come back together the later one goes in, since others may have arrived
+        between them.
+        """
+        table, restored = self._table, set[str]()
+        latest = {row["dedupe_key"]: row["event_id"] for row in sorted(rows, key=_arrived)}
+        wanted = [row for row in rows if row["dedupe_key"] is None or _is_latest(row, latest)]
+        for start in range(0, len(wanted), _RESTORE):
+            chunk = wanted[start : start + _RESTORE]
+            statement = insert_if_absent(self._connection.dialect.name, table, chunk)
+            result = await self._connection.execute(statement.returning(table.c.event_id))
+            restored |= set(result.scalars())
+        return restored
+
+    async def queued(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return, by dedupe key, the ids of events that are queued."""
+        table = self._table
+        statement = select(table.c.dedupe_key, table.c.event_id)
+        rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(list(keys))))
+        return {row.dedupe_key: row.event_id for row in rows}
+
+    async def reap(self, now: datetime) -> None:
+        """Take back expired leases; who had a job alone when its worker died, counts a death."""
+        table = self._table
+        expired = (
+            select(table.c.id)
+            .where(table.c.lease_expires_at <= now)
+            .order_by(table.c.id)
+            .limit(_REAP)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list((await self._connection.execute(expired)).scalars())
+        if ids:
+            deaths = table.c.deaths + case((table.c.suspect, 1), else_=0)
+            await self._connection.execute(
+                update(table)
+                # Again in the statement: a lease that was extended meanwhile is alive.
+                .where(table.c.id.in_(ids), table.c.lease_expires_at <= now)
+                .values(deaths=deaths, suspect=true(), lease_token=None, lease_expires_at=None)
+            )
+
+    async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:
+        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
+        rows = await self._due(now, 1, suspect=True) or await self._due(now, limit, suspect=False)
+        if rows:
+            table = self._table
+            await self._connection.execute(
+                update(table)
+                .where(table.c.id.in_([row["id"] for row in rows]))
+                .values(lease_token=token, lease_expires_at=expires)
+            )
+        return [_job(row, token) for row in rows]
+
+    async def _due(self, now: datetime, limit: int, *, suspect: bool) -> list[Mapping[Any, Any]]:
+        table = self._table
+        # Deaths by chance must not pile up on one innocent: who has fewest comes first.
+        order = (table.c.deaths, table.c.id) if suspect else (table.c.priority, table.c.id)
+        statement = (
+            select(table)
+            .where(
+                table.c.lease_token.is_(None),
+                table.c.not_before <= now,
+                table.c.suspect.is_(suspect),
+                ~self._entity_is_leased(),
+            )
+            .order_by(*order)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=table)
+        )
+        return list((await self._connection.execute(statement)).mappings())
+
+    def _entity_is_leased(self) -> ColumnElement[bool]:
+        """Say whether another job of the same entity is leased.
+
+        It would wait for the entity's ledger row, and with it the whole batch. The ids alone are
+        compared: a customer's job may be queued as a contact's.
+        """
+        table, other = self._table, self._table.alias()
+        return exists().where(
+            other.c.organization_id == table.c.organization_id,
+            other.c.entity_id == table.c.entity_id,
+            other.c.lease_token.is_not(None),
+        )
+
+    async def extend(self, jobs: Sequence[Job], expires: datetime) -> set[int]:
+        """Lengthen leases; return the ids of the jobs that are still leased to their claim."""
+        table = self._table
+        kept: set[int] = set()
+        for token, handles in _by_token(jobs).items():
+            held = (table.c.id.in_(handles), table.c.lease_token == token)
+            await self._connection.execute(
+                update(table).where(*held).values(lease_expires_at=expires)
+            )
+            kept |= set((await self._connection.execute(select(table.c.id).where(*held))).scalars())
+        return kept
+
+    async def complete(self, jobs: Sequence[Job]) -> None:
+        """Take jobs out of the queue, each under its lease: the fence.
+
+        Raises:
+            LeaseLost: Not every job is leased to its claim any more.
+        """
+        table = self._table
+        for token, handles in _by_token(jobs).items():
+            statement = delete(table).where(table.c.id.in_(handles), table.c.lease_token == token)
+            if (await self._connection.execute(statement)).rowcount != len(handles):
+                raise LeaseLost(job.event.id for job in jobs if job.lease_token == token)
+
+    async def release(self, jobs: Sequence[Job], not_before: datetime) -> None:
+        """Give jobs back; those whose lease is lost are left to their new holder."""
+        table = self._table
+        for token, handles in _by_token(jobs).items():
+            await self._connection.execute(
+                update(table)
+                .where(table.c.id.in_(handles), table.c.lease_token == token)
+                .values(lease_token=None, lease_expires_at=None, not_before=not_before)
+            )
+
+    async def present(self, jobs: Sequence[Job]) -> bool:
+        """Wait for whoever holds the rows, and return whether any of them is there."""
+        table = self._table
+        handles = [job.handle for job in jobs]
+        statement = select(table.c.id).where(table.c.id.in_(handles)).with_for_update()
+        return (await self._connection.execute(statement)).first() is not None
+
+    async def depth(self, now: datetime) -> Depth:
+        """Return how much is in the queue."""
+        table = self._table
+        # A lease that has ended is no lease: nobody may be left to notice.
+        leased = table.c.lease_token.is_not(None) & (table.c.lease_expires_at > now)
+        waiting = table.c.lease_token.is_(None) | (table.c.lease_expires_at <= now)
+        ready = waiting & (table.c.not_before <= now)
+        statement = select(
+            func.count().filter(ready),
+            func.count().filter(waiting & (table.c.not_before > now)),
+            func.count().filter(leased),
+            func.min(table.c.arrival_time).filter(waiting),
+        )
+        row = (await self._connection.execute(statement)).one()
+        return Depth(*row)
+
+
+def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
+    return {
+        **event_row(event),
+        "payload": event.payload,
+        "dedupe_key": dedupe_key(event),
+        "attempts": 0,
+        "history": [],
+        "first_parked_at": None,
+        "priority": 0,
+        "not_before": not_before,
+        "suspect": False,
+        "deaths": 0,
+    }
+
+
+def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
+    """Return the row that puts a job back with its history; see `Jobs.restore`."""
+    return _job_row(job.event, not_before) | {
+        "attempts": job.attempts,
+        "history": [dict(entry) for entry in job.history],
+        "first_parked_at": job.first_parked_at,
+        "deaths": job.deaths,
+    }
+
+
+def _arrived(row: Mapping[str, Any]) -> tuple[datetime, int]:
+    return row["arrival_time"], row["arrival_sequence"]
+
+
+def _is_latest(row: Mapping[str, Any], latest: Mapping[str, str]) -> bool:
+    return bool(latest[row["dedupe_key"]] == row["event_id"])
+
+
+def _job(row: Mapping[Any, Any], token: str) -> Job:
+    return Job(
+        handle=row["id"],
+        event=event_from_row(row),
+        lease_token=token,
+        attempts=row["attempts"],
+        deaths=row["deaths"],
+        suspect=row["suspect"],
+        history=tuple(row["history"]),
+        first_parked_at=row["first_parked_at"],
+    )
+
+
+def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:
+    tokens: dict[str, list[int]] = {}
+    for job in jobs:
+        tokens.setdefault(job.lease_token, []).append(job.handle)
+    return tokens

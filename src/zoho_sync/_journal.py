@@ -1,0 +1,96 @@
+"""The journal: every settled event, once, for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._event_rows import dedupe_key, event_row
+from zoho_sync.events import SyncEvent
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["Journal", "JournalEntry"]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One settled event.
+
+    Attributes:
+        event: The event.
+        outcome: How it was settled.
+        settled_at: When, by the database's clock.
+        reason: Why, where the outcome alone does not say.
+        changed: The columns, and the lists of children, that it wrote.
+        fingerprint: Of the mapping in force.
+        attempts: Attempts that failed before.
+        lease_token: Of the claim that settled it; None for a direct call.
+    """
+
+    event: SyncEvent
+    outcome: Outcome
+    settled_at: datetime
+    reason: str = ""
+    changed: Sequence[str] = ()
+    fingerprint: str = ""
+    attempts: int = 0
+    lease_token: str | None = None
+
+
+class Journal:
+    """The journal's rows, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+
+    async def append(self, entries: Iterable[JournalEntry]) -> None:
+        """Record events as settled."""
+        rows = [_row(entry) for entry in entries]
+        if rows:
+            await self._connection.execute(insert(self._table), rows)
+
+    async def append_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record rows that hold the columns of an event, some of them perhaps NULL."""
+        if rows:
+            await self._connection.execute(insert(self._table), list(rows))
+
+    async def recorded(self, event_ids: Iterable[str], lease_token: str | None = None) -> set[str]:
+        """Return which events are settled; under one lease, if it is given."""
+        table = self._table
+        statement = select(table.c.event_id).where(table.c.event_id.in_(list(event_ids)))
+        if lease_token is not None:
+            statement = statement.where(table.c.lease_token == lease_token)
+        return set((await self._connection.execute(statement)).scalars())
+
+    async def equals(self, keys: Iterable[str], fingerprints: Iterable[str]) -> dict[str, str]:
+        """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
+        table = self._table
+        settled = [Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value]
+        rows = await self._connection.execute(
+            select(table.c.dedupe_key, table.c.event_id).where(
+                table.c.dedupe_key.in_(list(keys)),
+                table.c.outcome.in_(settled),
+                table.c.fingerprint.in_(list(fingerprints)),
+            )
+        )
+        return {row.dedupe_key: row.event_id for row in rows}
+
+
+def _row(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        **event_row(entry.event),
+        "dedupe_key": dedupe_key(entry.event),
+        "fingerprint": entry.fingerprint,
+        "outcome": entry.outcome.value,
+        "reason": entry.reason,
+        "changed": list(entry.changed),
+        "attempts": entry.attempts,
+        "lease_token": entry.lease_token,
+        "settled_at": entry.settled_at,
+    }

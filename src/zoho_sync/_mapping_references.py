@@ -1,0 +1,165 @@
+"""Whether the references of all mappings lead to something, and can all be waited for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Dialect
+
+from zoho_sync._binding import BoundEntity, BoundReference, BoundRows
+from zoho_sync._mapping_rows import same_values
+from zoho_sync._mapping_sources import Model, Report, SourceCheck, line_model, nearest, source_kind
+from zoho_sync.entities import CONTACT, EntityCatalog
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.payloads import FieldKind
+
+__all__ = ["ReferenceCheck"]
+
+_IDS = {None, FieldKind.ID, FieldKind.TEXT}
+
+
+class ReferenceCheck:
+    """Checks the references of all handlers.
+
+    Args:
+        report: Where findings go.
+        catalog: The names of all entity types.
+        handlers: Those whose mappings are bound.
+        dialect: Of the database.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        catalog: EntityCatalog,
+        handlers: list[type[BaseEntityHandler[Any]]],
+        dialect: Dialect,
+    ) -> None:
+        self._report, self._catalog, self._dialect = report, catalog, dialect
+        self._handlers = {handler.entity_type: handler for handler in handlers}
+        self._waits: dict[str, set[str]] = {}
+
+    def run(self) -> None:
+        """Check each reference, and then all of them together."""
+        for handler in self._handlers.values():
+            bound = handler.binding()
+            if bound is not None:
+                for where, model, rows, lines in _all_rows(handler, bound):
+                    sources = SourceCheck(self._report, model, self._dialect, lines=lines)
+                    for reference in rows.references:
+                        place = f"{where}.references[{reference.name!r}]"
+                        self._reference(handler.entity_type, place, reference, model, sources)
+        self._cycles()
+
+    def _reference(
+        self,
+        owner: str,
+        where: str,
+        reference: BoundReference,
+        model: Model | None,
+        sources: SourceCheck,
+    ) -> None:
+        if sources.exists(where, reference.source):
+            self._source(where, reference, model)
+        if reference.missing not in {"park", "fail"}:
+            problem = f"missing={reference.missing!r} is unknown."
+            self._report.refuse(where, problem, 'Give missing="park" or missing="fail".')
+        targets = self._targets(where, reference.to)
+        for target in targets:
+            self._target(where, reference, target)
+            if reference.missing == "park":
+                self._wait(owner, where, target.entity_type)
+
+    def _source(self, where: str, reference: BoundReference, model: Model | None) -> None:
+        is_list = line_model(model, reference.source) is not None
+        if is_list or source_kind(model, reference.source) not in _IDS:
+            problem = f"{reference.source!r} holds no id."
+            self._report.refuse(
+                where, problem, f"Give the field with the id of the {reference.to}."
+            )
+
+    def _targets(self, where: str, name: str) -> list[type[BaseEntityHandler[Any]]]:
+        found = self._catalog.resolve(name)
+        if found is None:
+            problem = f"{name!r} is no entity type."
+            self._report.refuse(where, problem, nearest(name, self._catalog.kinds))
+            return []
+        types = [found]
+        if found == CONTACT:
+            types = [each for each in self._handlers if self._catalog.namespace(each) == CONTACT]
+        targets = [self._handlers[each] for each in types if each in self._handlers]
+        if not targets:
+            problem = f"no handler keeps {name!r}, so that nothing can be referred to."
+            self._report.refuse(where, problem, "Register a handler of that type, with a mapping.")
+        return targets
+
+    def _target(
+        self, where: str, reference: BoundReference, target: type[BaseEntityHandler[Any]]
+    ) -> None:
+        bound = target.binding()
+        if bound is None:
+            # A handler that writes by its own code says what the key is only when it runs.
+            return
+        if len(bound.primary_key) > 1:
+            names = ", ".join(column.name for column in bound.primary_key)
+            problem = f"the primary key of {bound.table.name!r} has several columns: {names}."
+            remedy = (
+                f"Map {reference.to!r} to a table of your own with one key column, or keep the "
+                f"Zoho id as it is: columns={{{reference.name!r}: {reference.source!r}}}."
+            )
+            self._report.refuse(where, problem, remedy)
+            return
+        for key in bound.primary_key:
+            if not same_values(reference.column, key, self._dialect):
+                problem = (
+                    f"the column is {reference.column.type}, and the primary key of "
+                    f"{bound.table.name!r} is {key.type}."
+                )
+                self._report.refuse(where, problem, "Give both columns one type.")
+
+    def _wait(self, owner: str, where: str, target: str) -> None:
+        self._waits.setdefault(owner, set()).add(target)
+        if owner == target:
+            self._report.warn(
+                where,
+                "an entity that refers to itself would wait for itself.",
+                'Give missing="fail" where that can happen.',
+            )
+
+    def _cycles(self) -> None:
+        seen: set[frozenset[str]] = set()
+        for start in sorted(self._waits):
+            cycle = self._way_back(start)
+            if cycle and frozenset(cycle) not in seen:
+                seen.add(frozenset(cycle))
+                way = " → ".join([*cycle, start])
+                self._report.refuse(
+                    f"{self._handlers[start].__name__}.references",
+                    f"{way}: each would wait for the next, and none would be written.",
+                    'Give one of these references missing="fail".',
+                )
+
+    def _way_back(self, start: str) -> list[str]:
+        """Return the shortest way from a type over others back to it; empty if there is none."""
+        ways = deque([[start]])
+        reached: set[str] = {start}
+        while ways:
+            way = ways.popleft()
+            for following in sorted(self._waits.get(way[-1], ())):
+                if following == start and len(way) > 1:
+                    return way
+                if following not in reached:
+                    reached.add(following)
+                    ways.append([*way, following])
+        return []
+
+
+def _all_rows(
+    handler: type[BaseEntityHandler[Any]], bound: BoundEntity
+) -> Iterator[tuple[str, Model | None, BoundRows, bool]]:
+    yield handler.__name__, handler.payload_model, bound, False
+    for position, child in enumerate(bound.children):
+        lines = line_model(handler.payload_model, child.source)
+        yield f"{handler.__name__}.children[{position}]", lines, child, True

@@ -1,0 +1,315 @@
+"""Whether a mapping fits its table: keys, columns, deletes, lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Computed,
+    DateTime,
+    DefaultClause,
+    Dialect,
+    FetchedValue,
+    Identity,
+    Table,
+)
+from sqlalchemy.types import TypeDecorator
+
+from zoho_sync._binding import BoundChild, BoundEntity, BoundRows
+from zoho_sync._host_keys import KEY_TYPES
+from zoho_sync._mapping_sources import Model, Report, SourceCheck, family, line_model, nearest
+from zoho_sync._table_facts import RealColumn, TableFacts, stored_type
+from zoho_sync.mapping import DOCUMENT, CustomField
+
+__all__ = ["RowsCheck", "same_values"]
+
+_MISMATCH_IS_FINE = {("integer", "number"), ("float", "number")}
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A column that a mapping names.
+
+    Attributes:
+        where: The attribute that names it.
+        column: The column.
+        source: What fills it, where a source does.
+    """
+
+    where: str
+    column: Column[Any]
+    source: Any = None
+
+
+def same_values(column: Column[Any], key: Column[Any], dialect: Dialect) -> bool:
+    """Return whether a column can hold another table's key, as far as their types tell."""
+    mine, other = family(column.type, dialect), family(key.type, dialect)
+    # Integers are turned into text on the way; text is not always an integer.
+    return mine is None or other is None or mine == other or (mine, other) == ("text", "integer")
+
+
+class RowsCheck:
+    """Checks the tables of one handler.
+
+    Args:
+        report: Where findings go.
+        dialect: Of the database.
+        facts: What the database has of each table that could be read.
+    """
+
+    def __init__(self, report: Report, dialect: Dialect, facts: Mapping[Table, TableFacts]) -> None:
+        self._report, self._dialect, self._facts = report, dialect, facts
+
+    def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
+        """Check an entity's own table, and those of its lines."""
+        self._rows(owner, model, bound, lines=False)
+        self._entity_key(owner, bound)
+        self._deletion(owner, bound)
+        listed: dict[Table, str] = {}
+        for position, child in enumerate(bound.children):
+            where = f"{owner}.children[{position}]"
+            self._lines(where, model, bound, child)
+            if child.table in listed:
+                problem = f"{listed[child.table]} fills {child.table.name!r} as well."
+                remedy = "Make one ChildMap with a callable source that returns the lines of both."
+                self._report.refuse(f"{where}.table", problem, remedy)
+            listed.setdefault(child.table, where)
+
+    def _rows(self, owner: str, model: Model | None, rows: BoundRows, *, lines: bool) -> None:
+        uses = list(_uses(owner, rows))
+        self._primary_key(owner, rows, lines=lines)
+        self._repeated(uses)
+        self._real_columns(rows, uses)
+        self._unfilled(owner, rows, uses)
+        facts = self._facts.get(rows.table)
+        sources = SourceCheck(self._report, model, self._dialect, lines=lines)
+        for use in uses:
+            if use.source is not None and sources.exists(use.where, use.source):
+                real = facts.column(use.column.name) if facts else None
+                sources.fits(use.where, use.source, use.column, real)
+                self._empty(use, model, lines=lines)
+        for reference in rows.references:
+            if not reference.column.nullable and not _has_default(reference.column):
+                self._warn_of_null(f"{owner}.references[{reference.name!r}]", reference.source)
+
+    def _primary_key(self, owner: str, rows: BoundRows, *, lines: bool) -> None:
+        where = f"{owner}.table"
+        if not rows.primary_key:
+            problem = f"{rows.table.name!r} has no primary key."
+            self._report.refuse(where, problem, "Declare one: rows are found and changed by it.")
+        # The primary key of a line is kept only where the line has no key column.
+        for column in () if lines and rows.key is not None else rows.primary_key:
+            if not isinstance(column.type, TypeDecorator) and _python(column) not in KEY_TYPES:
+                known = ", ".join(each.__name__ for each in KEY_TYPES)
+                problem = f"its primary key {column.name!r} is {column.type}."
+                remedy = f"Map a table whose key is one of {known} in Python."
+                self._report.refuse(where, problem, remedy)
+        facts = self._facts.get(rows.table)
+        if rows.key is None and facts is not None and facts.reuses_rowids:
+            self._report.refuse(
+                where,
+                f"SQLite gives the primary key of a deleted row of {rows.table.name!r} to the "
+                "next one, and the library's link would then overwrite a stranger.",
+                "Create the table with sqlite_autoincrement=True, or give a key= column.",
+            )
+
+    def _repeated(self, uses: list[_Use]) -> None:
+        seen: dict[Column[Any], str] = {}
+        for use in uses:
+            if use.column in seen:
+                problem = f"{seen[use.column]} fills column {use.column.name!r} as well."
+                self._report.refuse(use.where, problem, "Keep one of the two.")
+            seen.setdefault(use.column, use.where)
+
+    def _real_columns(self, rows: BoundRows, uses: list[_Use]) -> None:
+        facts = self._facts.get(rows.table)
+        for use in uses:
+            name, table = use.column.name, use.column.table
+            if table is not rows.table:
+                problem = f"column {name!r} is in {table.name!r}, not in {rows.table.name!r}."
+                remedy = "Map the class or the Table that has the column itself."
+                self._report.refuse(use.where, problem, remedy)
+            elif facts is not None:
+                real = facts.column(name)
+                if real is None:
+                    problem = f"the database has no column {name!r} in {table.name!r}."
+                    names = [column.name for column in facts.columns.values()]
+                    self._report.refuse(use.where, problem, nearest(name, names))
+                elif self._dialect.name != "sqlite":
+                    # SQLite stores any value in any column: there the declared type decides.
+                    self._declared_as_it_is(use, real)
+
+    def _declared_as_it_is(self, use: _Use, real: RealColumn) -> None:
+        declared = stored_type(use.column.type, self._dialect)
+        pair = family(declared, self._dialect), family(real.type, self._dialect)
+        zones = [t.timezone for t in (declared, real.type) if isinstance(t, DateTime)]
+        fine = None in pair or pair[0] == pair[1] or pair in _MISMATCH_IS_FINE
+        if not fine or len(set(zones)) > 1:
+            problem = (
+                f"the column is declared as {_named(declared)}, and the database has "
+                f"{_named(real.type)}."
+            )
+            self._report.refuse(use.where, problem, "Declare the type that the database has.")
+
+    def _unfilled(self, owner: str, rows: BoundRows, uses: list[_Use]) -> None:
+        facts = self._facts.get(rows.table)
+        if facts is None:
+            return
+        used = [*(use.column.name for use in uses)]
+        filled = {id(found) for name in used if (found := facts.column(name))}
+        declared = {column.name: column for column in rows.table.columns}
+        for real in facts.columns.values():
+            made = real.generated or _is_generated(declared.get(real.name))
+            if not real.nullable and not made and id(real) not in filled:
+                problem = (
+                    f"column {real.name!r} of {rows.table.name!r} may not be NULL and has no "
+                    "default, and nothing fills it."
+                )
+                remedy = f"Map it, or give a value: insert_only={{{real.name!r}: …}}."
+                self._report.refuse(f"{owner}.columns", problem, remedy)
+
+    def _empty(self, use: _Use, model: Model | None, *, lines: bool) -> None:
+        known = use.source is DOCUMENT or (callable(use.source) and use.source is not DOCUMENT)
+        identity = None if lines or model is None else getattr(model, "id_fields", ("",))[0]
+        if known or use.source == identity or use.column.nullable or _has_default(use.column):
+            return
+        self._warn_of_null(use.where, use.source)
+
+    def _warn_of_null(self, where: str, source: Any) -> None:
+        name = source.name if isinstance(source, CustomField) else source
+        problem = f"{name!r} can be empty, and the column may not be NULL: such an event fails."
+        remedy = "Allow NULL, declare a default, or give a callable that always has a value."
+        self._report.warn(where, problem, remedy)
+
+    def _entity_key(self, owner: str, bound: BoundEntity) -> None:
+        sources = SourceCheck(self._report, None, self._dialect, lines=False)
+        for attribute, column in (("key", bound.key), ("organization_column", bound.organization)):
+            where = f"{owner}.{attribute}"
+            if column is None:
+                continue
+            if family(column.type, self._dialect) not in {None, "text", "integer"}:
+                problem = f"Zoho's ids are text, and a column of type {column.type} is not."
+                self._report.refuse(where, problem, "Make the column String, or BigInteger.")
+            sources.warn_of_narrow_ids(where, column)
+        facts = self._facts.get(bound.table)
+        names = [column.name for column in bound.identity]
+        there = facts is not None and all(map(facts.column, names))
+        if facts is not None and names and there and not facts.is_unique(names):
+            problem = f"({', '.join(names)}) is not unique in {bound.table.name!r}."
+            arguments = ", ".join(repr(name) for name in names)
+            remedy = (
+                f"Add UniqueConstraint({arguments}) on exactly these columns; a partial index "
+                "does not count."
+            )
+            self._report.refuse(f"{owner}.key", problem, remedy)
+
+    def _deletion(self, owner: str, bound: BoundEntity) -> None:
+        where, how, column = f"{owner}.on_delete", bound.mapping.on_delete, bound.deleted
+        if how not in {"soft", "hard", "ignore"}:
+            remedy = 'Give on_delete="soft", "hard" or "ignore".'
+            self._report.refuse(where, f"on_delete={how!r} is unknown.", remedy)
+        elif how != "soft" and column is not None:
+            problem = f'deleted_column is not used with on_delete="{how}".'
+            self._report.warn(f"{owner}.deleted_column", problem, "Leave one of the two out.")
+        elif how == "soft" and column is None:
+            self._report.refuse(
+                where,
+                'on_delete="soft" has no deleted_column to mark the row in.',
+                'Give deleted_column=, or on_delete="hard" to remove rows, or "ignore" to leave '
+                "them.",
+            )
+        elif column is not None:
+            self._deleted_column(f"{owner}.deleted_column", column)
+
+    def _deleted_column(self, where: str, column: Column[Any]) -> None:
+        stored = family(stored_type(column.type, self._dialect), self._dialect)
+        if isinstance(column.type, TypeDecorator):
+            # It may make anything of a time; of a boolean only Boolean itself is told apart.
+            fits = stored != "boolean"
+        else:
+            fits = stored in {"boolean", "time", "date"}
+        if not fits:
+            problem = f"a column of type {column.type} is neither a boolean nor a time or a date."
+            self._report.refuse(where, problem, "Give a Boolean, DateTime or Date column.")
+        elif stored != "boolean" and not column.nullable:
+            problem = "the column may not be NULL, and NULL says that the entity lives."
+            self._report.refuse(where, problem, "Allow NULL, or use a Boolean column.")
+
+    def _lines(self, where: str, model: Model, bound: BoundEntity, child: BoundChild) -> None:
+        lines = line_model(model, child.source)
+        if lines is None and (isinstance(child.source, str) or not callable(child.source)):
+            lists = [name for name in model.model_fields if line_model(model, name)]
+            problem = f"{child.source!r} is no list of lines of {model.__name__}."
+            remedy = f"Lists are: {', '.join(lists) or 'none'}; or give a callable."
+            if isinstance(child.source, str) and lists:
+                remedy = nearest(child.source, lists)
+            self._report.refuse(f"{where}.source", problem, remedy)
+        self._rows(where, lines, child, lines=True)
+        self._parent(f"{where}.parent", bound, child)
+        if child.key is not None and family(child.key.type, self._dialect) not in {None, "text"}:
+            problem = f"a line without an id is keyed '#0', which {child.key.type} does not hold."
+            self._report.refuse(f"{where}.key", problem, "Make the column String.")
+
+    def _parent(self, where: str, bound: BoundEntity, child: BoundChild) -> None:
+        keys = ", ".join(column.name for column in bound.primary_key)
+        if len(child.parent) != len(bound.primary_key):
+            problem = (
+                f"it names {len(child.parent)} column(s), and the primary key of "
+                f"{bound.table.name!r} has {len(bound.primary_key)}."
+            )
+            self._report.refuse(where, problem, f"Name a column for each of ({keys}), in order.")
+            return
+        for column, key in zip(child.parent, bound.primary_key, strict=True):
+            if not same_values(column, key, self._dialect):
+                problem = (
+                    f"column {column.name!r} is {column.type}, and {bound.table.name}.{key.name} "
+                    f"is {key.type}."
+                )
+                remedy = f"Name the columns that hold ({keys}), in this order."
+                self._report.refuse(where, problem, remedy)
+
+
+def _uses(owner: str, rows: BoundRows) -> Iterator[_Use]:
+    if rows.key is not None:
+        yield _Use(f"{owner}.key", rows.key)
+    if rows.organization is not None:
+        yield _Use(f"{owner}.organization_column", rows.organization)
+    for column in rows.parent if isinstance(rows, BoundChild) else ():
+        yield _Use(f"{owner}.parent", column)
+    for name, (column, source) in rows.columns.items():
+        yield _Use(f"{owner}.columns[{name!r}]", column, source)
+    for column in rows.insert_only:
+        yield _Use(f"{owner}.insert_only[{column.key!r}]", column)
+    for reference in rows.references:
+        yield _Use(f"{owner}.references[{reference.name!r}]", reference.column)
+    if isinstance(rows, BoundEntity) and rows.deleted is not None:
+        yield _Use(f"{owner}.deleted_column", rows.deleted)
+
+
+def _has_default(column: Column[Any]) -> bool:
+    return column.default is not None or isinstance(column.server_default, DefaultClause)
+
+
+def _is_generated(column: Column[Any] | None) -> bool:
+    """Return whether SQLAlchemy, or a trigger that the host declared, fills a column."""
+    if column is None:
+        return False
+    default = column.server_default
+    declared = isinstance(default, (DefaultClause, Computed, Identity))
+    # What is declared as the database's doing must be there; what is only fetched may be a trigger.
+    return column.default is not None or (isinstance(default, FetchedValue) and not declared)
+
+
+def _python(column: Column[Any]) -> type | None:
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return None
+
+
+def _named(kind: Any) -> str:  # any type
+    zone = " with" if getattr(kind, "timezone", False) else " without"
+    return f"{kind}{zone} time zone" if isinstance(kind, DateTime) else str(kind)

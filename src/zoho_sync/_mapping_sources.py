@@ -1,0 +1,258 @@
+"""Whether a document has what a mapping reads, and whether the column can hold it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    String,
+    Time,
+    Uuid,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from zoho_sync._table_facts import RealColumn, stored_type
+from zoho_sync.exceptions import Finding
+from zoho_sync.mapping import DOCUMENT, CustomField
+from zoho_sync.payloads import FieldKind, Line, Payload
+
+__all__ = ["Model", "Report", "SourceCheck", "family", "line_model", "nearest", "source_kind"]
+
+Model = type[Payload] | type[Line]
+"""A payload model or a line model."""
+
+
+@dataclass
+class Report:
+    """What a check has found: what is wrong, and what may be meant."""
+
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+
+    def refuse(self, where: str, problem: str, remedy: str) -> None:
+        """Add something that is wrong."""
+        self.findings.append(Finding(where, problem, remedy))
+
+    def warn(self, where: str, problem: str, remedy: str) -> None:
+        """Add something that works, and may not do what is wanted."""
+        self.warnings.append(Finding(where, problem, remedy))
+
+
+_FAMILIES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
+    # Float stands before Numeric, whose subclass it is in one line of SQLAlchemy.
+    (Float, "float"),
+    (Numeric, "number"),
+    (Boolean, "boolean"),
+    (Integer, "integer"),
+    (DateTime, "time"),
+    (Date, "date"),
+    (JSON, "json"),
+    (String, "text"),
+    (Uuid, "uuid"),
+    (Time, "time of day"),
+    (Interval, "interval"),
+    (LargeBinary, "bytes"),
+)
+
+_ACCEPTED: Final = {
+    FieldKind.TEXT: {"text", "json"},
+    # Ids are turned into integers where the column holds integers.
+    FieldKind.ID: {"text", "json", "integer"},
+    FieldKind.NUMBER: {"number"},
+    FieldKind.INTEGER: {"integer", "number", "float", "text", "json"},
+    FieldKind.FLAG: {"boolean", "integer", "json"},
+    FieldKind.DAY: {"date"},
+    FieldKind.MOMENT: {"time"},
+    FieldKind.JSON: set[str](),
+}
+
+_MEANT: Final = {
+    FieldKind.TEXT: ("text", "Make the column String"),
+    FieldKind.ID: ("an id, as text", "Make the column String"),
+    FieldKind.NUMBER: (
+        "an exact number",
+        "Make the column Numeric, or zoho_sync.mirror.ExactDecimal",
+    ),
+    FieldKind.INTEGER: ("an integer", "Make the column BigInteger"),
+    FieldKind.FLAG: ("true or false", "Make the column Boolean"),
+    FieldKind.DAY: ("a day without a time", "Make the column Date"),
+    FieldKind.MOMENT: (
+        "a moment, with its time",
+        "Make the column DateTime(timezone=True), or zoho_sync.mirror.UtcDateTime",
+    ),
+    FieldKind.JSON: (
+        "JSON, with exact numbers",
+        "Make the column zoho_sync.mirror.ExactJSON",
+    ),
+}
+
+_LOSSES: Final = {
+    (FieldKind.NUMBER, "float"): "loses digits",
+    (FieldKind.NUMBER, "integer"): "loses digits",
+    (FieldKind.NUMBER, "json"): "loses digits",
+    (FieldKind.JSON, "json"): "loses digits of the numbers in it",
+    (FieldKind.MOMENT, "date"): "loses the time",
+    (FieldKind.DAY, "time"): "would invent a midnight",
+}
+
+
+def family(kind: TypeEngine[Any], dialect: Dialect) -> str | None:
+    """Return what sort of values a declared type takes.
+
+    None stands for what cannot be told: a type of another make, or a `TypeDecorator`, which may
+    convert anything.
+    """
+    kind = kind.dialect_impl(dialect)
+    if isinstance(kind, TypeDecorator):
+        return None
+    return next((name for base, name in _FAMILIES if isinstance(kind, base)), None)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that names what was probably meant."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(names) or 'none'}."
+
+
+def source_kind(model: Model | None, source: Any) -> FieldKind | None:  # any source
+    """Return what a source gives, as far as the model knows."""
+    if source is DOCUMENT:
+        return FieldKind.JSON
+    info = model.model_fields.get(source) if model and isinstance(source, str) else None
+    if info is None:
+        return None
+    return next((each for each in info.metadata if isinstance(each, FieldKind)), None)
+
+
+def line_model(model: Model | None, source: Any) -> type[Line] | None:  # any source
+    """Return the model of a list's lines; None where the source is no list of lines."""
+    info = model.model_fields.get(source) if model and isinstance(source, str) else None
+    found = next(iter(get_args(info.annotation)), None) if info is not None else None
+    return found if isinstance(found, type) and issubclass(found, Line) else None
+
+
+class SourceCheck:
+    """Checks the sources of one document, or of one list of lines.
+
+    Args:
+        report: Where findings go.
+        model: What the sources read; None where a callable decides it.
+        lines: Whether it is a list of lines.
+        dialect: Of the database.
+    """
+
+    def __init__(
+        self, report: Report, model: Model | None, dialect: Dialect, *, lines: bool
+    ) -> None:
+        self._report, self._model, self._dialect = report, model, dialect
+        self._lines = lines
+
+    def exists(self, where: str, source: Any) -> bool:
+        """Report a source that reads nothing; return whether it is in order."""
+        if self._lines and (source is DOCUMENT or isinstance(source, CustomField)):
+            name = "DOCUMENT" if source is DOCUMENT else "custom_field()"
+            self._report.refuse(
+                where,
+                f"{name} reads the document, and this is a line: it would always be NULL.",
+                "Give a callable of the line, for example lambda line: line.item_custom_fields.",
+            )
+            return False
+        if source is DOCUMENT or isinstance(source, CustomField) or callable(source):
+            return True
+        if isinstance(source, str):
+            return self._path_exists(where, source)
+        self._report.refuse(
+            where,
+            f"{source!r} is not a source.",
+            "Give a path or a callable; a value that is always the same belongs in insert_only.",
+        )
+        return False
+
+    def _path_exists(self, where: str, path: str) -> bool:
+        if self._model is None:
+            return True
+        first, *rest = path.split(".")
+        fields = self._model.model_fields
+        if first not in fields:
+            remedy = nearest(first, fields)
+            if first.startswith("cf_") and not self._lines:
+                remedy = f"Read it with custom_field({first!r})."
+            problem = f"{self._model.__name__} has no field {first!r}."
+            self._report.refuse(where, problem, remedy)
+            return False
+        kind = source_kind(self._model, first)
+        if rest and kind is not FieldKind.JSON:
+            problem = f"{first!r} holds no object, so that {path!r} reads nothing."
+            self._report.refuse(where, problem, "Give the path of a nested object, or a callable.")
+            return False
+        return True
+
+    def fits(self, where: str, source: Any, column: Column[Any], real: RealColumn | None) -> None:
+        """Report a column that cannot hold what a source gives."""
+        if line_model(self._model, source) is not None:
+            problem = f"{source!r} is a list of lines, which no column holds."
+            self._report.refuse(where, problem, "Map the list with a ChildMap.")
+            return
+        kind = source_kind(self._model, source)
+        stored = family(column.type, self._dialect)
+        if kind is None or stored is None:
+            return
+        if stored not in _ACCEPTED[kind]:
+            self._refuse(where, source, kind, column.type, stored)
+        elif kind is FieldKind.NUMBER:
+            self._check_number(where, column, real)
+        elif kind is FieldKind.ID:
+            self.warn_of_narrow_ids(where, column)
+
+    def _refuse(
+        self, where: str, source: Any, kind: FieldKind, declared: TypeEngine[Any], stored: str
+    ) -> None:
+        noun, remedy = _MEANT[kind]
+        name = "DOCUMENT" if source is DOCUMENT else repr(source)
+        loss = _LOSSES.get((kind, stored), "does not take it")
+        problem = f"{name} is {noun}, and a column of type {type(declared).__name__} {loss}."
+        self._report.refuse(where, problem, f"{remedy}, or give a callable that converts.")
+
+    def _check_number(self, where: str, column: Column[Any], real: RealColumn | None) -> None:
+        if self._dialect.name == "sqlite":
+            self._report.warn(
+                where,
+                "SQLite keeps NUMERIC as a binary float: 99999999999999.99 comes back as "
+                "99999999999999.98.",
+                "Make the column zoho_sync.mirror.ExactDecimal.",
+            )
+            return
+        stored = stored_type(column.type, self._dialect) if real is None else real.type
+        if isinstance(stored, Numeric) and stored.precision is not None and not stored.scale:
+            self._report.refuse(
+                where,
+                f"the column is {stored}: it has no decimals, and loses digits.",
+                "Give the column a scale, for example Numeric(18, 4).",
+            )
+
+    def warn_of_narrow_ids(self, where: str, column: Column[Any]) -> None:
+        """Warn of a column of 32 bits for Zoho's ids."""
+        stored = stored_type(column.type, self._dialect)
+        narrow = isinstance(stored, Integer) and not isinstance(stored, BigInteger)
+        if narrow and self._dialect.name != "sqlite":
+            self._report.warn(
+                where,
+                "Zoho's ids have up to 19 digits, and an Integer ends at 2147483647.",
+                "Make the column String, or BigInteger.",
+            )

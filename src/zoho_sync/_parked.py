@@ -1,0 +1,153 @@
+"""Parked events: each waits for one entity, and goes back into the queue when that arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._ledger import LedgerKey
+from zoho_sync._tables import Tables
+from zoho_sync.abc import Job
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["Parked", "Waiting"]
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a parked event waits for.
+
+    Attributes:
+        key: The entity.
+        entity_type: Its type, as the reference names it.
+        reason: In words.
+    """
+
+    key: LedgerKey
+    entity_type: str
+    reason: str
+
+
+class Parked:
+    """The rows of the parked table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._table = tables.parked
+
+    async def park(
+        self, job: Job, namespace: str, waiting: Waiting, now: datetime, expires: datetime
+    ) -> None:
+        """Park an event; the entity that it waits for is held, so that it cannot arrive unseen."""
+        row = {
+            **event_row(job.event),
+            "payload": job.event.payload,
+            "dedupe_key": dedupe_key(job.event),
+            "attempts": job.attempts,
+            "history": [dict(entry) for entry in job.history],
+            "first_parked_at": job.first_parked_at or now,
+            "namespace": namespace,
+            "waiting_namespace": waiting.key.namespace,
+            "waiting_type": waiting.entity_type,
+            "waiting_id": waiting.key.entity_id,
+            "reason": waiting.reason,
+            "parked_at": now,
+            "expires_at": expires,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+
+    async def wake(self, keys: Iterable[LedgerKey], now: datetime) -> int:
+        """Put back every event that waits for these entities, or is one of theirs.
+
+        An event of the entity itself may have been overtaken by the one that was just applied.
+        Returns how many went back into the queue.
+        """
+        woken = 0
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), _BATCH):
+            woken += await self._move(self._concerns(ordered[start : start + _BATCH]), now)
+        return woken
+
+    async def expired(self, now: datetime, limit: int) -> list[tuple[Job, Waiting]]:
+        """Take out events that have waited too long, and return them with what for."""
+        table = self._table
+        due = (
+            select(table.c.id)
+            .where(table.c.expires_at <= now)
+            .order_by(table.c.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list((await self._connection.execute(due)).scalars())
+        rows = await self._take(table.c.id.in_(ids)) if ids else []
+        return [(_job(row), _waiting(row)) for row in rows]
+
+    async def targets(self, after: LedgerKey | None, limit: int) -> list[Waiting]:
+        """Return entities that events wait for, in key order, from behind ``after``."""
+        table = self._table
+        columns = (table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
+        statement = (
+            select(*columns, table.c.waiting_type).distinct().order_by(*columns).limit(limit)
+        )
+        if after is not None:
+            statement = statement.where(tuple_(*columns) > tuple_(*after))
+        rows = await self._connection.execute(statement.limit(limit))
+        return [Waiting(LedgerKey(*row[:3]), row[3], "") for row in rows]
+
+    async def equals(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return, by dedupe key, the ids of events that are parked."""
+        table = self._table
+        statement = select(table.c.dedupe_key, table.c.event_id)
+        rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(list(keys))))
+        return {row.dedupe_key: row.event_id for row in rows}
+
+    async def _move(self, condition: ColumnElement[bool], now: datetime) -> int:
+        jobs = [_job(row) for row in await self._take(condition)]
+        queue = Jobs(self._connection, self._tables.jobs)
+        restored = await queue.restore([job_row(job, now) for job in jobs])
+        journal = Journal(self._connection, self._tables.journal)
+        await journal.append(
+            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
+            for job in jobs
+            if job.event.id not in restored
+        )
+        return len(restored)
+
+    async def _take(self, condition: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
+        statement = delete(self._table).where(condition).returning(self._table)
+        rows = (await self._connection.execute(statement)).mappings().all()
+        return sorted(rows, key=lambda row: (row["arrival_time"], row["arrival_sequence"]))
+
+    def _concerns(self, keys: Sequence[LedgerKey]) -> ColumnElement[bool]:
+        table = self._table
+        waits = tuple_(table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
+        is_one = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
+        values = [tuple(key) for key in keys]
+        return or_(waits.in_(values), is_one.in_(values))
+
+
+def _waiting(row: Mapping[Any, Any]) -> Waiting:
+    key = LedgerKey(row["organization_id"], row["waiting_namespace"], row["waiting_id"])
+    return Waiting(key, row["waiting_type"], row["reason"])
+
+
+def _job(row: Mapping[Any, Any]) -> Job:
+    return Job(
+        handle=row["id"],
+        event=event_from_row(row),
+        lease_token="",
+        attempts=row["attempts"],
+        history=tuple(row["history"]),
+        first_parked_at=row["first_parked_at"],
+    )

@@ -1,0 +1,198 @@
+"""What goes into the columns of one row, of an entity or of a line: values, defaults, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    DefaultClause,
+    Integer,
+    String,
+    and_,
+    insert,
+    literal_column,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._binding import BoundRows
+from zoho_sync._dialects import insert_if_absent
+from zoho_sync.exceptions import RowRejected
+from zoho_sync.mapping import ABSENT, read_source
+from zoho_sync.payloads import Line, Payload
+
+__all__ = [
+    "Key",
+    "Values",
+    "coerce",
+    "deletion_mark",
+    "equals",
+    "identity_values",
+    "insert_only_values",
+    "insert_row",
+    "read_values",
+    "required_columns",
+    "with_defaults",
+]
+
+_INTEGER_BITS: Final = 63
+
+Key = tuple[Any, ...]
+"""A primary key: the values of its columns, in their order."""
+
+Values = dict[Column[Any], Any]
+"""What to write, by column."""
+
+
+def read_values(
+    rows: BoundRows,
+    node: Payload | Line,
+    document: Mapping[str, Any] | None = None,
+    only: frozenset[str] | None = None,
+) -> Values:
+    """Return what a document or a line holds for the mapped columns.
+
+    Args:
+        rows: The bound mapping.
+        node: The document or line.
+        document: As received.
+        only: Names of the columns to read, for a document. Without it, for a line, every column is
+            read, and one that the line lacks is None: a list that is present is the whole truth
+            of its lines.
+    """
+    values: Values = {}
+    for name, (column, source) in rows.columns.items():
+        if only is None or name in only:
+            value = read_source(source, node, document)
+            values[column] = coerce(column, None if value is ABSENT else value)
+    return values
+
+
+def coerce(column: Column[Any], value: Any) -> Any:
+    """Return a value as its column takes it; what the types cannot agree on is left to fail."""
+    kind = column.type
+    if isinstance(value, datetime) and isinstance(kind, DateTime) and not kind.timezone:
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if isinstance(value, (str, int, Decimal)) and isinstance(kind, Integer):
+        return _integer(column, value)
+    if isinstance(value, int) and not isinstance(value, bool) and isinstance(kind, String):
+        return str(value)
+    return value
+
+
+def _integer(column: Column[Any], value: str | int | Decimal) -> int:
+    """Return a whole number; some drivers cut a fraction off without a word."""
+    try:
+        number = int(value)
+    except ValueError:
+        number = None
+    if number is None or (isinstance(value, Decimal) and number != value):
+        raise _no_integer(column, "what the document holds is not one")
+    if number.bit_length() > _INTEGER_BITS:
+        raise _no_integer(column, f"the document's is longer than {_INTEGER_BITS} bits")
+    return number
+
+
+def _no_integer(column: Column[Any], problem: str) -> RowRejected:
+    message = f"column {column.name} holds integers, and {problem}"
+    return RowRejected(message, table=column.table.name, constraint=column.name)
+
+
+def identity_values(rows: BoundRows, zoho_id: str, organization_id: str) -> Values:
+    """Return the Zoho identity of a row; nothing for link identity but the organization."""
+    values: Values = {}
+    if rows.organization is not None:
+        values[rows.organization] = coerce(rows.organization, organization_id)
+    if rows.key is not None:
+        values[rows.key] = coerce(rows.key, zoho_id)
+    return values
+
+
+def insert_only_values(rows: BoundRows, node: Payload | Line) -> Values:
+    """Return what is written when a row is made, and never again."""
+    return {
+        column: coerce(column, value(node) if callable(value) else value)
+        for column, value in rows.insert_only.items()
+    }
+
+
+def required_columns(rows: BoundRows) -> list[Column[Any]]:
+    """Return the columns that an INSERT must name: not null, and nothing else fills them."""
+    return [column for column in rows.table.columns if not column.nullable and not _filled(column)]
+
+
+def _filled(column: Column[Any]) -> bool:
+    table = column.table
+    generated = column.server_default is not None or column.default is not None
+    return generated or column.computed is not None or column is table.autoincrement_column
+
+
+def with_defaults(values: Values, *, inserting: bool) -> Values:
+    """Replace NULL by the column's default where it may not be NULL.
+
+    Raises:
+        RowRejected: There is no default either.
+    """
+    settled: Values = {}
+    for column, value in values.items():
+        if value is not None or column.nullable:
+            settled[column] = value
+        elif not _filled(column):
+            problem = f"column {column.name} may not be NULL, and the document says it is empty"
+            raise RowRejected(problem, table=column.table.name, constraint=column.name)
+        elif not inserting:
+            settled[column] = _default(column)
+    return settled
+
+
+def _default(column: Column[Any]) -> Any:
+    default = column.default
+    if default is not None and default.is_scalar:
+        return default.arg  # type: ignore[attr-defined]  # a scalar default has one
+    server = column.server_default
+    if isinstance(server, DefaultClause):
+        return _literal(server.arg)
+    problem = f"column {column.name} may not be NULL, and its default cannot be written again"
+    raise RowRejected(problem, table=column.table.name, constraint=column.name)
+
+
+def _literal(argument: Any) -> ColumnElement[Any]:
+    if isinstance(argument, str):
+        return literal_column("'" + argument.replace("'", "''") + "'")
+    element: ColumnElement[Any] = argument
+    return element
+
+
+def deletion_mark(column: Column[Any], deleted_at: datetime | None) -> Any:
+    """Return what a deleted-column holds: a time, a date, or whether."""
+    if isinstance(column.type, Boolean):
+        return deleted_at is not None
+    if deleted_at is not None and isinstance(column.type, Date):
+        return deleted_at.date()
+    return coerce(column, deleted_at)
+
+
+def equals(columns: Sequence[Column[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that columns have values."""
+    return and_(*(column == value for column, value in zip(columns, values, strict=True)))
+
+
+async def insert_row(
+    connection: AsyncConnection, rows: BoundRows, values: Values, *, unique: Sequence[Column[Any]]
+) -> Key | None:
+    """Insert a row and return its primary key; None where a row equal in ``unique`` is there."""
+    named = {column.name: value for column, value in with_defaults(values, inserting=True).items()}
+    if not unique:
+        result = await connection.execute(insert(rows.table).values(named))
+        return tuple(result.inserted_primary_key or ())
+    names = [column.name for column in unique]
+    statement = insert_if_absent(connection.dialect.name, rows.table, [named], names)
+    row = (await connection.execute(statement.returning(*rows.primary_key))).first()
+    return None if row is None else tuple(row)

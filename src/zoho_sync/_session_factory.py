@@ -1,0 +1,45 @@
+"""Refuses what is no factory of asynchronous sessions, and says how to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session, sessionmaker
+
+from zoho_sync.exceptions import ConfigurationError
+
+__all__ = ["checked_session_factory"]
+
+_REMEDY = """Make an asynchronous one:
+
+    engine = create_async_engine("postgresql+asyncpg://…")
+    session_factory = async_sessionmaker(engine, expire_on_commit=False)
+    sync = ZohoSync(session_factory)"""
+
+
+def checked_session_factory(candidate: Any) -> Callable[[], AsyncSession]:
+    """Return the factory that was handed over.
+
+    Raises:
+        ConfigurationError: It does not give an `AsyncSession`.
+    """
+    if isinstance(candidate, sessionmaker):
+        raise _refusal("a synchronous sessionmaker")
+    if isinstance(candidate, (Engine, AsyncEngine, URL, str)):
+        raise _refusal(f"{type(candidate).__name__}, which is no session factory")
+    if isinstance(candidate, (AsyncSession, Session)):
+        raise _refusal("one session, not a factory that gives a new one for each transaction")
+    if not callable(candidate):
+        raise _refusal(f"{type(candidate).__name__}, which cannot be called")
+    session = candidate()
+    if not isinstance(session, AsyncSession):
+        raise _refusal(f"a callable that gives {type(session).__name__}, not an AsyncSession")
+    factory: Callable[[], AsyncSession] = candidate
+    return factory
+
+
+def _refusal(found: str) -> ConfigurationError:
+    return ConfigurationError(f"session_factory is {found}. {_REMEDY}")

@@ -1,0 +1,168 @@
+"""Every seam of the library, its contract in prose: what a queue engine must do.
+
+A queue carries events from the front door to the workers. It promises delivery *at least once*;
+that nothing is applied twice is the ledger's promise, kept in the host's database. An engine
+that lives in that database completes a job in the very transaction that applies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from zoho_sync.events import Arrival, SyncEvent
+
+__all__ = ["Capabilities", "Depth", "Enqueued", "Job", "QueueBackend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do beyond the contract.
+
+    Attributes:
+        transactional: It lives in the host's database: it enqueues inside the host's transaction,
+            and completes a job inside the one that applies it.
+        concurrent: Several workers may claim at once. Without it, one process works at a time.
+    """
+
+    transactional: bool
+    concurrent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of one event that was handed to a queue.
+
+    Attributes:
+        event_id: Of the event, or of the equal one that was there before.
+        arrival: When it was received; None for a duplicate.
+        duplicate: Whether an equal event was there before, so that this one was not stored.
+    """
+
+    event_id: str
+    arrival: Arrival | None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An event's durable place in a queue, leased to one worker.
+
+    Attributes:
+        handle: The engine's own name for it.
+        event: The event.
+        lease_token: Of the claim; never used twice.
+        attempts: Attempts that failed with an error.
+        deaths: Workers that died while they had claimed it alone.
+        suspect: Whether a worker died with it; it is claimed alone then.
+        history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
+        first_parked_at: When it first waited for another entity.
+    """
+
+    handle: Any
+    event: SyncEvent
+    lease_token: str
+    attempts: int = 0
+    deaths: int = 0
+    suspect: bool = False
+    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    first_parked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much is in a queue.
+
+    Attributes:
+        ready: Claimable now.
+        delayed: Waiting for their next attempt.
+        leased: With a worker.
+        oldest: Arrival of the oldest event that is not leased; None if there is none.
+    """
+
+    ready: int
+    delayed: int
+    leased: int
+    oldest: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        """Everything that is in the queue."""
+        return self.ready + self.delayed + self.leased
+
+
+class QueueBackend(Protocol):
+    """A queue engine.
+
+    Times are the engine's own: a worker whose clock is wrong leases and delays like any other.
+    Every method raises `QueueUnavailable` when the engine cannot be reached, and nothing else
+    for reasons outside the caller's power.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do beyond this contract."""
+        ...
+
+    async def setup(self) -> None:
+        """Make what the engine needs; harmless when it is there, and in ten processes at once."""
+        ...
+
+    async def enqueue(
+        self,
+        events: Sequence[SyncEvent],
+        *,
+        session: Any = None,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> list[Enqueued]:
+        """Store events durably, and answer for each in its position.
+
+        An event with a time of its own that equals one which is queued, parked or settled under
+        the same mapping is recognised, and not stored; so is a second one within ``events``.
+
+        Args:
+            events: What to store; an arrival that is set already is kept.
+            session: The host's session, for engines that are transactional: the events become
+                visible with the host's commit, and vanish with its rollback.
+            fingerprints: Entity type → fingerprint of the mapping in force.
+        """
+        ...
+
+    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
+        """Lease up to ``limit`` jobs, oldest first; none of them is leased to anybody else.
+
+        A job whose lease expired without an outcome may have killed its worker: it is a suspect,
+        and claimed alone from then on, so that it cannot take innocents along.
+        """
+        ...
+
+    async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
+        """Lengthen leases, and return the jobs whose lease is lost."""
+        ...
+
+    async def ack(self, jobs: Sequence[Job], *, connection: Any = None) -> None:
+        """Take jobs out of the queue: their outcome is recorded.
+
+        Args:
+            jobs: What is settled.
+            connection: For engines that are transactional: the connection whose transaction
+                holds the outcome. This is the fence: it must hit every job under its lease.
+
+        Raises:
+            LeaseLost: A lease is not held any more; the caller rolls back.
+        """
+        ...
+
+    async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
+        """Give jobs back, claimable after a delay; it costs no attempt. Lost leases are ignored."""
+        ...
+
+    async def depth(self) -> Depth:
+        """Return how much is in the queue."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the engine holds open; the queue's content stays."""
+        ...

@@ -1,0 +1,8 @@
+"""``python -m zoho_sync.cli`` is ``zoho-sync``."""
+
+from __future__ import annotations
+
+from zoho_sync.cli import main
+
+if __name__ == "__main__":
+    main()

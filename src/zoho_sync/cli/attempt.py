@@ -1,0 +1,163 @@
+"""``zoho-sync try``: what would one delivery change?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+
+from zoho_sync.cli.opening import opened
+from zoho_sync.cli.output import counted, indented, one_line, print_json, safe, show, table
+from zoho_sync.cli.running import FAILED, REFUSED, run
+from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.trial import RowChange, Trial, try_event
+from zoho_sync.decoding import decode, hints
+from zoho_sync.events import SyncEvent
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["try_file"]
+
+_EXIT_CODES: Final = {"refused": REFUSED, Outcome.RETRY.value: FAILED}
+_WORDS: Final = {
+    "applied": "would be applied",
+    "stale": "is stale: nothing would change",
+    "duplicate": "is a duplicate: nothing would change",
+    "ignored": "would be ignored",
+    "parked": "would be parked",
+    "retry": "would fail, and be tried again",
+    "refused": "would become a dead letter",
+    "ping": "is a test ping: nothing would be stored",
+}
+
+Attempted = tuple[SyncEvent | None, Trial]
+
+
+@click.command("try")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--entity", metavar="TYPE", help="What it is, as the webhook's route would say.")
+@click.option("--operation", metavar="WORD", help="What happened: update, delete, …")
+@click.option("--id", "entity_id", metavar="ID", help="Zoho's id, where the body has none.")
+@click.option("--organization", metavar="ID", help="Zoho's organization, where you set one up.")
+@click.option("--content-type", default="application/json", show_default=True)
+@common_options()
+@click.pass_obj
+def try_file(target: Target, /, file: str, **told: str | None) -> None:
+    """Show what the body in FILE would change, and change nothing; - reads standard input.
+
+    The body is applied in a transaction that is rolled back. Shown are the entity's row and its
+    lines, column by column; or what the event would wait for, or why it would be refused.
+    """
+    with click.open_file(file, "rb") as opened_file:
+        body = opened_file.read()
+    received, trial = run(_attempt(target, body, told))
+    if target.as_json:
+        print_json(_as_json(received, trial))
+    else:
+        name = "standard input" if file == "-" else Path(file).name
+        show(*_for_people(name, received, trial))
+    if code := _EXIT_CODES.get(trial.outcome):
+        raise click.exceptions.Exit(code)
+
+
+async def _attempt(target: Target, body: bytes, told: Mapping[str, str | None]) -> Attempted:
+    known = hints(
+        entity=told["entity"],
+        operation=told["operation"],
+        entity_id=told["entity_id"],
+        organization_id=told["organization"],
+    )
+    # A ZohoSync that is made here knows no organization but this one.
+    own = {"organization_id": known.organization_id} if known.organization_id else {}
+    async with opened(target, options=None if target.app else own) as chosen:
+        try:
+            received = decode(body, told["content_type"] or "", known, chosen.rules)
+        except PayloadError as error:
+            kind = type(error).__name__
+            return None, Trial("refused", str(error), error_type=kind, path=error.path)
+        if received is None:
+            return None, Trial("ping")
+        return received, await try_event(chosen, received)
+
+
+def _for_people(name: str, received: SyncEvent | None, trial: Trial) -> list[RenderableType]:
+    what = name
+    if received is not None:
+        what = f"{name}: {received.entity_type} {received.entity_id}, {received.operation}"
+    parts: list[RenderableType] = [safe(f"{what} — {_WORDS[trial.outcome]}")]
+    if trial.reason:
+        parts.append(indented(safe(trial.reason)))
+    for change in trial.rows:
+        parts += ["", indented(safe(_heading(change))), indented(_columns(change))]
+    if trial.outcome == Outcome.APPLIED.value and not trial.rows:
+        parts.append(indented(_without_rows(mapped=trial.mapped)))
+    return [*parts, "", "Nothing was changed."]
+
+
+def _heading(change: RowChange) -> str:
+    key = ", ".join(map(str, change.key))
+    return f"{change.table} ({key}): {change.kind}, {counted(len(change.columns), 'column')}"
+
+
+def _columns(change: RowChange) -> RenderableType:
+    rows: Table = table("column", "before", "after", narrow=["column"])
+    for column in change.columns:
+        rows.add_row(column.column, safe(_shown(column.before)), safe(_shown(column.after)))
+    return indented(rows)
+
+
+def _shown(value: Any) -> str:  # whatever a column holds
+    return "NULL" if value is None else one_line(value)
+
+
+def _without_rows(*, mapped: bool) -> str:
+    if mapped:
+        return "Every column holds that value already."
+    return "Its handler writes by its own code, without a mapping: its rows cannot be shown."
+
+
+def _as_json(received: SyncEvent | None, trial: Trial) -> dict[str, Any]:
+    waits = trial.waits_for
+    return {
+        "outcome": trial.outcome,
+        "reason": trial.reason,
+        "error_type": trial.error_type,
+        "path": trial.path,
+        "event": None if received is None else _event(received),
+        "waits_for": None if waits is None else {"entity_type": waits[0], "entity_id": waits[1]},
+        "rows": [_row(change) for change in trial.rows],
+        "mapped": trial.mapped,
+    }
+
+
+def _event(received: SyncEvent) -> dict[str, Any]:
+    return {
+        "entity_type": received.entity_type,
+        "entity_id": received.entity_id,
+        "operation": received.operation.value,
+        "organization_id": received.organization_id,
+        "effective_time": received.effective_time,
+    }
+
+
+def _row(change: RowChange) -> dict[str, Any]:
+    columns = {
+        each.column: {"before": _exact(each.before), "after": _exact(each.after)}
+        for each in change.columns
+    }
+    return {
+        "table": change.table,
+        "key": [_exact(part) for part in change.key],
+        "change": change.kind,
+        "columns": columns,
+    }
+
+
+def _exact(value: Any) -> Any:  # whatever a column holds
+    # A float of the host's own column: its shortest digits are what it means.
+    return Decimal(repr(value)) if isinstance(value, float) else value

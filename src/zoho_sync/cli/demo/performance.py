@@ -1,0 +1,149 @@
+"""Delivers the story through the front door, works it off, and records what became of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from zoho_sync._tables import library_tables
+from zoho_sync.app import ZohoSync
+from zoho_sync.cli.demo import erp
+from zoho_sync.cli.demo.checks import Check, read_checks
+from zoho_sync.cli.demo.documents import ORGANIZATION
+from zoho_sync.cli.demo.records import State, read_state
+from zoho_sync.cli.demo.story import STORY, Delivery
+from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus
+from zoho_sync.signature import SIGNATURE_HEADER, SignedRequest, sign
+from zoho_sync.status import StatusReport
+
+__all__ = ["Delivered", "Performance", "perform"]
+
+_UNDER_WAY: Final = {"queued", Outcome.PARKED.value}
+_SECRET_BYTES: Final = 16
+
+
+@dataclass
+class Delivered:
+    """One delivery, the answer of the front door, and every state that it was recorded in."""
+
+    number: int
+    delivery: Delivery
+    receipt: Receipt
+    states: list[State] = field(default_factory=list)
+
+    @property
+    def event_id(self) -> str | None:
+        """The event that it made; None if it made none."""
+        made = self.receipt.status in {ReceiptStatus.ACCEPTED, ReceiptStatus.DEAD_LETTER}
+        return self.receipt.event_ids[0] if made else None
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it came to what the story says."""
+        return tuple(state.name for state in self.states) == self.delivery.expected
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Everything that the demo has seen.
+
+    Attributes:
+        deliveries: In their order.
+        checks: Rows, as they are and as they should be.
+        report: The library's own figures.
+    """
+
+    deliveries: Sequence[Delivered]
+    checks: Sequence[Check]
+    report: StatusReport
+
+    @property
+    def account(self) -> dict[str, int]:
+        """Where the deliveries are: in the library's tables, or by the front door's answer."""
+        settled = self.report.settled
+        return {
+            "applied": settled.get(Outcome.APPLIED, 0),
+            "stale": settled.get(Outcome.STALE, 0),
+            "duplicate": settled.get(Outcome.DUPLICATE, 0)
+            + self._answered(ReceiptStatus.DUPLICATE),
+            "ignored": settled.get(Outcome.IGNORED, 0),
+            "parked": self.report.parked,
+            "dead_letters": self.report.dead_letters,
+            "refused": self._answered(ReceiptStatus.REFUSED),
+            "pings": self._answered(ReceiptStatus.PING),
+        }
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every delivery is in exactly one place."""
+        return sum(self.account.values()) == len(self.deliveries)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything came out as it should."""
+        told = all(each.as_expected for each in self.deliveries)
+        return self.adds_up and told and all(check.ok for check in self.checks)
+
+    def _answered(self, status: ReceiptStatus) -> int:
+        return sum(each.receipt.status is status for each in self.deliveries)
+
+
+async def perform(engine: AsyncEngine) -> Performance:
+    """Run the demo on an empty database."""
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    secret = secrets.token_hex(_SECRET_BYTES)
+    sync = ZohoSync(
+        sessions,
+        registry=erp.registry(),
+        verifier=SignedRequest(secret),
+        organization_id=ORGANIZATION,
+    )
+    async with sync:
+        await sync.create_tables()
+        async with engine.begin() as connection:
+            await connection.run_sync(erp.metadata.create_all)
+        deliveries: list[Delivered] = []
+        for number, delivery in enumerate(STORY, start=1):
+            receipt = await _deliver(sync, delivery, secret)
+            deliveries.append(_begun(number, delivery, receipt, deliveries))
+            # After each, so that what comes late is late: a batch is applied in the right order.
+            await sync.drain()
+            await _look(sessions, deliveries)
+        return Performance(deliveries, await read_checks(engine), await sync.status())
+
+
+async def _deliver(sync: ZohoSync, delivery: Delivery, secret: str) -> Receipt:
+    key = secrets.token_hex(_SECRET_BYTES) if delivery.forged else secret
+    signature = sign(key, delivery.body, delivery.query, content_type=delivery.content_type)
+    headers = {"Content-Type": delivery.content_type, SIGNATURE_HEADER: signature}
+    return await sync.receive(delivery.body, headers=headers, query=delivery.query)
+
+
+def _begun(
+    number: int, delivery: Delivery, receipt: Receipt, before: Sequence[Delivered]
+) -> Delivered:
+    made = Delivered(number, delivery, receipt)
+    if receipt.status is ReceiptStatus.DUPLICATE:
+        equal = next(each for each in before if each.event_id in receipt.event_ids)
+        made.states.append(State(receipt.status.value, f"equal to delivery {equal.number}"))
+    elif made.event_id is None:
+        # Nothing is stored of these: the answer is all there is.
+        made.states.append(State(receipt.status.value, receipt.reason or "nothing is stored"))
+    return made
+
+
+async def _look(sessions: Any, deliveries: Sequence[Delivered]) -> None:
+    tables = library_tables()
+    session: AsyncSession
+    async with sessions() as session:
+        connection = await session.connection()
+        for each in deliveries:
+            if each.event_id is None or (each.states and each.states[-1].name not in _UNDER_WAY):
+                continue
+            state = await read_state(connection, tables, each.event_id)
+            if not each.states or each.states[-1].name != state.name:
+                each.states.append(state)

@@ -1,0 +1,136 @@
+"""Dead letters as people and as programs read them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from zoho_sync import exact_json
+from zoho_sync.cli.output import age, indented, one_line, safe, table
+from zoho_sync.dead_letters import DeadLetter
+
+__all__ = ["as_json", "for_people", "letter_table", "summary"]
+
+
+def letter_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
+    """Return the table of a list; bodies are not in it."""
+    rows = table("id", "entity", "error", "age", narrow=["id", "age"])
+    for letter in letters:
+        where = f"{letter.path}: " if letter.path else ""
+        problem = letter.error.removeprefix(where)
+        rows.add_row(
+            safe(letter.id),
+            safe(_entity(letter)),
+            safe(f"{letter.error_type} {one_line(where + problem, 120)}"),
+            age(now - letter.died_at),
+        )
+    return rows
+
+
+def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+    """Return what is known of a dead letter, without its body."""
+    return {
+        "id": letter.id,
+        "organization_id": letter.organization_id,
+        "entity_type": letter.entity_type,
+        "entity_id": letter.entity_id,
+        "operation": letter.operation,
+        "error_type": letter.error_type,
+        "path": letter.path,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "arrived_at": letter.arrived_at,
+        "died_at": letter.died_at,
+        "age_seconds": now - letter.died_at,
+    }
+
+
+def as_json(letter: DeadLetter, now: datetime) -> dict[str, Any]:
+    """Return everything; a body that is not UTF-8 is given in Base64."""
+    text = _text(letter.body)
+    return {
+        **summary(letter, now),
+        "history": letter.history,
+        "payload": letter.payload,
+        "body": text,
+        "body_base64": _base64(letter.body) if letter.body is not None and text is None else None,
+        "content_type": letter.content_type,
+        "hints": letter.hints,
+    }
+
+
+def for_people(letter: DeadLetter, now: datetime) -> list[RenderableType]:
+    """Return everything, one part for each thing."""
+    rows = table("", "")
+    rows.show_header = False
+    for name, value in _facts(letter, now):
+        if value:
+            rows.add_row(name, safe(value))
+    parts: list[RenderableType] = [f"dead letter {letter.id}", "", indented(rows)]
+    if letter.history:
+        parts += ["", "failed attempts"]
+        parts += [indented(safe(_attempt(entry))) for entry in letter.history]
+    if letter.payload is not None:
+        parts += ["", "document", indented(safe(_pretty(letter.payload)))]
+    if letter.body is not None:
+        encoded = f"(Base64) {_base64(letter.body)}"
+        text = _text(letter.body)
+        parts += ["", "body", indented(safe(encoded if text is None else text))]
+    return parts
+
+
+def _facts(letter: DeadLetter, now: datetime) -> list[tuple[str, str]]:
+    hints = letter.hints or {}
+    return [
+        ("entity", _entity(letter)),
+        ("operation", letter.operation or ""),
+        ("organization", letter.organization_id),
+        ("error", letter.error_type),
+        ("", letter.error),
+        ("field", letter.path),
+        ("arrived", letter.arrived_at.isoformat()),
+        ("died", f"{letter.died_at.isoformat()}, {age(now - letter.died_at)} ago"),
+        ("attempts", str(letter.attempts)),
+        ("content type", letter.content_type or ""),
+        ("told", ", ".join(f"{name}={value}" for name, value in hints.items())),
+    ]
+
+
+def _entity(letter: DeadLetter) -> str:
+    if letter.entity_type is None:
+        return "(not understood)"
+    return f"{letter.entity_type} {letter.entity_id}"
+
+
+def _attempt(entry: Any) -> str:  # a mapping with "at", "error_type" and "error"
+    return f"{entry.get('at')}  {entry.get('error_type')}: {one_line(entry.get('error'), 200)}"
+
+
+def _text(body: bytes | None) -> str | None:
+    try:
+        return body.decode() if body is not None else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()
+
+
+def _pretty(value: Any, margin: str = "") -> str:  # any JSON value
+    deeper = f"{margin}  "
+    if isinstance(value, Mapping) and value:
+        items = [
+            f"{deeper}{exact_json.dumps(name)}: {_pretty(item, deeper)}"
+            for name, item in value.items()
+        ]
+        return "\n".join(("{", ",\n".join(items), f"{margin}}}"))
+    if isinstance(value, (list, tuple)) and value:
+        items = [f"{deeper}{_pretty(item, deeper)}" for item in value]
+        return "\n".join(("[", ",\n".join(items), f"{margin}]"))
+    return exact_json.dumps(value)

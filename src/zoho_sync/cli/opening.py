@@ -1,0 +1,173 @@
+"""Opens the `ZohoSync` that a command works on, and makes sure that its database answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from zoho_sync._runtime import Runtime
+from zoho_sync.app import ZohoSync
+from zoho_sync.cli.application import load_application
+from zoho_sync.cli.database import new_engine, parsed_url
+from zoho_sync.cli.output import shown_url
+from zoho_sync.cli.running import UNREACHABLE, Failure, reason
+from zoho_sync.cli.target import Target
+from zoho_sync.decoding import DecodingRules
+from zoho_sync.exceptions import ConfigurationError
+
+__all__ = ["Opened", "opened"]
+
+_PATIENCE: Final = 15.0
+_NO_TARGET: Final = (
+    "which ZohoSync? Give your own with --app module:attribute, or, for the mirror's tables, the "
+    "database with --database-url or ZOHO_SYNC_DATABASE_URL"
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A `ZohoSync` whose database answers.
+
+    Attributes:
+        sync: The host's own, or one for the mirror.
+        where: Its database, without user and password.
+    """
+
+    sync: ZohoSync
+    where: str
+
+    @property
+    def runtime(self) -> Runtime:
+        """The parts that `sync` is made of."""
+        return self.sync._runtime  # noqa: SLF001  # commands look where an application need not
+
+    @property
+    def rules(self) -> DecodingRules:
+        """How `sync` reads bodies."""
+        return self.sync._receiver.rules  # noqa: SLF001  # as above
+
+    def session(self) -> AsyncSession:
+        """Return a new session on the database."""
+        return self.runtime.sessions()
+
+    async def missing_tables(self) -> list[str]:
+        """Return the names of the library's tables that are not there."""
+        tables = self.runtime.context.tables.metadata.sorted_tables
+
+        def missing(session: Any) -> list[str]:
+            inspector = inspect(session.connection())
+            return [
+                table.fullname
+                for table in tables
+                if not inspector.has_table(table.name, schema=table.schema)
+            ]
+
+        async with self.session() as session:
+            return sorted(await session.run_sync(missing))
+
+    async def require_tables(self) -> None:
+        """Make sure that the library's tables are there.
+
+        Raises:
+            Failure: They are not; the message says how to make them.
+        """
+        if missing := await self.missing_tables():
+            message = (
+                f"{self.where} lacks {', '.join(missing)}; run zoho-sync tables create, or your "
+                "migrations"
+            )
+            raise Failure(message)
+
+
+@asynccontextmanager
+async def opened(
+    target: Target,
+    *,
+    options: Mapping[str, Any] | None = None,
+    makes_file: bool = False,
+    tables: bool = True,
+) -> AsyncIterator[Opened]:
+    """Open what the common options mean.
+
+    Args:
+        target: The common options.
+        options: More arguments for a `ZohoSync` that is made here.
+        makes_file: Whether an SQLite file may be made.
+        tables: Whether the library's tables must be there.
+
+    Raises:
+        ConfigurationError: The options mean nothing.
+        Failure: The database does not answer, or lacks the tables.
+    """
+    sync = _found(target, options or {}, makes_file=makes_file)
+    engine = _engine(sync)
+    chosen = Opened(sync, shown_url(engine.url) if engine is not None else "the database")
+    try:
+        async with sync:
+            await _probe(chosen)
+            if tables:
+                await chosen.require_tables()
+            yield chosen
+    finally:
+        if engine is not None:
+            await engine.dispose()
+
+
+def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> ZohoSync:
+    if target.app is not None:
+        _refuse_beside_app(target, options)
+        return load_application(target.app)
+    if target.database_url is None:
+        raise ConfigurationError(_NO_TARGET)
+    url = parsed_url(target.database_url)
+    if not makes_file:
+        _require_file(url)
+    sessions = async_sessionmaker(new_engine(url), expire_on_commit=False)
+    return ZohoSync(sessions, queue=target.queue_url, **options)
+
+
+def _refuse_beside_app(target: Target, options: Mapping[str, Any]) -> None:
+    urls = [name for name in ("database_url", "queue_url") if target.explicit(name)]
+    if given := [*urls, *options]:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        message = f"{names}: your application says that itself; leave it out beside --app"
+        raise ConfigurationError(message)
+
+
+def _require_file(url: URL) -> None:
+    # SQLite would make an empty file, and everything would look fine, and empty.
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return
+    if not Path(url.database).exists():
+        message = f"there is no file {url.database}; zoho-sync tables create makes it"
+        raise Failure(message, UNREACHABLE)
+
+
+def _engine(sync: ZohoSync) -> AsyncEngine | None:
+    session = sync._runtime.sessions()  # noqa: SLF001  # as above
+    try:
+        bind = session.get_bind()
+    except SQLAlchemyError:
+        # A host that routes by class: its sessions find their engines themselves.
+        return None
+    return AsyncEngine(bind) if isinstance(bind, Engine) else None
+
+
+async def _probe(chosen: Opened) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE), chosen.session() as session:
+            await session.execute(text("SELECT 1"))
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Whatever it is, at this point it means that there is no way to the database.
+        message = f"{chosen.where} cannot be reached: {reason(error)}"
+        raise Failure(message, UNREACHABLE) from error

@@ -1,0 +1,76 @@
+"""Runs a command's coroutine, and turns what it raises into an exit code and one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from zoho_sync._dialects import Fault, classify, primary_message
+from zoho_sync.cli.output import redacted
+from zoho_sync.exceptions import (
+    ConfigurationError,
+    MappingError,
+    PayloadError,
+    QueueUnavailable,
+    ZohoSyncError,
+)
+
+__all__ = ["FAILED", "REFUSED", "UNREACHABLE", "USAGE", "Failure", "reason", "run"]
+
+_T = TypeVar("_T")
+
+FAILED: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 3
+UNREACHABLE: Final = 4
+
+
+class Failure(click.ClickException):
+    """A command that cannot be done: a sentence, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(redacted(message))
+        # click declares it for the class, and reads it from the instance.
+        self.exit_code = exit_code  # type: ignore[misc]
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a command's coroutine.
+
+    Raises:
+        Failure: What it raised, for people.
+    """
+    try:
+        return asyncio.run(work)
+    except (ZohoSyncError, SQLAlchemyError, OSError) as error:
+        raise failure(error) from error
+
+
+def failure(error: Exception) -> Failure:
+    """Return an error as a sentence and an exit code."""
+    if isinstance(error, QueueUnavailable):
+        return Failure(_unreachable(error), UNREACHABLE)
+    if isinstance(error, PayloadError):
+        return Failure(str(error), REFUSED)
+    if isinstance(error, ConfigurationError):
+        return Failure(str(error), FAILED if isinstance(error, MappingError) else USAGE)
+    if isinstance(error, ZohoSyncError):
+        return Failure(str(error))
+    if isinstance(error, OSError) or classify(error) is Fault.CONNECTION:
+        return Failure(f"the database cannot be reached: {reason(error)}", UNREACHABLE)
+    return Failure(reason(error))
+
+
+def _unreachable(error: QueueUnavailable) -> str:
+    cause = error.__cause__
+    return f"{error}: {reason(cause)}" if isinstance(cause, Exception) else str(error)
+
+
+def reason(error: BaseException) -> str:
+    """Return what is wrong, in one line, without statements and without credentials."""
+    # Never the statement and its parameters: those hold documents.
+    return redacted(primary_message(error)[0] or type(error).__name__)

@@ -1,0 +1,136 @@
+"""``zoho-sync status``: where every event is, and whether something is wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+
+from zoho_sync.cli.opening import opened
+from zoho_sync.cli.output import age, indented, print_json, safe, show, table
+from zoho_sync.cli.running import FAILED, run
+from zoho_sync.cli.target import Target, common_options
+from zoho_sync.outcomes import Outcome
+from zoho_sync.status import StatusReport
+
+__all__ = ["duration", "status"]
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_TOLD: Final = (
+    Outcome.APPLIED,
+    Outcome.STALE,
+    Outcome.DUPLICATE,
+    Outcome.IGNORED,
+    Outcome.RESOLVED,
+)
+
+
+def duration(text: str) -> timedelta:
+    """Return a time span that is written as ``90s``, ``30m``, ``24h`` or ``7d``."""
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.strip().lower())
+    if found is None:
+        message = f"{text!r} is no duration; write it as 90s, 30m, 24h or 7d"
+        raise click.BadParameter(message)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@click.command()
+@click.option(
+    "--window",
+    type=duration,
+    default="24h",
+    metavar="TIME",
+    show_default=True,
+    help="How far back to look: 30m, 24h, 7d.",
+)
+@common_options()
+@click.pass_obj
+def status(target: Target, window: timedelta) -> None:
+    """Say where every event is, and what is wrong; exit with 1 if something is."""
+    report, where = run(_read(target, window))
+    if target.as_json:
+        print_json(_as_json(report))
+    else:
+        show(*_for_people(report, where))
+    if not report.healthy:
+        raise click.exceptions.Exit(FAILED)
+
+
+async def _read(target: Target, window: timedelta) -> tuple[StatusReport, str]:
+    async with opened(target) as chosen:
+        return await chosen.sync.status(window), chosen.where
+
+
+def _for_people(report: StatusReport, where: str) -> list[RenderableType]:
+    verdict = "healthy" if report.healthy else "something is wrong"
+    last = f"{age(report.at - report.last_arrival)} ago" if report.last_arrival else "never"
+    parts: list[RenderableType] = [f"{where}: {verdict}"]
+    parts += [indented(safe(f"! {problem}")) for problem in report.problems]
+    parts += ["", indented(_places(report, last))]
+    if report.entities:
+        parts += ["", indented(_entities(report))]
+    return parts
+
+
+def _places(report: StatusReport, last: str) -> Table:
+    queue = report.queue
+    rows = table("", "", "", numbers=[])
+    rows.show_header = False
+    recent = sum(report.recent.values())
+    rows.add_row("last received", last)
+    rows.add_row(
+        "queued",
+        str(queue.total),
+        f"{queue.ready} ready, {queue.delayed} delayed, {queue.leased} with a worker",
+    )
+    rows.add_row("parked", str(report.parked), "wait for another entity")
+    rows.add_row("dead letters", str(report.dead_letters), "wait for an operator")
+    rows.add_row(
+        "settled",
+        str(sum(report.settled.values())),
+        f"{recent} events in the last {age(report.window)}, dead letters included",
+    )
+    rows.add_row("accepted", str(report.accepted), "all of these together")
+    return rows
+
+
+def _entities(report: StatusReport) -> Table:
+    told = [outcome.value for outcome in _TOLD]
+    rows = table("settled events of", *told, numbers=told)
+    for name, counts in sorted(report.entities.items()):
+        rows.add_row(safe(name), *(str(counts.get(outcome, 0)) for outcome in _TOLD))
+    return rows
+
+
+def _as_json(report: StatusReport) -> dict[str, Any]:
+    queue = report.queue
+    return {
+        "healthy": report.healthy,
+        "problems": report.problems,
+        "at": report.at,
+        "window_seconds": report.window,
+        "last_arrival": report.last_arrival,
+        "accepted": report.accepted,
+        "queue": {
+            "ready": queue.ready,
+            "delayed": queue.delayed,
+            "leased": queue.leased,
+            "total": queue.total,
+            "oldest": queue.oldest,
+        },
+        "parked": report.parked,
+        "dead_letters": report.dead_letters,
+        "settled": {outcome.value: report.settled.get(outcome, 0) for outcome in _TOLD},
+        "recent": {
+            outcome.value: report.recent.get(outcome, 0)
+            for outcome in (*_TOLD, Outcome.DEAD_LETTER)
+        },
+        "entities": {
+            name: {outcome.value: counts.get(outcome, 0) for outcome in _TOLD}
+            for name, counts in report.entities.items()
+        },
+    }

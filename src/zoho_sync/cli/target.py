@@ -1,0 +1,99 @@
+"""Which `ZohoSync` the commands work on: the host's own, or one made from URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import click
+from click.core import ParameterSource
+
+__all__ = ["Target", "common_options"]
+
+_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+
+_ON_COMMAND_LINE: Final = {ParameterSource.COMMANDLINE}
+
+
+@dataclass
+class Target:
+    """What the common options say; they may stand before the command and after it.
+
+    Attributes:
+        app: ``module:attribute`` of the host's own `ZohoSync`.
+        database_url: For hosts without one: the mirror in this database.
+        queue_url: For the same hosts: where events wait, if not in that database.
+        as_json: Whether programs read the answer.
+    """
+
+    app: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    queue_url: str | None = field(default=None, repr=False)
+    as_json: bool = False
+    _explicit: set[str] = field(default_factory=set)
+
+    def explicit(self, name: str) -> bool:
+        """Return whether an option stood on the command line, rather than in the environment."""
+        return name in self._explicit
+
+    def note(self, name: str, value: Any, source: ParameterSource | None) -> None:
+        """Take an option over; the command line goes before the environment."""
+        explicit = source in _ON_COMMAND_LINE
+        if not explicit and (source is not ParameterSource.ENVIRONMENT or self.explicit(name)):
+            return
+        setattr(self, name, value)
+        if explicit:
+            self._explicit.add(name)
+
+
+def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
+    name = str(option.name)
+    target = context.find_root().ensure_object(Target)
+    target.note(name, value, context.get_parameter_source(name))
+
+
+_OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
+    "app": click.option(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        help="Your own ZohoSync, imported with this folder on the path.",
+        expose_value=False,
+        callback=_note,
+    ),
+    "database_url": click.option(
+        "--database-url",
+        metavar="URL",
+        envvar="ZOHO_SYNC_DATABASE_URL",
+        help="Without an application: the database; ZOHO_SYNC_DATABASE_URL.",
+        expose_value=False,
+        callback=_note,
+    ),
+    "queue_url": click.option(
+        "--queue-url",
+        metavar="URL",
+        envvar="ZOHO_SYNC_QUEUE_URL",
+        help="Without an application: the queue, if not in the database; ZOHO_SYNC_QUEUE_URL.",
+        expose_value=False,
+        callback=_note,
+    ),
+    "as_json": click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print JSON, and nothing else, on standard output.",
+        expose_value=False,
+        callback=_note,
+    ),
+}
+
+
+def common_options(*names: str) -> Callable[[_CommandT], _CommandT]:
+    """Add options that every command understands; all of them if none is named."""
+
+    def add(command: _CommandT) -> _CommandT:
+        for name in reversed(names or tuple(_OPTIONS)):
+            command = _OPTIONS[name](command)
+        return command
+
+    return add

@@ -1,0 +1,250 @@
+"""Applies one body in a transaction that is rolled back, and says what would change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from sqlalchemy import Connection, Table, event, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync._binding import BoundChild, BoundEntity
+from zoho_sync._dialects import Fault, begin_immediately, classify
+from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._row_values import Key, equals
+from zoho_sync._upsert import RowWriter
+from zoho_sync.cli.opening import Opened
+from zoho_sync.cli.running import reason
+from zoho_sync.entities import CONTACT
+from zoho_sync.events import SyncEvent
+from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.outcomes import Outcome, SyncResult
+
+__all__ = ["ColumnChange", "RowChange", "Trial", "try_event"]
+
+Row = Mapping[str, Any]
+Snapshot = dict[str, dict[Key, Row]]
+
+REFUSED: Final = "refused"
+"""What would be a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """One column, before and after."""
+
+    column: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """One row that would be added, changed or removed.
+
+    Attributes:
+        table: The host's table.
+        key: Its primary key.
+        kind: ``added``, ``changed`` or ``removed``.
+        columns: The columns whose value would change.
+    """
+
+    table: str
+    key: Key
+    kind: str
+    columns: Sequence[ColumnChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What would become of an event.
+
+    Attributes:
+        outcome: As of `Outcome`; ``refused`` for what would be a dead letter.
+        reason: Why, in words.
+        error_type: Of the error, if there was one.
+        path: The field that is wrong.
+        waits_for: Type and id of the entity that a parked event would wait for.
+        rows: The entity's row, and its lines.
+        mapped: Whether a mapping says where the rows are; without one they cannot be shown.
+    """
+
+    outcome: str
+    reason: str = ""
+    error_type: str | None = None
+    path: str = ""
+    waits_for: tuple[str, str] | None = None
+    rows: Sequence[RowChange] = field(default_factory=tuple)
+    mapped: bool = True
+
+
+async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
+    """Apply an event, look at what it did, and roll everything back.
+
+    Sequences that number rows do not go back; everything else is as before. What a handler does
+    outside the session's transaction, a trial cannot undo.
+    """
+    async with _rolled_back(chosen) as session:
+        connection = await session.connection()
+        entry = await _known(chosen, connection, received)
+        handler = _handler(chosen, session, received, entry)
+        if isinstance(handler, Trial):
+            return handler
+        bound = handler.binding()
+        located = await _located(handler, connection, bound, received, entry)
+        before = await _snapshot(connection, bound, located)
+        try:
+            result = await handler.sync(_document(handler, received), received.operation)
+            await session.flush()
+        except Exception as error:  # noqa: BLE001  # a handler's own code may raise anything
+            return _failed(error, mapped=bound is not None)
+        after = await _snapshot(connection, bound, _key(result) or located)
+        rows = tuple(_changes(before, after))
+        return Trial(result.outcome.value, result.reason, rows=rows, mapped=bound is not None)
+
+
+class _OwnCommit(ConfigurationError):
+    """A handler commits, and would take the trial with it."""
+
+
+@asynccontextmanager
+async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
+    async with chosen.session() as session:
+        if not session.in_transaction():
+            await session.begin()
+        connection = await session.connection()
+        await begin_immediately(connection)
+        event.listen(connection.sync_connection, "commit", _refuse_commit)
+        try:
+            yield session
+        finally:
+            await session.rollback()
+
+
+def _refuse_commit(_connection: Connection) -> NoReturn:
+    message = (
+        "the handler commits by itself; leave that to the library: an event is one transaction"
+    )
+    raise _OwnCommit(message)
+
+
+async def _known(chosen: Opened, connection: AsyncConnection, tried: SyncEvent) -> LedgerEntry:
+    context = chosen.runtime.context
+    namespace = context.catalog.namespace(tried.entity_type)
+    key = LedgerKey(tried.organization_id, namespace, tried.entity_id)
+    ledger = Ledger(connection, context.tables.ledger)
+    await ledger.prepare([key])
+    return (await ledger.lock([key]))[key]
+
+
+def _handler(
+    chosen: Opened, session: AsyncSession, tried: SyncEvent, entry: LedgerEntry
+) -> BaseEntityHandler[Any] | Trial:
+    registry = chosen.runtime.registry
+    entity_type = tried.entity_type
+    if entity_type == CONTACT and entry.entity_type is not None:
+        entity_type = entry.entity_type
+    if registry.is_ignored(entity_type):
+        return Trial(Outcome.IGNORED.value, "the type is ignored")
+    if entity_type == CONTACT:
+        return Trial(Outcome.APPLIED.value, "nobody knows this contact; its delete is remembered")
+    handler_class = registry.get(entity_type)
+    if handler_class is None:
+        return Trial(REFUSED, f"no handler for {entity_type}", error_type="UnknownEntityType")
+    handler = handler_class(session, organization_id=tried.organization_id)
+    handler.context = chosen.runtime.context
+    return handler
+
+
+async def _located(
+    handler: BaseEntityHandler[Any],
+    connection: AsyncConnection,
+    bound: BoundEntity | None,
+    tried: SyncEvent,
+    entry: LedgerEntry,
+) -> Key | None:
+    if bound is None:
+        return None
+    rows = RowWriter(connection, bound, handler.resolve)
+    return await rows.locate(
+        tried.entity_id, tried.organization_id, entry.table_name, entry.primary_key
+    )
+
+
+async def _snapshot(
+    connection: AsyncConnection, bound: BoundEntity | None, key: Key | None
+) -> Snapshot:
+    if bound is None or key is None:
+        return {}
+    rows = {bound.table.fullname: await _rows(connection, bound.table, bound.primary_key, key)}
+    for child in bound.children:
+        rows[child.table.fullname] = await _lines(connection, child, key)
+    return rows
+
+
+async def _lines(connection: AsyncConnection, child: BoundChild, key: Key) -> dict[Key, Row]:
+    return await _rows(connection, child.table, child.parent, key)
+
+
+async def _rows(
+    connection: AsyncConnection, table: Table, columns: Sequence[Any], key: Key
+) -> dict[Key, Row]:
+    names = [column.key for column in table.primary_key.columns]
+    found = await connection.execute(select(table).where(equals(columns, key)))
+    return {tuple(row[name] for name in names): dict(row) for row in found.mappings()}
+
+
+def _changes(before: Snapshot, after: Snapshot) -> list[RowChange]:
+    changes = []
+    for table in {**before, **after}:
+        old, new = before.get(table, {}), after.get(table, {})
+        for key in {**old, **new}:
+            columns = _columns(old.get(key), new.get(key))
+            kind = "added" if key not in old else "changed" if key in new else "removed"
+            if columns or kind != "changed":
+                changes.append(RowChange(table, key, kind, columns))
+    return changes
+
+
+def _columns(old: Row | None, new: Row | None) -> list[ColumnChange]:
+    names = {**(old or {}), **(new or {})}
+    pairs = ((name, (old or {}).get(name), (new or {}).get(name)) for name in names)
+    return [ColumnChange(*each) for each in pairs if each[1] != each[2]]
+
+
+def _key(result: SyncResult) -> Key | None:
+    key = result.primary_key
+    if key is None:
+        return None
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _document(handler: BaseEntityHandler[Any], tried: SyncEvent) -> Mapping[str, Any]:
+    # A delete may have come without a document: its id is enough.
+    return tried.payload or {handler.kind().id_fields[0]: tried.entity_id}
+
+
+def _failed(raised: Exception, *, mapped: bool) -> Trial:
+    error = _first_cause(raised)
+    kind = type(error).__name__
+    if isinstance(error, ReferencePending):
+        target = (error.entity_type, error.zoho_id)
+        parked = Outcome.PARKED.value
+        return Trial(parked, str(error), error_type=kind, waits_for=target, mapped=mapped)
+    if not isinstance(error, ZohoSyncError):
+        outcome = REFUSED if classify(error) is Fault.REJECTED else Outcome.RETRY.value
+        return Trial(outcome, reason(error), error_type=kind, mapped=mapped)
+    outcome = REFUSED if error.permanent else Outcome.RETRY.value
+    path = getattr(error, "path", "") or getattr(error, "table", "")
+    return Trial(outcome, str(error), error_type=kind, path=path, mapped=mapped)
+
+
+def _first_cause(error: Exception) -> Exception:
+    """Return the refused commit, if there is one: what comes after it is its consequence."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, _OwnCommit):
+        link = link.__cause__ or link.__context__
+    return link or error

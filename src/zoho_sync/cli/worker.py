@@ -1,0 +1,144 @@
+"""``zoho-sync worker``: applies events until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+
+from zoho_sync.cli.opening import Opened, opened
+from zoho_sync.cli.output import print_json, redacted, show
+from zoho_sync.cli.running import FAILED, reason, run
+from zoho_sync.cli.target import Target, common_options
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["worker"]
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@click.command()
+@click.option("--batch-size", type=click.IntRange(1), help="Events of one transaction.")
+@click.option("--concurrency", type=click.IntRange(1), help="Transactions at once.")
+@click.option("--once", is_flag=True, help="Stop when there is nothing to do now.")
+@common_options()
+@click.pass_obj
+def worker(target: Target, batch_size: int | None, concurrency: int | None, *, once: bool) -> None:
+    """Apply events until SIGTERM or SIGINT; a second signal ends at once.
+
+    At the first signal, what is being applied is rolled back and given back to the queue: another
+    worker takes it over at once. The log goes to standard error.
+    """
+    _log_to_stderr()
+    given = {"batch_size": batch_size, "concurrency": concurrency}
+    options = {name: value for name, value in given.items() if value is not None}
+    stopped_by, counts = run(_work(target, options, once=once))
+    if target.as_json:
+        told = {outcome.value: count for outcome, count in counts.items()}
+        print_json({"stopped_by": stopped_by, "outcomes": told if once else None})
+    elif once:
+        told = {outcome.value: count for outcome, count in counts.items()}
+        show(", ".join(f"{count} {name}" for name, count in told.items()) or "nothing to do")
+    if stopped_by == "error":
+        raise click.exceptions.Exit(FAILED)
+
+
+async def _work(
+    target: Target, options: dict[str, Any], *, once: bool
+) -> tuple[str, dict[Outcome, int]]:
+    async with opened(target, options=options) as chosen:
+        runtime = chosen.runtime
+        _log.info(
+            "working on %s, in batches of %d, %d at once",
+            chosen.where,
+            runtime.batch_size,
+            runtime.concurrency,
+        )
+        return await _until_told(chosen, once=once)
+
+
+async def _until_told(chosen: Opened, *, once: bool) -> tuple[str, dict[Outcome, int]]:
+    work = asyncio.ensure_future(_drained(chosen) if once else _endless(chosen))
+    with _told_to_stop(work) as received:
+        try:
+            counts = await work
+        except asyncio.CancelledError:
+            if not received:
+                raise
+            _log.info("stopped by %s", received[0])
+            return received[0], {}
+        except ExceptionGroup as errors:
+            # The loops run in a task group; what ended them is one error. Its traceback is left
+            # out: that of a database error holds documents.
+            _log.error("stopped: %s", reason(_innermost(errors)))
+            return "error", {}
+    _log.info("done")
+    return "done", counts
+
+
+async def _drained(chosen: Opened) -> dict[Outcome, int]:
+    return await chosen.sync.drain()
+
+
+async def _endless(chosen: Opened) -> dict[Outcome, int]:
+    await chosen.sync.run()
+    return {}
+
+
+@contextmanager
+def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
+    loop = asyncio.get_running_loop()
+    received: list[str] = []
+
+    def stop(number: signal.Signals) -> None:
+        if received:
+            # Leases end by themselves; nothing that is half done was committed.
+            os._exit(FAILED)
+        received.append(number.name)
+        _log.info("%s: stopping; once more ends at once", number.name)
+        work.cancel()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield received
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Plain(logging.Formatter):
+    """One line for each record: errors by their own sentence, credentials left out.
+
+    Tracebacks of database errors would show the statements' parameters, which are documents.
+    """
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        return f"  {type(ei[1]).__name__}: {reason(ei[1])}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("zoho_sync")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

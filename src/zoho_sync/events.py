@@ -1,0 +1,167 @@
+"""One change of one entity: the event, its operation, and where it stands in time."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final, NamedTuple
+
+from zoho_sync.exact_json import canonical_hash
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.times import parse_time
+
+__all__ = [
+    "DEFAULT_ORGANIZATION",
+    "Arrival",
+    "Operation",
+    "SyncEvent",
+    "effective_time",
+    "new_event_id",
+    "refuse_future",
+]
+
+DEFAULT_ORGANIZATION: Final = "default"
+"""The organization of every event where the host names none."""
+
+TIME_FIELDS: Final = ("last_modified_time", "updated_time")
+"""The fields that say when a document was last changed, the preferred one first."""
+
+_MAX_NAME: Final = 64
+_MAX_ID: Final = 255
+_FUTURE_TOLERANCE: Final = timedelta(days=1)
+
+
+_UPSERT_WORDS: Final = frozenset(
+    ("upsert", "create", "created", "add", "added", "edit", "edited", "update", "updated")
+)
+_DELETE_WORDS: Final = frozenset(("delete", "deleted", "remove", "removed"))
+
+
+class Operation(enum.StrEnum):
+    """What happened to the entity; ``Operation("edited")`` understands the usual words."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Operation | None:
+        word = str(value).strip().lower()
+        if word in {
+            "upsert",
+            "create",
+            "created",
+            "add",
+            "added",
+            "edit",
+            "edited",
+            "update",
+            "updated",
+        }:
+            return cls.UPSERT
+        return cls.DELETE if word in {"delete", "deleted", "remove", "removed"} else None
+
+
+class Arrival(NamedTuple):
+    """When an event was received, by the clock of the queue's database.
+
+    Attributes:
+        time: Aware UTC, microseconds.
+        sequence: Decides between equal times; unique in a queue, 0 for a direct call.
+    """
+
+    time: datetime
+    sequence: int
+
+
+def new_event_id() -> str:
+    """Return a new event id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class SyncEvent:
+    """One change of one entity, normalised.
+
+    Attributes:
+        entity_type: One of `EntityType`, or a type of the application's own.
+        entity_id: Zoho's id, as text.
+        payload: The entity's document as received; numbers are `int` or `decimal.Decimal`.
+        operation: Upsert or delete.
+        organization_id: Zoho's organization, or one constant where the host names none.
+        effective_time: The document's own time, aware UTC, whole seconds; None if it has none.
+        arrival: When it was received; None until it is.
+        id: Unique; it stays with the event through retries, parking and replay.
+        content_hash: Of operation and payload; see `exact_json.canonical_hash`.
+    """
+
+    entity_type: str
+    entity_id: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    operation: Operation = Operation.UPSERT
+    organization_id: str = DEFAULT_ORGANIZATION
+    effective_time: datetime | None = None
+    arrival: Arrival | None = None
+    id: str = field(default_factory=new_event_id)
+    content_hash: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("organization_id", self.organization_id, _MAX_NAME)
+        _check_name("entity_type", self.entity_type, _MAX_NAME)
+        _check_name("entity_id", self.entity_id, _MAX_ID)
+        if not self.content_hash:
+            digest = canonical_hash(self.operation, self.payload)
+            object.__setattr__(self, "content_hash", digest)
+
+
+def _check_name(field_name: str, value: str, longest: int) -> None:
+    if not value or len(value) > longest or "\x00" in value:
+        raise PayloadError(field_name, f"expected text of 1 to {longest} characters without NUL")
+
+
+def effective_time(
+    document: Mapping[str, Any],
+    *,
+    path: str = "",
+    time_zone: tzinfo | None = None,
+    formats: Iterable[str] = (),
+) -> datetime | None:
+    """Return a document's own time, aware UTC, cut to whole seconds; None if it has none.
+
+    Args:
+        document: The entity's document.
+        path: Where the document stands, for the error: ``invoice``.
+        time_zone: Of times that have no offset.
+        formats: Accepted besides ISO 8601.
+
+    Raises:
+        PayloadError: The field is there and cannot be read.
+    """
+    for name in TIME_FIELDS:
+        value = document.get(name)
+        if value is None or value == "":
+            continue
+        where = f"{path}.{name}" if path else name
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC).replace(microsecond=0)
+        if not isinstance(value, str):
+            raise PayloadError(where, f"expected a time as text, not {type(value).__name__}")
+        try:
+            moment = parse_time(value, time_zone=time_zone, formats=formats)
+        except ValueError as error:
+            raise PayloadError(where, str(error)) from None
+        return moment.replace(microsecond=0)
+    return None
+
+
+def refuse_future(event_time: datetime | None, arrived: datetime, *, path: str = "") -> None:
+    """Refuse a time more than a day ahead of its arrival: it would freeze the row until then.
+
+    Raises:
+        PayloadError: It is.
+    """
+    if event_time is not None and event_time > arrived + _FUTURE_TOLERANCE:
+        where = f"{path}.{TIME_FIELDS[0]}" if path else TIME_FIELDS[0]
+        raise PayloadError(where, "more than a day ahead of its arrival")

@@ -1,0 +1,39 @@
+"""What a handler needs to know besides its session and its mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta, tzinfo
+
+from zoho_sync._binding import BoundEntity
+from zoho_sync._dialects import Clock
+from zoho_sync._tables import Tables, library_tables
+from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
+from zoho_sync.versions import TIMELESS_DELETE_GRACE
+
+__all__ = ["HandlerContext"]
+
+
+@dataclass(frozen=True)
+class HandlerContext:
+    """The surroundings of a handler; a handler that is made by hand has the defaults.
+
+    Attributes:
+        tables: The library's tables.
+        catalog: The entity types that are known.
+        bindings: Where each entity type is mapped; used to look up references in the host's
+            tables. An entity type without one is looked up in the ledger alone.
+        time_zone: Of times without an offset; without it they are refused.
+        date_formats: Accepted besides ISO 8601.
+        clock: Replaces the database's clock.
+        grace: How much later than it arrived a delete without a time counts.
+    """
+
+    tables: Tables = field(default_factory=library_tables)
+    catalog: EntityCatalog = field(default_factory=lambda: EntityCatalog(BUILTIN_KINDS))
+    bindings: Mapping[str, BoundEntity] = field(default_factory=dict)
+    time_zone: tzinfo | None = None
+    date_formats: tuple[str, ...] = ()
+    clock: Clock | None = None
+    grace: timedelta = TIMELESS_DELETE_GRACE

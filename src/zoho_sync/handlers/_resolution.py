@@ -1,0 +1,68 @@
+"""Finds the host's primary key of another entity: by the ledger's link, or by the host's key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._binding import BoundEntity
+from zoho_sync._host_keys import decode_key, plain_key
+from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._row_values import equals, identity_values
+from zoho_sync.exceptions import ReferenceFailed, ReferencePending
+from zoho_sync.handlers._context import HandlerContext
+
+__all__ = ["find_key", "resolve_key"]
+
+
+async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a miss means
+    connection: AsyncConnection,
+    context: HandlerContext,
+    organization_id: str,
+    entity_type: str,
+    zoho_id: str,
+    *,
+    missing: str = "park",
+) -> Any:
+    """Return the host's primary key of an entity; see `BaseEntityHandler.resolve`."""
+    kind = context.catalog.require(entity_type)
+    key = LedgerKey(organization_id, kind.namespace, zoho_id)
+    entry = (await Ledger(connection, context.tables.ledger).read([key])).get(key)
+    bound = context.bindings.get(kind.entity_type)
+    found = await find_key(connection, bound, key, entry)
+    if found is not None:
+        return plain_key(found)
+    if entry is not None and entry.state.deleted_at is not None and _is_final(bound):
+        raise ReferenceFailed(kind.entity_type, zoho_id, "was deleted")
+    if missing == "fail":
+        raise ReferenceFailed(kind.entity_type, zoho_id)
+    raise ReferencePending(kind.entity_type, zoho_id)
+
+
+async def find_key(
+    connection: AsyncConnection,
+    bound: BoundEntity | None,
+    key: LedgerKey,
+    entry: LedgerEntry | None,
+) -> tuple[Any, ...] | None:
+    """Return the primary key of an entity's row; None while there is none."""
+    linked = entry.primary_key if entry is not None else None
+    if bound is None:
+        return None if linked is None else decode_key(linked, ())
+    if bound.key is not None:
+        # Never by the link: the host may have deleted the row, and its key be a stranger's now.
+        where = identity_values(bound, key.entity_id, key.organization_id)
+    elif linked is not None and entry is not None and entry.table_name == bound.table.fullname:
+        # The host may have deleted that row as well: then the entity is awaited like any other.
+        where = dict(zip(bound.primary_key, decode_key(linked, bound.primary_key), strict=True))
+    else:
+        return None
+    condition = equals(tuple(where), tuple(where.values()))
+    row = (await connection.execute(select(*bound.primary_key).where(condition))).first()
+    return None if row is None else tuple(row)
+
+
+def _is_final(bound: BoundEntity | None) -> bool:
+    return bound is not None and bound.mapping.on_delete == "hard"

@@ -1,0 +1,226 @@
+"""Where the fields of a Zoho document go: declarations, without any I/O.
+
+An `EntityMap` says which table of the host holds an entity, which of its columns hold what, and
+what happens on a delete. It is checked against the real schema when the application starts.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from zoho_sync.payloads import Line, Payload
+
+__all__ = [
+    "ABSENT",
+    "DOCUMENT",
+    "Absent",
+    "ChildMap",
+    "CustomField",
+    "EntityMap",
+    "Reference",
+    "Source",
+    "custom_field",
+    "describe_source",
+    "read_source",
+]
+
+
+class Absent(enum.Enum):
+    """The type of `ABSENT`."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+"""What a callable source returns for "the document does not say": the column is left alone."""
+
+
+class _Document(enum.Enum):
+    DOCUMENT = "document"
+
+
+DOCUMENT: Final = _Document.DOCUMENT
+"""A source: the whole document as received."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomField:
+    """A source: a custom field in any of its three spellings; made by `custom_field`."""
+
+    name: str
+
+
+def custom_field(name: str) -> CustomField:
+    """Return a source that reads a custom field by its API name (``cf_note``) or its label."""
+    return CustomField(name)
+
+
+class _Callable(Protocol):
+    def __call__(self, payload: Any, /) -> Any: ...  # any payload model
+
+
+Source = str | CustomField | Literal[_Document.DOCUMENT] | _Callable
+"""A path (``"total"``, ``"billing_address.city"``), `custom_field`, `DOCUMENT`, or a callable."""
+
+
+def read_source(
+    source: Source, node: Payload | Line, document: Mapping[str, Any] | None = None
+) -> Any:  # whatever the document holds
+    """Return what a document holds at a source, or `ABSENT`.
+
+    A key that the document lacks, at any level of the path, is absent; one that is there and empty
+    is None.
+    """
+    if source is DOCUMENT:
+        return ABSENT if document is None else document
+    if isinstance(source, CustomField):
+        return _read_custom_field(source, node)
+    if isinstance(source, str):
+        return _read_path(source, node)
+    return source(node)
+
+
+def _read_custom_field(source: CustomField, node: Payload | Line) -> Any:
+    if not isinstance(node, Payload) or not node.has_custom_field(source.name):
+        return ABSENT
+    value = node.custom_field(source.name)
+    return None if value == "" else value
+
+
+def _read_path(path: str, node: Payload | Line) -> Any:
+    first, *rest = path.split(".")
+    if first not in node.model_fields_set:
+        return ABSENT
+    value = getattr(node, first)
+    for key in rest:
+        if not isinstance(value, Mapping):
+            return None
+        if key not in value:
+            return ABSENT
+        value = value[key]
+    return None if value == "" else value
+
+
+def describe_source(source: Any) -> str:  # a source, or an insert-only value
+    """Return the text that stands for a source in a mapping's fingerprint.
+
+    Callables count by qualified name: whoever changes what one does, changes ``revision=``.
+    """
+    if callable(source) and not isinstance(source, enum.Enum):
+        # An instance that can be called, and a partial, go by the name of their class.
+        named = source if hasattr(source, "__qualname__") else type(source)
+        return f"{named.__module__}.{named.__qualname__}()"
+    return repr(source)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column that holds the host's primary key of another entity.
+
+    Attributes:
+        column: The host's column.
+        to: The entity type referred to.
+        source: Where the document holds the other entity's Zoho id; an empty id is NULL.
+        missing: While the other entity is unknown: ``"park"`` the event until it arrives, or
+            ``"fail"``, which makes it a dead letter.
+    """
+
+    column: str
+    _: KW_ONLY
+    to: str
+    source: Source
+    missing: Literal["park", "fail"] = "park"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildMap:
+    """A list of lines, each a row of a table of its own.
+
+    Attributes:
+        table: ORM class or `Table` of the host.
+        source: The list in the document: a path, or a callable that returns lines or `ABSENT`.
+        parent: The column, or columns, that hold the parent's primary key.
+        key: The text column that holds the line's Zoho id; without one the library keeps links.
+        columns: Host column → source in the line.
+        insert_only: Host column → value, or callable of the line; written when a row is made.
+        references: Columns that hold primary keys of other entities.
+    """
+
+    table: Any
+    source: Source
+    parent: str | Sequence[str]
+    columns: Mapping[str, Source]
+    key: str | None = None
+    insert_only: Mapping[str, Any] = field(default_factory=dict)
+    references: Sequence[Reference] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntityMap:
+    """Where one entity type lives in the host's tables.
+
+    Attributes:
+        table: ORM class or `Table` of the host.
+        columns: Host column → source in the document.
+        key: The host column, unique, that holds Zoho's id; without one the library's ledger links
+            the entity to the host's primary key, and the table needs no Zoho column at all.
+        insert_only: Host column → value, or callable of the payload; written when a row is made
+            and never again.
+        references: Columns that hold primary keys of other entities.
+        children: Lists of lines.
+        on_delete: ``"soft"`` marks the row in ``deleted_column``, ``"hard"`` removes it for good,
+            ``"ignore"`` leaves it.
+        deleted_column: A boolean or a time column, for soft deletes.
+        organization_column: Holds the organization; part of the row's identity together with
+            ``key``, for tables that several organizations share.
+        when: Called with the payload; where it returns False the event is ignored.
+        revision: Part of the fingerprint; change it when a callable changes what it returns.
+    """
+
+    table: Any
+    columns: Mapping[str, Source]
+    key: str | None = None
+    insert_only: Mapping[str, Any] = field(default_factory=dict)
+    references: Sequence[Reference] = ()
+    children: Sequence[ChildMap] = ()
+    on_delete: Literal["soft", "hard", "ignore"] = "soft"
+    deleted_column: str | None = None
+    organization_column: str | None = None
+    when: Callable[[Any], bool] | None = None
+    revision: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that decides what an event writes; SHA-256, hex."""
+        parts = [
+            *_describe_rows(self),
+            self.on_delete,
+            self.deleted_column,
+            None if self.when is None else describe_source(self.when),
+            self.revision,
+            [
+                [*_describe_rows(child), describe_source(child.source), _names(child.parent)]
+                for child in self.children
+            ],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _names(parent: str | Sequence[str]) -> list[str]:
+    return [parent] if isinstance(parent, str) else list(parent)
+
+
+def _describe_rows(rows: EntityMap | ChildMap) -> list[Any]:
+    return [
+        str(getattr(rows.table, "__tablename__", rows.table)),
+        rows.key,
+        getattr(rows, "organization_column", None),
+        {name: describe_source(source) for name, source in sorted(rows.columns.items())},
+        {name: describe_source(value) for name, value in sorted(rows.insert_only.items())},
+        [[r.column, r.to, describe_source(r.source)] for r in rows.references],
+    ]

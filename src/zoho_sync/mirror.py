@@ -1,0 +1,307 @@
+"""The mirror: ready-made tables for hosts that have none of their own.
+
+The tables are derived from the models in `zoho_sync.payloads`, and their columns carry Zoho's own
+names. ``mirror.products`` and so on are tables on ``mirror.metadata`` under the prefix ``zoho_``;
+`build` makes them under another prefix, or in a schema.
+
+=====================  ==================================================================
+primary key            documents ``(organization_id, <id>)``; lines ``(organization_id,
+                       <id of the document>, <id of the line>)``
+amounts, quantities    NUMERIC(28, 10), on SQLite the same number as text
+times                  aware UTC
+nested objects, lists  JSON as text, numbers with every digit
+``raw``                the document as received, JSON as text
+``deleted_at``         when the entity was deleted in Zoho; NULL while it lives
+=====================  ==================================================================
+
+A line without an id of its own has ``#`` and its position there. Brackets of price lists have
+``(organization_id, pricebook_id, bracket_id)``, where ``bracket_id`` is ``<item key>#<position>``.
+All other columns can be NULL. There are no foreign keys: entities arrive in any order.
+
+`ExactDecimal`, `UtcDateTime` and `ExactJSON`, the types of its amounts, times and nested objects,
+serve in an application's own tables as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from pydantic.fields import FieldInfo
+from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, String, Table, Text
+from sqlalchemy.types import TypeEngine
+
+from zoho_sync._column_types import ExactDecimal, ExactJSON, UtcDateTime
+from zoho_sync.payloads import (
+    BillLine,
+    BillPayload,
+    CreditNoteAllocation,
+    CreditNoteLine,
+    CreditNotePayload,
+    CustomerPayload,
+    FieldKind,
+    InvoiceLine,
+    InvoicePayload,
+    Line,
+    Payload,
+    PaymentAllocation,
+    PaymentPayload,
+    PriceBracket,
+    PriceListItem,
+    PriceListPayload,
+    ProductPayload,
+    SalesOrderLine,
+    SalesOrderPayload,
+    StockAdjustmentLine,
+    StockAdjustmentPayload,
+    UserPayload,
+    VendorPayload,
+)
+
+__all__ = [
+    "ExactDecimal",
+    "ExactJSON",
+    "MirrorTable",
+    "MirrorTables",
+    "UtcDateTime",
+    "bill_lines",
+    "bills",
+    "build",
+    "credit_note_allocations",
+    "credit_note_lines",
+    "credit_notes",
+    "customers",
+    "invoice_lines",
+    "invoices",
+    "metadata",
+    "payment_allocations",
+    "payments",
+    "price_list_brackets",
+    "price_list_items",
+    "price_lists",
+    "products",
+    "sales_order_lines",
+    "sales_orders",
+    "stock_adjustment_lines",
+    "stock_adjustments",
+    "tables",
+    "users",
+    "vendors",
+]
+
+_ID_LENGTH: Final = 255
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorTable:
+    """One table of the mirror, and where its columns come from.
+
+    Attributes:
+        name: Without the prefix: ``invoice_lines``.
+        table: The table.
+        model: The payload or line model whose fields the columns hold.
+        key: The column of the entity's or the line's own id.
+        parent: The name of the document's table; ``""`` for a document's own.
+        parent_key: The column of the document's id; ``""`` for a document's own table.
+        source: The field of the document's payload that holds the lines; ``""`` for a document.
+        columns: Column name to field name, for all columns but the keys and ``raw``,
+            ``organization_id`` and ``deleted_at``, which no field fills.
+    """
+
+    name: str
+    table: Table
+    model: type[Payload | Line]
+    key: str
+    parent: str
+    parent_key: str
+    source: str
+    columns: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorTables:
+    """The tables of one mirror, by name; ``entries`` describes each."""
+
+    products: Table
+    customers: Table
+    vendors: Table
+    invoices: Table
+    invoice_lines: Table
+    sales_orders: Table
+    sales_order_lines: Table
+    payments: Table
+    payment_allocations: Table
+    users: Table
+    bills: Table
+    bill_lines: Table
+    credit_notes: Table
+    credit_note_lines: Table
+    credit_note_allocations: Table
+    stock_adjustments: Table
+    stock_adjustment_lines: Table
+    price_lists: Table
+    price_list_items: Table
+    price_list_brackets: Table
+    entries: Mapping[str, MirrorTable]
+
+
+class _Lines(NamedTuple):
+    parent: str
+    source: str
+    model: type[Line]
+
+
+_DOCUMENTS: Final[Mapping[str, type[Payload]]] = {
+    "products": ProductPayload,
+    "customers": CustomerPayload,
+    "vendors": VendorPayload,
+    "invoices": InvoicePayload,
+    "sales_orders": SalesOrderPayload,
+    "payments": PaymentPayload,
+    "users": UserPayload,
+    "bills": BillPayload,
+    "credit_notes": CreditNotePayload,
+    "stock_adjustments": StockAdjustmentPayload,
+    "price_lists": PriceListPayload,
+}
+
+_LINES: Final[Mapping[str, _Lines]] = {
+    "invoice_lines": _Lines("invoices", "line_items", InvoiceLine),
+    "sales_order_lines": _Lines("sales_orders", "line_items", SalesOrderLine),
+    "payment_allocations": _Lines("payments", "invoices", PaymentAllocation),
+    "bill_lines": _Lines("bills", "line_items", BillLine),
+    "credit_note_lines": _Lines("credit_notes", "line_items", CreditNoteLine),
+    "credit_note_allocations": _Lines("credit_notes", "invoices_credited", CreditNoteAllocation),
+    "stock_adjustment_lines": _Lines("stock_adjustments", "line_items", StockAdjustmentLine),
+    "price_list_items": _Lines("price_lists", "pricebook_items", PriceListItem),
+    "price_list_brackets": _Lines("price_lists", "price_brackets", PriceBracket),
+}
+
+_TYPES: Final[Mapping[FieldKind, type[TypeEngine[Any]]]] = {
+    FieldKind.TEXT: Text,
+    FieldKind.NUMBER: ExactDecimal,
+    FieldKind.INTEGER: BigInteger,
+    FieldKind.FLAG: Boolean,
+    FieldKind.DAY: Date,
+    FieldKind.MOMENT: UtcDateTime,
+    FieldKind.JSON: ExactJSON,
+}
+
+
+def build(metadata: MetaData, *, schema: str | None = None, prefix: str = "zoho_") -> MirrorTables:
+    """Make the mirror's tables on ``metadata``.
+
+    Args:
+        metadata: Where the tables are registered; nothing is created in a database.
+        schema: The database's schema; None for the default one.
+        prefix: Of the physical names.
+    """
+    entries: dict[str, MirrorTable] = {}
+    for name, model in _DOCUMENTS.items():
+        table = Table(prefix + name, metadata, *_document_columns(model), schema=schema)
+        entries[name] = _document_entry(name, table, model)
+    for name, lines in _LINES.items():
+        parent = entries[lines.parent]
+        table = Table(prefix + name, metadata, *_line_columns(parent, lines.model), schema=schema)
+        entries[name] = _line_entry(name, table, parent, lines)
+    named = {name: entry.table for name, entry in entries.items()}
+    return MirrorTables(**named, entries=MappingProxyType(entries))
+
+
+def _document_columns(model: type[Payload]) -> Iterator[Column[Any]]:
+    key = model.id_fields[0]
+    yield from map(_key_column, ("organization_id", key))
+    yield from _field_columns(model, {key})
+    yield Column("raw", ExactJSON)
+    yield Column("deleted_at", UtcDateTime)
+
+
+def _document_entry(name: str, table: Table, model: type[Payload]) -> MirrorTable:
+    key = model.id_fields[0]
+    return MirrorTable(
+        name=name,
+        table=table,
+        model=model,
+        key=key,
+        parent="",
+        parent_key="",
+        source="",
+        columns=_sources(model, {key}),
+    )
+
+
+def _line_columns(parent: MirrorTable, model: type[Line]) -> Iterator[Column[Any]]:
+    yield from map(_key_column, ("organization_id", parent.key, model.id_field))
+    yield from _field_columns(model, {parent.key, model.id_field})
+
+
+def _line_entry(name: str, table: Table, parent: MirrorTable, lines: _Lines) -> MirrorTable:
+    key = lines.model.id_field
+    return MirrorTable(
+        name=name,
+        table=table,
+        model=lines.model,
+        key=key,
+        parent=parent.name,
+        parent_key=parent.key,
+        source=lines.source,
+        columns=_sources(lines.model, {parent.key, key}),
+    )
+
+
+def _key_column(name: str) -> Column[Any]:
+    return Column(name, String(_ID_LENGTH), primary_key=True, nullable=False)
+
+
+def _field_columns(model: type[Payload | Line], keys: set[str]) -> Iterator[Column[Any]]:
+    for name, kind in _column_fields(model):
+        if name not in keys:
+            stored = String(_ID_LENGTH) if kind is FieldKind.ID else _TYPES[kind]()
+            yield Column(name, stored, nullable=True)
+
+
+def _sources(model: type[Payload | Line], keys: set[str]) -> Mapping[str, str]:
+    return MappingProxyType(
+        {name: name for name, _ in _column_fields(model) if name not in keys},
+    )
+
+
+def _column_fields(model: type[Payload | Line]) -> Iterator[tuple[str, FieldKind]]:
+    """Yield the fields that are columns, JSON last; lists of lines have tables of their own."""
+    fields = model.model_fields.items()
+    kinds = [(name, kind) for name, field in fields if (kind := _kind(field)) is not None]
+    yield from sorted(kinds, key=lambda item: item[1] is FieldKind.JSON)
+
+
+def _kind(field: FieldInfo) -> FieldKind | None:
+    return next((item for item in field.metadata if isinstance(item, FieldKind)), None)
+
+
+metadata = MetaData()
+"""Where the default mirror's tables are registered."""
+
+tables = build(metadata)
+"""The default mirror."""
+
+products = tables.products
+customers = tables.customers
+vendors = tables.vendors
+invoices = tables.invoices
+invoice_lines = tables.invoice_lines
+sales_orders = tables.sales_orders
+sales_order_lines = tables.sales_order_lines
+payments = tables.payments
+payment_allocations = tables.payment_allocations
+users = tables.users
+bills = tables.bills
+bill_lines = tables.bill_lines
+credit_notes = tables.credit_notes
+credit_note_lines = tables.credit_note_lines
+credit_note_allocations = tables.credit_note_allocations
+stock_adjustments = tables.stock_adjustments
+stock_adjustment_lines = tables.stock_adjustment_lines
+price_lists = tables.price_lists
+price_list_items = tables.price_list_items
+price_list_brackets = tables.price_list_brackets

@@ -1,0 +1,143 @@
+"""What every payload model and every line model can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.payloads.fields import JsonList, JsonObject, is_blank, refusal
+
+__all__ = ["Line", "Payload", "line_key"]
+
+
+class _Document(BaseModel):
+    """A JSON object of Zoho's: unknown keys are kept, and nothing changes it afterwards."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _understand(cls, document: Any) -> Any:
+        return cls._respelled(dict(document)) if isinstance(document, Mapping) else document
+
+    @classmethod
+    def _respelled(cls, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the document with other spellings of its fields in the preferred one."""
+        return document
+
+
+class Line(_Document):
+    """One line of a document; ``model_fields_set`` says which fields the document had.
+
+    Attributes:
+        id_field: The field that identifies the line within its document.
+    """
+
+    id_field: ClassVar[str]
+
+    @property
+    def line_id(self) -> str:
+        """The line's id; ``""`` where the document has none."""
+        return str(getattr(self, self.id_field, None) or "")
+
+
+def line_key(line: Line, position: int) -> str:
+    """Return what identifies a line within its document: its id, else ``#`` and its position.
+
+    Args:
+        line: The line.
+        position: In its list, counted from 0.
+    """
+    return line.line_id or f"#{position}"
+
+
+class Payload(_Document):
+    """A document of Zoho's; ``model_fields_set`` says which fields it had.
+
+    An application's own entity subclasses it::
+
+        class Shipment(Payload):
+            entity_type = "shipment"
+            id_fields = ("shipment_id",)
+
+            shipment_id: ZohoId = None
+            shipped_on: Day = None
+
+    Attributes:
+        entity_type: The name that registry, routes and error paths use.
+        id_fields: The fields that may hold the entity's id, the preferred one first; it is declared
+            in the model, and an id under another name fills it. Nothing else is required.
+    """
+
+    entity_type: ClassVar[str]
+    id_fields: ClassVar[tuple[str, ...]]
+
+    custom_fields: JsonList = Field(default_factory=list)
+    custom_field_hash: JsonObject = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Check that the id has a field of its own."""
+        super().__pydantic_init_subclass__(**kwargs)
+        names = getattr(cls, "id_fields", ())
+        if names and names[0] not in cls.model_fields:
+            message = f"{cls.__name__} declares no field {names[0]!r}, where its id belongs"
+            raise ConfigurationError(message)
+
+    @property
+    def entity_id(self) -> str:
+        """Zoho's id of the entity, as text; never blank."""
+        return str(getattr(self, self.id_fields[0]))
+
+    def custom_field(self, name: str) -> Any:
+        """Return a custom field's value, whichever way the document spells it.
+
+        The value comes from the first of: ``custom_fields[]`` by ``api_name``, the
+        ``custom_field_hash``, ``cf_…`` at the top level, ``custom_fields[]`` by ``label``. Hash and
+        top level hold display text beside an ``…_unformatted`` twin, which is preferred.
+
+        Args:
+            name: The API name, ``cf_risk_score``, or the label, ``Credit Risk``.
+
+        Returns:
+            The value as it came; None where it is ``""``, and where the field is not there:
+            `has_custom_field` tells the two apart.
+        """
+        value = next(self._custom_values(name), None)
+        return None if is_blank(value) else value
+
+    def has_custom_field(self, name: str) -> bool:
+        """Whether the document has a value, maybe an empty one, for that custom field."""
+        return any(True for _ in self._custom_values(name))
+
+    def _custom_values(self, name: str) -> Iterator[Any]:
+        yield from self._listed_values("api_name", name)
+        extra = self.model_extra or {}
+        for place in (self.custom_field_hash or {}, extra if name.startswith("cf_") else {}):
+            yield from (place[key] for key in (f"{name}_unformatted", name) if key in place)
+        yield from self._listed_values("label", name)
+
+    def _listed_values(self, key: str, name: str) -> Iterator[Any]:
+        for entry in self.custom_fields:
+            if isinstance(entry, Mapping) and entry.get(key) == name and "value" in entry:
+                yield entry["value"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _identify(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping):
+            return document
+        found = (document.get(name) for name in cls.id_fields)
+        value = next((value for value in found if not is_blank(value)), None)
+        if value is None:
+            raise _missing(cls.__name__, cls.id_fields[0])
+        return {**document, cls.id_fields[0]: value}
+
+
+def _missing(title: str, field: str) -> ValidationError:
+    problem = InitErrorDetails(type=refusal("missing or empty"), loc=(field,), input=None)
+    return ValidationError.from_exception_data(title, [problem])

@@ -1,0 +1,136 @@
+"""From a document to its model, or to one error that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, tzinfo
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.payloads.base import Payload
+from zoho_sync.payloads.fields import REFUSED
+
+__all__ = ["parse"]
+
+_MAX_DEPTH: Final = 100
+_MAX_INTEGER_BITS: Final = 14_000
+"""Python writes integers of up to 4,300 digits, some 14,284 bits."""
+
+_PROBLEMS: Final = {
+    "missing": "missing",
+    "model_type": "expected an object",
+}
+
+_Step = str | int
+_Flaw = tuple[tuple[_Step, ...], str]
+_TOO_DEEP: Final[_Flaw] = ((), f"nested deeper than {_MAX_DEPTH} levels")
+PayloadT = TypeVar("PayloadT", bound=Payload)
+
+
+def parse(
+    model: type[PayloadT],
+    document: Mapping[str, Any],
+    *,
+    time_zone: tzinfo | None = None,
+    date_formats: Iterable[str] = (),
+) -> PayloadT:
+    """Read a document into its model.
+
+    Args:
+        model: One of the payload models, or an application's own.
+        document: The entity's document, unwrapped; numbers are `int` or `decimal.Decimal`.
+        time_zone: Of times that have no offset.
+        date_formats: `datetime.strptime` formats that are accepted besides ISO 8601.
+
+    Raises:
+        PayloadError: It cannot be understood, or holds what a database cannot store: NUL
+            characters, lone surrogates, NaN, binary floats. The error has the path of the first
+            problem, ``invoice.line_items[2].quantity``, and never quotes a value.
+    """
+    root = model.entity_type
+    if not isinstance(document, Mapping):
+        raise PayloadError(root, "expected an object")
+    flaw = _find_flaw(document, 0)
+    if flaw is None:
+        context = {"time_zone": time_zone, "date_formats": tuple(date_formats)}
+        try:
+            return model.model_validate(dict(document), context=context)
+        except ValidationError as error:
+            flaw = _first_problem(error)
+    # Raised here and not above: what pydantic says quotes values, so it must not be its context.
+    raise PayloadError(_path(root, flaw[0]), flaw[1])
+
+
+def _first_problem(error: ValidationError) -> _Flaw:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == REFUSED:
+        return first["loc"], first["msg"]
+    return first["loc"], _PROBLEMS.get(first["type"], f"not valid: {first['type']}")
+
+
+def _path(root: str, steps: Iterable[_Step]) -> str:
+    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+def _find_flaw(value: object, depth: int) -> _Flaw | None:
+    """Return where and why a value cannot be stored; None if all of it can."""
+    # Nearly all values are text, and a class of abc takes long to ask: concrete classes first.
+    if isinstance(value, str):
+        problem = _text_problem(value)
+        return ((), f"text with {problem}") if problem else None
+    if isinstance(value, (dict, Mapping)):
+        return _find_flaw_in_object(value, depth + 1)
+    if isinstance(value, (list, tuple)):
+        return _find_flaw_in_list(value, depth + 1)
+    problem = _scalar_problem(value)
+    return ((), problem) if problem else None
+
+
+def _find_flaw_in_object(document: Mapping[Any, object], depth: int) -> _Flaw | None:
+    if depth > _MAX_DEPTH:
+        return _TOO_DEEP
+    for key, item in document.items():
+        if not isinstance(key, str):
+            return (), "a key that is not text"
+        # The path must be storable too, so a key that is not is named by its parent.
+        if problem := _text_problem(key):
+            return (), f"a key with {problem}"
+        if flaw := _find_flaw(item, depth):
+            return (key, *flaw[0]), flaw[1]
+    return None
+
+
+def _find_flaw_in_list(items: Iterable[object], depth: int) -> _Flaw | None:
+    if depth > _MAX_DEPTH:
+        return _TOO_DEEP
+    for position, item in enumerate(items):
+        if flaw := _find_flaw(item, depth):
+            return (position, *flaw[0]), flaw[1]
+    return None
+
+
+def _scalar_problem(value: object) -> str:
+    if isinstance(value, int):
+        long = value.bit_length() > _MAX_INTEGER_BITS
+        return "an integer of thousands of digits" if long else ""
+    if isinstance(value, Decimal):
+        return "" if value.is_finite() else "not a finite number"
+    if isinstance(value, float):
+        return "a binary float, which has lost digits; give a Decimal, a str or an int"
+    known = value is None or isinstance(value, date)
+    return "" if known else f"a value that JSON does not have: {type(value).__name__}"
+
+
+def _text_problem(text: str) -> str:
+    if "\0" in text:
+        return "a NUL character, which PostgreSQL cannot store"
+    if text.isascii():
+        return ""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which is no character"
+    return ""

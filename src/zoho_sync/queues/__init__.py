@@ -1,0 +1,38 @@
+"""Queue engines; each implements `zoho_sync.abc.QueueBackend`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync._dialects import Clock
+from zoho_sync._tables import Tables
+from zoho_sync.abc import QueueBackend
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues.sql import SQLQueue
+
+__all__ = ["SQLQueue", "queue_from"]
+
+
+def queue_from(
+    queue: QueueBackend | str | None,
+    session_factory: Callable[[], AsyncSession],
+    tables: Tables,
+    clock: Clock | None,
+) -> QueueBackend:
+    """Return the queue that an application asked for: its own, or the one in its database.
+
+    Raises:
+        ConfigurationError: No engine has that URL.
+    """
+    if queue is None:
+        return SQLQueue(session_factory, tables=tables, clock=clock)
+    if isinstance(queue, str):
+        scheme = queue.partition(":")[0]
+        message = (
+            f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
+            "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
+        )
+        raise ConfigurationError(message)
+    return queue

@@ -1,0 +1,233 @@
+"""The queue in the host's own database: a job completes in the transaction that applies it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import select, union_all
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync._dialects import (
+    Clock,
+    Fault,
+    bound_waits,
+    classify,
+    database_time,
+    hide_values,
+    lacks_table,
+    primary_message,
+)
+from zoho_sync._event_rows import dedupe_key
+from zoho_sync._jobs import Jobs
+from zoho_sync._journal import Journal
+from zoho_sync._parked import Parked
+from zoho_sync._tables import Tables, library_tables
+from zoho_sync._unit_of_work import finish, unit_of_work
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.events import SyncEvent
+from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
+
+__all__ = ["SQLQueue"]
+
+_LONGEST_WAIT: Final = timedelta(seconds=30)
+
+
+class SQLQueue:
+    """A queue in the tables of the library, for PostgreSQL and SQLite.
+
+    Args:
+        session_factory: Gives an `AsyncSession` on the host's database.
+        tables: The library's tables.
+        clock: Replaces the database's clock.
+    """
+
+    def __init__(
+        self,
+        session_factory: Callable[[], AsyncSession],
+        *,
+        tables: Tables | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._sessions = session_factory
+        self._tables = tables or library_tables()
+        self._clock = clock
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """It is transactional."""
+        return Capabilities(transactional=True)
+
+    async def setup(self) -> None:
+        """Do nothing: the tables are made by `ZohoSync.create_tables` or by a migration."""
+
+    async def enqueue(
+        self,
+        events: Sequence[SyncEvent],
+        *,
+        session: AsyncSession | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> list[Enqueued]:
+        """Store events durably; see `QueueBackend.enqueue`."""
+        if session is not None:
+            if not session.in_transaction():
+                # A session that has done nothing yet begins now, as with any statement of its own:
+                # its transaction is the host's, and so is its end.
+                await session.connection()
+            async with unit_of_work(session) as work:
+                return await self._store(work.connection, events, fingerprints or {})
+        async with self._transaction() as connection:
+            return await self._store(connection, events, fingerprints or {})
+
+    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
+        """Lease jobs; see `QueueBackend.claim`."""
+        claimed: list[Job] = []
+        try:
+            async with self._transaction(lease) as connection:
+                jobs = Jobs(connection, self._tables.jobs)
+                now = await self._now(connection)
+                await jobs.reap(now)
+                claimed = await jobs.claim(limit, token=uuid4().hex, now=now, expires=now + lease)
+        except asyncio.CancelledError:
+            # The commit may have been on its way. Nobody will work on these jobs now, and at the
+            # end of their leases they would look as if they had killed a worker.
+            if claimed:
+                await finish(self.release(claimed))
+            raise
+        return claimed
+
+    async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
+        """Lengthen leases; see `QueueBackend.extend`."""
+        async with self._transaction(lease) as connection:
+            expires = await self._now(connection) + lease
+            kept = await Jobs(connection, self._tables.jobs).extend(jobs, expires)
+            return [job for job in jobs if job.handle not in kept]
+
+    async def ack(self, jobs: Sequence[Job], *, connection: AsyncConnection | None = None) -> None:
+        """Take settled jobs out of the queue; see `QueueBackend.ack`."""
+        if connection is not None:
+            await Jobs(connection, self._tables.jobs).complete(jobs)
+            return
+        async with self._transaction() as own:
+            await Jobs(own, self._tables.jobs).complete(jobs)
+
+    async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
+        """Give jobs back; see `QueueBackend.release`."""
+        async with self._transaction() as connection:
+            not_before = await self._now(connection) + delay
+            await Jobs(connection, self._tables.jobs).release(jobs, not_before)
+
+    async def depth(self) -> Depth:
+        """Return how much is in the queue; see `QueueBackend.depth`."""
+        async with self._transaction() as connection:
+            now = await self._now(connection)
+            return await Jobs(connection, self._tables.jobs).depth(now)
+
+    async def close(self) -> None:
+        """Do nothing: the connections are the host's."""
+
+    async def _store(
+        self,
+        connection: AsyncConnection,
+        events: Sequence[SyncEvent],
+        fingerprints: Mapping[str, str],
+    ) -> list[Enqueued]:
+        known = await self._known(connection, events, fingerprints)
+        fresh: dict[str, SyncEvent] = {}
+        for event in events:
+            key = _key(event)
+            if key not in known:
+                fresh.setdefault(key, event)
+        stored = await self._insert(connection, fresh)
+        missed = [fresh[key] for key, placed in stored.items() if placed is None]
+        if missed:
+            # Somebody else stored their equals at the same moment.
+            known |= await self._known(connection, missed, fingerprints)
+        return _answers(events, known, stored)
+
+    async def _known(
+        self,
+        connection: AsyncConnection,
+        events: Sequence[SyncEvent],
+        fingerprints: Mapping[str, str],
+    ) -> dict[str, str]:
+        """Return the ids of events that are there, or their equals are, by dedupe key or id."""
+        keys = [key for event in events if (key := dedupe_key(event))]
+        prints = [fingerprints.get(event.entity_type, "") for event in events]
+        journal = Journal(connection, self._tables.journal)
+        jobs = Jobs(connection, self._tables.jobs)
+        known = await journal.equals(keys, prints) if keys else {}
+        known |= await Parked(connection, self._tables).equals(keys) if keys else {}
+        known |= await jobs.queued(keys) if keys else {}
+        # A host that did not hear the answer enqueues once more what may be settled by now.
+        present = await self._present(connection, {event.id for event in events})
+        return known | {_key(event): event.id for event in events if event.id in present}
+
+    async def _present(self, connection: AsyncConnection, ids: Collection[str]) -> set[str]:
+        """Return which of these very events are anywhere."""
+        tables = self._tables
+        places = (tables.jobs, tables.parked, tables.dead_letters, tables.journal)
+        found = union_all(
+            *(select(place.c.event_id).where(place.c.event_id.in_(ids)) for place in places)
+        )
+        return set((await connection.execute(found)).scalars())
+
+    async def _insert(
+        self, connection: AsyncConnection, fresh: Mapping[str, SyncEvent]
+    ) -> dict[str, SyncEvent | None]:
+        if not fresh:
+            return {}
+        now = await self._now(connection)
+        jobs = Jobs(connection, self._tables.jobs)
+        stored = await jobs.insert(list(fresh.values()), now)
+        return dict(zip(fresh, stored, strict=True))
+
+    async def _now(self, connection: AsyncConnection) -> datetime:
+        return await database_time(connection, self._clock)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, lease: timedelta = _LONGEST_WAIT
+    ) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._sessions() as session, unit_of_work(session) as work:
+                await bound_waits(work.connection, lease)
+                yield work.connection
+        except (SQLAlchemyError, OSError) as error:
+            hide_values(error)
+            if lacks_table(error):
+                message = "the library's tables are missing; call await sync.create_tables()"
+                raise ConfigurationError(message) from error
+            if classify(error) is Fault.REJECTED:
+                raise
+            message = f"the queue's database does not answer: {primary_message(error)[0]}"
+            raise QueueUnavailable(message) from error
+
+
+def _key(event: SyncEvent) -> str:
+    return dedupe_key(event) or event.id
+
+
+def _answers(
+    events: Sequence[SyncEvent],
+    known: Mapping[str, str],
+    stored: Mapping[str, SyncEvent | None],
+) -> list[Enqueued]:
+    answers: list[Enqueued] = []
+    answered: set[str] = set()
+    for event in events:
+        key = _key(event)
+        placed = stored.get(key)
+        if placed is None:
+            answers.append(Enqueued(known.get(key, event.id), None, duplicate=True))
+        elif key in answered:
+            answers.append(Enqueued(placed.id, None, duplicate=True))
+        else:
+            answered.add(key)
+            answers.append(Enqueued(placed.id, placed.arrival))
+    return answers

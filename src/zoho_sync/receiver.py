@@ -1,0 +1,161 @@
+"""The front door: authenticate, decode, enqueue, answer; no sender can make it raise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from zoho_sync import exact_json
+from zoho_sync._dead_letter_rows import Undecoded
+from zoho_sync._dialects import Clock
+from zoho_sync._http import header_value
+from zoho_sync.abc import Enqueued
+from zoho_sync.dead_letters import DeadLetter
+from zoho_sync.decoding import DecodingRules, Hints, decode, hints
+from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.outcomes import Receipt, ReceiptStatus
+from zoho_sync.signature import Verifier
+
+__all__ = ["Body", "Headers", "Query", "Receiver"]
+
+_log = logging.getLogger(__name__)
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+"""Request headers, in any case."""
+
+Query = str | Mapping[str, str] | Iterable[tuple[str, str]]
+"""A query string, or its pairs, URL-decoded."""
+
+Body = bytes | str | Mapping[str, Any]
+"""A body as received; for trusted callers also a document."""
+
+
+class Store(Protocol):
+    """Where the receiver puts what it has read."""
+
+    async def enqueue(self, event: SyncEvent) -> Enqueued:
+        """Store an event durably."""
+        ...
+
+    async def keep(self, received: Undecoded, error: PayloadError) -> str:
+        """Keep a body that is not understood, and return the id of its dead letter."""
+        ...
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Turns deliveries into events.
+
+    Attributes:
+        verifier: Decides who is let in; without one nobody is.
+        rules: How bodies are read.
+        max_body: The largest body that is accepted, in bytes.
+        store: Where events and undecoded bodies go.
+        clock: The time, for the check that a document does not come from the future.
+    """
+
+    verifier: Verifier | None
+    rules: DecodingRules
+    max_body: int
+    store: Store
+    clock: Clock | None = None
+
+    async def receive(  # noqa: PLR0913  # one argument for each part of a request
+        self,
+        body: bytes,
+        *,
+        headers: Headers,
+        query: Query,
+        entity: str | None,
+        operation: str | None,
+        entity_id: str | None,
+        method: str,
+    ) -> Receipt:
+        """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
+        sent, asked = _headers(headers), _pairs(query)
+        if len(body) > self.max_body:
+            return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
+        if self.verifier is None:
+            reason = "no verifier is configured, so everything is refused; pass verifier=…"
+            return self._refused(reason)
+        verdict = self.verifier.verify(body, sent, asked)
+        if not verdict.ok:
+            return self._refused(verdict.reason)
+        told = hints(
+            entity=entity,
+            operation=operation,
+            entity_id=entity_id,
+            query=asked,
+            headers=sent,
+            method=method,
+        )
+        return await self.take(body, header_value(sent, "content-type") or "", told)
+
+    async def take(self, body: bytes, content_type: str, told: Hints) -> Receipt:
+        """Take in a body that is trusted."""
+        try:
+            event = self._decode(body, content_type, told)
+        except PayloadError as error:
+            return await self._keep(body, content_type, told, error)
+        if event is None:
+            return Receipt(ReceiptStatus.PING)
+        stored = await self.store.enqueue(event)
+        status = ReceiptStatus.DUPLICATE if stored.duplicate else ReceiptStatus.ACCEPTED
+        return Receipt(status, event_ids=(stored.event_id,))
+
+    def again(self, letter: DeadLetter) -> SyncEvent | None:
+        """Decode the body of a dead letter once more.
+
+        Raises:
+            PayloadError: It is still not understood.
+        """
+        told = Hints(**{"method": "POST", **(letter.hints or {})})
+        return self._decode(letter.body or b"", letter.content_type or "", told)
+
+    def _decode(self, body: bytes, content_type: str, told: Hints) -> SyncEvent | None:
+        event = decode(body, content_type, told, self.rules)
+        if event is not None:
+            now = self.clock() if self.clock else datetime.now(UTC)
+            refuse_future(event.effective_time, now, path=event.entity_type)
+        return event
+
+    async def _keep(
+        self, body: bytes, content_type: str, told: Hints, error: PayloadError
+    ) -> Receipt:
+        known = self.rules.organization_ids
+        organization = known[0] if len(known) == 1 else DEFAULT_ORGANIZATION
+        received = Undecoded(body, content_type, asdict(told), organization)
+        letter = await self.store.keep(received, error)
+        _log.warning("delivery kept as dead letter %s: %s", letter, error)
+        return Receipt(ReceiptStatus.DEAD_LETTER, event_ids=(letter,), reason=str(error))
+
+    def _refused(self, reason: str) -> Receipt:
+        _log.warning("delivery refused: %s", reason)
+        return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
+
+
+def as_bytes(body: Body) -> bytes:
+    """Return a trusted body as bytes.
+
+    Raises:
+        TypeError: A document with binary floats.
+    """
+    if isinstance(body, Mapping):
+        return exact_json.dumps(body).encode()
+    return body.encode() if isinstance(body, str) else body
+
+
+def _headers(headers: Headers) -> Mapping[str, str]:
+    return headers if isinstance(headers, Mapping) else dict(headers)
+
+
+def _pairs(query: Query) -> Sequence[tuple[str, str]]:
+    if isinstance(query, str):
+        return parse_qsl(query.removeprefix("?"), keep_blank_values=True)
+    pairs = query.items() if isinstance(query, Mapping) else query
+    return [(str(name), str(value)) for name, value in pairs]

@@ -1,0 +1,135 @@
+"""How the synchronisation is doing, told by recorded outcomes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._tables import Tables
+from zoho_sync.abc import Depth
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["StatusReport", "read_status"]
+
+_SLOW: Final = timedelta(minutes=5)
+_SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Every accepted event, in exactly one place.
+
+    Attributes:
+        at: When it was read, by the database's clock.
+        window: How far back ``recent`` and the verdict look.
+        queue: What waits in the queue.
+        parked: Events that wait for another entity.
+        dead_letters: Events and bodies that wait for an operator.
+        settled: All settled events, by outcome.
+        recent: Those that were settled within the window, by outcome; dead letters that died
+            within it are among them.
+        entities: Settled events by entity type and outcome.
+        last_arrival: When the newest event was received; None if there never was one.
+        problems: What is wrong, in sentences; empty if nothing is.
+    """
+
+    at: datetime
+    window: timedelta
+    queue: Depth
+    parked: int
+    dead_letters: int
+    settled: Mapping[Outcome, int]
+    recent: Mapping[Outcome, int]
+    entities: Mapping[str, Mapping[Outcome, int]]
+    last_arrival: datetime | None
+    problems: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def accepted(self) -> int:
+        """All events that were ever accepted, dead letters included."""
+        settled = sum(self.settled.values())
+        return self.queue.total + self.parked + self.dead_letters + settled
+
+
+async def read_status(
+    connection: AsyncConnection, tables: Tables, queue: Depth, now: datetime, window: timedelta
+) -> StatusReport:
+    """Read the report from the library's tables."""
+    journal, dead = tables.journal, tables.dead_letters
+    entities: dict[str, dict[Outcome, int]] = {}
+    grouped = select(journal.c.entity_type, journal.c.outcome, func.count())
+    for name, outcome, count in await connection.execute(
+        grouped.group_by(journal.c.entity_type, journal.c.outcome)
+    ):
+        entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
+    recent_rows = await connection.execute(
+        select(journal.c.outcome, func.count())
+        .where(journal.c.settled_at > now - window)
+        .group_by(journal.c.outcome)
+    )
+    recent = {Outcome(outcome): count for outcome, count in recent_rows}
+    died = select(func.count()).select_from(dead).where(dead.c.died_at > now - window)
+    recent[Outcome.DEAD_LETTER] = (await connection.execute(died)).scalar_one()
+    last = await _last_arrival(connection, tables)
+    failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
+    return StatusReport(
+        at=now,
+        window=window,
+        queue=queue,
+        parked=await _count(connection, tables.parked),
+        dead_letters=await _count(connection, dead),
+        settled=_totals(entities),
+        recent={outcome: count for outcome, count in recent.items() if count},
+        entities=entities,
+        last_arrival=last,
+        problems=(*_failures(recent, failing), *_delays(queue, last, now, window)),
+    )
+
+
+def _totals(entities: Mapping[str, Mapping[Outcome, int]]) -> dict[Outcome, int]:
+    totals: dict[Outcome, int] = {}
+    for counts in entities.values():
+        for outcome, count in counts.items():
+            totals[outcome] = totals.get(outcome, 0) + count
+    return totals
+
+
+async def _count(connection: AsyncConnection, table: Table, *where: ColumnElement[bool]) -> int:
+    statement = select(func.count()).select_from(table).where(*where)
+    count: int = (await connection.execute(statement)).scalar_one()
+    return count
+
+
+async def _last_arrival(connection: AsyncConnection, tables: Tables) -> datetime | None:
+    newest = []
+    for table in (tables.jobs, tables.parked, tables.dead_letters, tables.journal):
+        found = await connection.execute(select(func.max(table.c.arrival_time)))
+        newest.append(found.scalar())
+    return max((moment for moment in newest if moment is not None), default=None)
+
+
+def _failures(recent: Mapping[Outcome, int], failing: int) -> Iterator[str]:
+    # What the mapping ignores, or an operator closes, is neither success nor failure.
+    dead = recent.get(Outcome.DEAD_LETTER, 0)
+    total = dead + sum(recent.get(outcome, 0) for outcome in _SUCCESS)
+    if total and dead * 2 > total:
+        yield f"{dead} of the last {total} events became dead letters"
+    if failing and total == dead:
+        yield f"{failing} event(s) failed and will be tried again, and none was applied"
+
+
+def _delays(queue: Depth, last: datetime | None, now: datetime, window: timedelta) -> Iterator[str]:
+    if queue.oldest is not None and queue.ready and now - queue.oldest > _SLOW:
+        yield f"an event has been waiting since {queue.oldest.isoformat()}"
+    if last is not None and now - last > window:
+        yield f"nothing was received since {last.isoformat()}"

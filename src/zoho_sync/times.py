@@ -1,0 +1,91 @@
+"""Zoho's dates and times: read exactly, or refused by name; never guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from typing import Final
+
+__all__ = ["parse_date", "parse_time"]
+
+_TIME: Final = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<fraction>\d{1,9}))?"
+    r"\s?(?P<zone>Z|[+-]\d{2}:?\d{2})?",
+    re.ASCII,
+)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def parse_time(
+    text: str, *, time_zone: tzinfo | None = None, formats: Iterable[str] = ()
+) -> datetime:
+    """Read a time and return it as an aware UTC datetime, microseconds kept.
+
+    Args:
+        text: ISO 8601 with either offset style, ``Z``, or fractions; or one of ``formats``.
+        time_zone: Of a text that has no offset.
+        formats: `datetime.strptime` formats that are accepted besides.
+
+    Raises:
+        ValueError: Not a time, or without an offset while ``time_zone`` is not set.
+    """
+    moment = _parse(text.strip(), formats)
+    if moment.tzinfo is None:
+        if time_zone is None:
+            message = "a time without an offset; say which zone it is in with time_zone=…"
+            raise ValueError(message)
+        moment = moment.replace(tzinfo=time_zone)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = "a time outside the calendar"
+        raise ValueError(message) from None
+
+
+def parse_date(text: str, *, formats: Iterable[str] = ()) -> date:
+    """Read a date: ``YYYY-MM-DD``, the date part of an ISO time, or one of ``formats``.
+
+    The date part is taken as written: an invoice's day is a day of its organization's calendar,
+    and moving it to another zone would change it.
+
+    Raises:
+        ValueError: Not a date.
+    """
+    text = text.strip()
+    if _DATE.fullmatch(text):
+        text += " 00:00"
+    return _parse(text, formats).date()
+
+
+def _parse(text: str, formats: Iterable[str]) -> datetime:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return _parse_listed(text, formats)
+    try:
+        moment = datetime.fromisoformat(f"{match['date']}T{match['clock']}")
+    except ValueError:
+        message = "no such day or time of day in the calendar"
+        raise ValueError(message) from None
+    fraction = (match["fraction"] or "").ljust(6, "0")[:6]
+    return moment.replace(microsecond=int(fraction), tzinfo=_zone(match["zone"]))
+
+
+def _parse_listed(text: str, formats: Iterable[str]) -> datetime:
+    for layout in formats:
+        try:
+            return datetime.strptime(text, layout)  # noqa: DTZ007  # the caller adds the zone
+        except ValueError:
+            continue
+    message = "not a date or time in a known format; list other formats in date_formats=…"
+    raise ValueError(message)
+
+
+def _zone(text: str | None) -> tzinfo | None:
+    if not text:
+        return None
+    if text == "Z":
+        return UTC
+    sign = -1 if text[0] == "-" else 1
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    return timezone(sign * timedelta(hours=hours, minutes=minutes))

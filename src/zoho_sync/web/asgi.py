@@ -1,0 +1,202 @@
+"""The endpoint that Zoho calls: plain ASGI, mountable in any framework, without a dependency.
+
+Routes, relative to where it is mounted: ``/``, ``/{entity}`` and ``/{entity}/{id}``, with POST, PUT
+or DELETE. Answers are small JSON objects, ``{"status": …, "event_ids": […]}``; why a delivery was
+refused stands in the operator's log and never in the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from zoho_sync._http import pairs
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.outcomes import Receipt, ReceiptStatus
+
+__all__ = ["ASGIApp", "FrontDoor", "receiver_app"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""An ASGI 3 application."""
+
+_METHODS: Final = ("POST", "PUT", "DELETE")
+_LONGEST_ROUTE: Final = 2
+_RETRY_AFTER: Final = "30"
+"""Seconds, after which a sender is asked to come again while the queue is away."""
+
+
+class FrontDoor(Protocol):
+    """What a delivery is handed to; `ZohoSync.receive` in the library's own application."""
+
+    def __call__(  # noqa: PLR0913  # one argument for each part of a request
+        self,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        query: Sequence[tuple[str, str]],
+        entity: str | None,
+        operation: str | None,
+        entity_id: str | None,
+        method: str,
+    ) -> Awaitable[Receipt]:
+        """Authenticate, decode and enqueue one delivery.
+
+        Args:
+            body: As received.
+            headers: Names in lower case; the values of a repeated header are joined by commas.
+            query: The query string's pairs, URL-decoded.
+            entity: From the route, percent-decoded; None if it has none.
+            operation: Always None: the route names no operation.
+            entity_id: From the route, percent-decoded; None if it has none.
+            method: POST, PUT or DELETE.
+
+        Raises:
+            QueueUnavailable: The queue cannot be reached.
+        """
+
+
+class _Answer(NamedTuple):
+    http_status: int
+    status: str
+    event_ids: Sequence[str] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+_NOT_FOUND: Final = _Answer(404, "not_found")
+_WRONG_METHOD: Final = _Answer(405, "method_not_allowed", headers=(("allow", ", ".join(_METHODS)),))
+_TOO_LARGE: Final = _Answer(413, ReceiptStatus.REFUSED)
+_UNAVAILABLE: Final = _Answer(503, "unavailable", headers=(("retry-after", _RETRY_AFTER),))
+
+
+class _DisconnectedError(Exception):
+    """The sender went away before its request was complete."""
+
+
+class _TooLargeError(Exception):
+    """The body is larger than allowed."""
+
+
+def receiver_app(receive: FrontDoor, *, max_body: int, knows: Callable[[str], bool]) -> ASGIApp:
+    """Return the ASGI application that receives deliveries.
+
+    Args:
+        receive: What each delivery is handed to.
+        max_body: The largest body that is accepted, in bytes; reading stops beyond it.
+        knows: Whether an entity type goes by a name; routes of other names do not exist.
+    """
+
+    async def app(scope: Scope, asgi_receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(asgi_receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "http":
+            try:
+                answer = await _answer(scope, asgi_receive, receive, max_body, knows)
+            except _DisconnectedError:
+                return
+            await _send(send, answer)
+        else:
+            # The specification asks for an exception, so that a server knows.
+            message = f"unknown ASGI scope {scope['type']!r}"
+            raise RuntimeError(message)
+
+    return app
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _answer(
+    scope: Scope,
+    asgi_receive: Receive,
+    receive: FrontDoor,
+    max_body: int,
+    knows: Callable[[str], bool],
+) -> _Answer:
+    route = _route(scope)
+    if len(route) > _LONGEST_ROUTE or "" in route or (route and not knows(route[0])):
+        return _NOT_FOUND
+    if scope["method"] not in _METHODS:
+        return _WRONG_METHOD
+    headers = _headers(scope["headers"])
+    try:
+        body = await _body(asgi_receive, headers, max_body)
+        receipt = await receive(
+            body,
+            headers=headers,
+            query=pairs(scope.get("query_string", b""), errors="replace"),
+            entity=route[0] if route else None,
+            operation=None,
+            entity_id=route[1] if len(route) == _LONGEST_ROUTE else None,
+            method=scope["method"],
+        )
+    except _TooLargeError:
+        return _TOO_LARGE
+    except QueueUnavailable:
+        return _UNAVAILABLE
+    return _Answer(receipt.http_status, receipt.status, receipt.event_ids)
+
+
+def _route(scope: Scope) -> list[str]:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    # The specification has the whole mount point in the path too. Behind a proxy that strips its
+    # part, the path has only the rest (Starlette says how much is the proxy's), or nothing of it.
+    for mount in (root, root.removeprefix(scope.get("app_root_path", "").rstrip("/"))):
+        if path == mount or path.startswith(mount + "/"):
+            path = path[len(mount) :]
+            break
+    path = path.removeprefix("/").removesuffix("/")
+    return path.split("/") if path else []
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for key, value in raw:
+        name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
+
+
+async def _body(receive: Receive, headers: Mapping[str, str], max_body: int) -> bytes:
+    announced = headers.get("content-length", "")
+    # Ten digits are more than any limit; longer numbers are not worth converting.
+    if announced.isdecimal() and (len(announced) > 10 or int(announced) > max_body):  # noqa: PLR2004  # said above
+        raise _TooLargeError
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _DisconnectedError
+        body += message.get("body", b"")
+        if len(body) > max_body:
+            raise _TooLargeError
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    content = {"status": str(answer.status), "event_ids": list(answer.event_ids)}
+    body = json.dumps(content).encode()
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+        *answer.headers,
+    ]
+    encoded = [(name.encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": answer.http_status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,158 @@
+"""The worker: claim, apply, settle, until there is nothing left or until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from zoho_sync._dialects import without_values
+from zoho_sync._executor import Executor
+from zoho_sync._lease import keep_leases
+from zoho_sync._maintenance import Maintenance
+from zoho_sync._runtime import Runtime
+from zoho_sync.abc import Job
+from zoho_sync.hooks import SettledEvent
+from zoho_sync.outcomes import Outcome
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+
+_POLL: Final = 0.5
+_MAINTENANCE: Final = 10.0
+_LONGEST_PAUSE: Final = 30.0
+_UNDER_WAY: Final = {Outcome.PARKED, Outcome.RETRY}
+
+
+class Worker:
+    """Works off the queue of one `Runtime`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._executor = Executor(runtime)
+        self._maintenance = Maintenance(runtime)
+        self._arrived = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._running = 0
+        self._rested = asyncio.Event()
+
+    def notify(self) -> None:
+        """Say that something was enqueued, so that an idle worker need not wait for its poll."""
+        self._arrived.set()
+
+    async def drain(self) -> dict[Outcome, int]:
+        """Work until no job is claimable now; return what the events came to.
+
+        An event counts once, with the last thing that became of it: one that parked and was woken
+        counts as applied. Delayed and parked events and others' leases are not awaited.
+        """
+        tally, before = _Tally(), -1
+        while True:
+            while await self._step(tally):
+                pass
+            if tally.counts.total() == before:
+                # What was woken parked again: its handler waits for something that only it knows.
+                return tally.totals()
+            before = tally.counts.total()
+            expired = await self._maintenance.expire_parked()
+            tally.counts[Outcome.DEAD_LETTER] += expired
+            if not await self._maintenance.sweep():
+                return tally.totals()
+
+    async def run(self) -> None:
+        """Work until cancelled; what is being applied then is rolled back and released."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._runtime.concurrency):
+                tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
+            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
+
+    async def _loop(self) -> None:
+        failures = 0
+        while True:
+            try:
+                self._arrived.clear()
+                busy = await self._step(_Tally())
+                failures = 0
+            except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
+                # The database or the queue is away: nothing is lost by waiting for it.
+                failures += 1
+                pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
+                problem = without_values(error)
+                _log.error(
+                    "the worker cannot work; again in %.0f s: %s", pause, problem
+                )  # a traceback quotes values
+                await asyncio.sleep(pause)
+                continue
+            if not busy:
+                await self._idle()
+
+    async def _idle(self) -> None:
+        try:
+            await asyncio.wait_for(self._arrived.wait(), _POLL)
+        except TimeoutError:
+            return
+
+    async def _maintain(self) -> None:
+        while True:
+            try:
+                await self._maintenance.run_if_leader()
+            except Exception as error:  # noqa: BLE001  # as above
+                _log.error(
+                    "maintenance failed; trying again: %s", without_values(error)
+                )  # a traceback quotes values
+            await asyncio.sleep(_MAINTENANCE)
+
+    async def _step(self, tally: _Tally) -> bool:
+        """Claim and execute one batch; return whether there was one."""
+        runtime = self._runtime
+        await self._executor.release_owed()
+        async with self._claiming:
+            jobs = await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
+            if any(job.suspect for job in jobs):
+                # Nothing else is claimed until it is done: it may take the whole process along.
+                await self._work_alone(jobs, tally)
+                return True
+            self._running += 1
+        try:
+            if jobs:
+                tally.add(await self._executor.execute(jobs))
+        finally:
+            self._running -= 1
+            self._rested.set()
+        return bool(jobs)
+
+    async def _work_alone(self, jobs: Sequence[Job], tally: _Tally) -> None:
+        """Execute what may have killed a worker, once nothing else is under way here."""
+        runtime = self._runtime
+        try:
+            async with keep_leases(runtime.queue, jobs, runtime.lease):
+                while self._running:
+                    self._rested.clear()
+                    await self._rested.wait()
+        except asyncio.CancelledError:
+            await self._executor.give_back(jobs)
+            raise
+        tally.add(await self._executor.execute(jobs))
+
+
+class _Tally:
+    """Counts events by the last thing that became of them."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Outcome] = Counter()
+        self._under_way: dict[str, Outcome] = {}
+
+    def add(self, settled: Iterable[SettledEvent]) -> None:
+        for item in settled:
+            event_id, outcome = item.event.id, item.result.outcome
+            self._under_way.pop(event_id, None)
+            if outcome in _UNDER_WAY:
+                self._under_way[event_id] = outcome
+            else:
+                self.counts[outcome] += 1
+
+    def totals(self) -> dict[Outcome, int]:
+        return dict(+self.counts + Counter(self._under_way.values()))

@@ -1,0 +1,255 @@
+"""``zoho-sync try``: shows what would change, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, select
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.cli.conftest import Answer, Call, in_database
+from zoho_sync import ZohoSync, mirror
+from zoho_sync.cli.demo import erp
+
+ORDER = {
+    "salesorder_id": "31",
+    "salesorder_number": "SO-1",
+    "total": "10.50",
+    "last_modified_time": "2025-03-01T10:00:00Z",
+    "line_items": [
+        {"line_item_id": "311", "name": "Beans", "quantity": 2},
+        {"line_item_id": "312", "name": "Cups", "quantity": 6},
+    ],
+}
+NEWER = {
+    "salesorder_id": "31",
+    "total": "12.00",
+    "last_modified_time": "2025-03-02T10:00:00Z",
+    "line_items": [
+        {"line_item_id": "311", "name": "Beans", "quantity": 3},
+        {"line_item_id": "313", "name": "Spoons", "quantity": 6},
+    ],
+}
+
+
+def everything(url: str) -> dict[str, list[Any]]:
+    """Return all rows of all tables."""
+
+    async def read() -> dict[str, list[Any]]:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            metadata = MetaData()
+            await connection.run_sync(metadata.reflect)
+            rows = {
+                table.name: sorted(
+                    map(repr, (await connection.execute(select(*table.columns))).all())
+                )
+                for table in metadata.sorted_tables
+            }
+        await engine.dispose()
+        return rows
+
+    return asyncio.run(read())
+
+
+class Try:
+    """``zoho-sync try`` on one database; nothing may be different afterwards."""
+
+    def __init__(self, call: Call, url: str, folder: Path) -> None:
+        self._call, self._url, self._folder = call, url, folder
+
+    def __call__(self, body: Any, *options: str) -> Answer:
+        file = self._folder / "body.json"
+        file.write_text(body if isinstance(body, str) else json.dumps(body), encoding="utf-8")
+        before = everything(self._url)
+        answer = self._call("try", str(file), "--database-url", self._url, *options)
+        assert everything(self._url) == before
+        return answer
+
+
+@pytest.fixture
+def attempt(call: Call, database_url: str, tmp_path: Path) -> Try:
+    async def prepare(sync: ZohoSync) -> None:
+        await sync.create_tables()
+        await sync.ingest({"salesorder": ORDER})
+        await sync.drain()
+
+    in_database(database_url, prepare)
+    return Try(call, database_url, tmp_path)
+
+
+def test_a_new_row_is_shown_whole(attempt: Try) -> None:
+    answer = attempt({"item": {"item_id": "1", "name": "Beans", "rate": 18.5}}, "--json")
+    assert answer.code == 0
+    assert answer.json["outcome"] == "applied"
+    assert answer.json["event"]["entity_type"] == "product"
+    (row,) = answer.json["rows"]
+    assert row["table"] == mirror.products.name
+    assert row["change"] == "added"
+    assert row["columns"]["name"] == {"before": None, "after": "Beans"}
+
+
+def test_an_update_is_shown_column_by_column_with_its_lines(attempt: Try) -> None:
+    rows = attempt({"salesorder": NEWER}, "--json").json["rows"]
+    head = next(row for row in rows if row["table"] == mirror.sales_orders.name)
+    assert set(head["columns"]) == {"total", "last_modified_time", "raw"}
+    lines = {row["key"][-1]: row for row in rows if row is not head}
+    assert {key: row["change"] for key, row in lines.items()} == {
+        "311": "changed",
+        "312": "removed",
+        "313": "added",
+    }
+    assert set(lines["311"]["columns"]) == {"quantity"}
+
+
+def test_it_is_shown_for_people(attempt: Try) -> None:
+    answer = attempt({"salesorder": NEWER})
+    assert answer.code == 0
+    assert "would be applied" in answer.out
+    assert "zoho_sales_order_lines (default, 31, 312): removed" in answer.out
+    assert "Nothing was changed." in answer.out
+
+
+def test_a_delete_is_shown(attempt: Try) -> None:
+    told = ("--operation", "delete", "--entity", "order", "--id", "31", "--json")
+    (row,) = attempt("", *told).json["rows"]
+    assert set(row["columns"]) == {"deleted_at"}
+
+
+def test_a_repeated_document_is_a_duplicate(attempt: Try) -> None:
+    answer = attempt({"salesorder": ORDER}, "--json")
+    assert answer.code == 0
+    assert answer.json["outcome"] == "duplicate"
+    assert answer.json["rows"] == []
+
+
+def test_an_old_document_is_stale(attempt: Try) -> None:
+    old = {**ORDER, "last_modified_time": "2025-02-01T10:00:00Z"}
+    assert attempt({"salesorder": old}, "--json").json["outcome"] == "stale"
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"salesorder": {**NEWER, "date": "30 Feb"}}, "sales_order.date"),
+        ({"salesorder": {**NEWER, "last_modified_time": "yesterday"}}, "last_modified_time"),
+        ("{ no json", ""),
+        ('{"weather": "fine"}', ""),
+    ],
+)
+def test_what_would_be_a_dead_letter_is_refused(attempt: Try, body: Any, path: str) -> None:
+    answer = attempt(body, "--json")
+    assert answer.code == 3
+    assert answer.json["outcome"] == "refused"
+    assert answer.json["error_type"] == "PayloadError"
+    assert answer.json["path"].endswith(path)
+    assert answer.json["reason"]
+
+
+def test_the_organization_can_be_told(attempt: Try) -> None:
+    told = attempt({"salesorder": ORDER}, "--organization", "60012", "--json").json
+    assert told["event"]["organization_id"] == "60012"
+    assert {row["change"] for row in told["rows"]} == {"added"}
+
+
+def test_a_ping_is_one(attempt: Try) -> None:
+    answer = attempt("{}", "--json")
+    assert answer.code == 0
+    assert answer.json["outcome"] == "ping"
+    assert "test ping" in attempt("").out
+
+
+def test_the_body_comes_from_standard_input(call: Call, filled_url: str) -> None:
+    body = '{"user": {"user_id": "7", "name": "Ada"}}'
+    answer = call("try", "-", "--database-url", filled_url, "--json", input=body)
+    assert answer.json["event"]["entity_id"] == "7"
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(call: Call, filled_url: str) -> None:
+    assert call("try", "nowhere.json", "--database-url", filled_url).code == 2
+
+
+_HOST = """
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from zoho_sync import HandlerRegistry, ZohoSync
+from zoho_sync.cli.demo import erp
+from zoho_sync.handlers import ProductHandler, UserHandler, BillHandler, VendorHandler
+
+class Committing(ProductHandler):
+    mapping = None
+    async def upsert(self, payload):
+        await self.session.commit()
+
+class Own(UserHandler):
+    mapping = None
+    async def upsert(self, payload):
+        return None
+
+class Failing(BillHandler):
+    mapping = None
+    async def upsert(self, payload):
+        raise ConnectionError("the carrier is away")
+
+registry = HandlerRegistry([erp.DemoCustomers, erp.DemoInvoices, Committing, Own, Failing])
+registry.ignore("vendor")
+engine = create_async_engine({url!r})
+sync = ZohoSync(async_sessionmaker(engine), registry=registry)
+"""
+INVOICE = {
+    "invoice_id": "1",
+    "customer_id": "9",
+    "invoice_number": "A",
+    "total": "1",
+    "status": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "code"),
+    [
+        ({"invoice": {**INVOICE, "date": "2025-01-01"}}, "parked", 0),
+        ({"invoice": {**INVOICE, "status": "draft"}}, "ignored", 0),
+        ({"contact": {"contact_id": "5", "contact_type": "vendor"}}, "ignored", 0),
+        ({"user": {"user_id": "7"}}, "applied", 0),
+        ({"salesorder": ORDER}, "refused", 3),
+        ({"item": {"item_id": "1"}}, "refused", 3),
+        ({"bill": {"bill_id": "1"}}, "retry", 1),
+        ({"contact": {"contact_id": "9", "contact_type": "customer"}}, "parked", 0),
+    ],
+)
+def test_on_the_hosts_own_tables(  # noqa: PLR0913  # fixtures
+    call: Call,
+    sqlite_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    body: Any,
+    outcome: str,
+    code: int,
+) -> None:
+    (tmp_path / "try_host.py").write_text(_HOST.format(url=sqlite_url), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "try_host", raising=False)
+
+    async def prepare(sync: ZohoSync) -> None:
+        await sync.create_tables()
+        engine = create_async_engine(sqlite_url)
+        async with engine.begin() as connection:
+            await connection.run_sync(erp.metadata.create_all)
+        await engine.dispose()
+
+    in_database(sqlite_url, prepare)
+    (tmp_path / "body.json").write_text(json.dumps(body), encoding="utf-8")
+    before = everything(sqlite_url)
+    answer = call("try", "body.json", "--app", "try_host:sync", "--json")
+    assert everything(sqlite_url) == before
+    assert (answer.json["outcome"], answer.code) == (outcome, code)
+    assert call("try", "body.json", "--app", "try_host:sync").code == code
+    if outcome == "parked":
+        assert answer.json["waits_for"] == {"entity_type": "customer", "entity_id": "9"}

@@ -1,0 +1,530 @@
+"""Workers that freeze, commits whose answer is lost, connections that die, errors everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event as sa_event
+from sqlalchemy import make_url, select, text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+from tests.faults.processes import worker_process
+from tests.faults.shop import START, Client, Script, create_shop, customer, invoice, registry
+from zoho_sync import Outcome, RetryPolicy, SyncEvent, ZohoSync
+from zoho_sync._tables import library_tables
+from zoho_sync.abc import Job
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.hooks import SettledEvent
+from zoho_sync.queues import SQLQueue
+
+TABLES = library_tables()
+LEASE = timedelta(seconds=60)
+Sessions = async_sessionmaker[AsyncSession]
+
+
+class Database:
+    """What the host and its administrator see, by plain SQL on connections of their own."""
+
+    def __init__(self, url: str) -> None:
+        self._address = make_url(url).set(drivername="postgresql")
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return what a statement finds."""
+        address = self._address.render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        statement = f"SELECT count(*) FROM {table}"  # noqa: S608  # the tests' own names
+        return int(self.ask(statement)[0][0])
+
+    def end_connections(self) -> int:
+        """End every other connection to this database; return how many there were."""
+        return len(
+            self.ask(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+    def written_twice(self) -> dict[tuple[Any, ...], int]:
+        """Return which documents the host's trigger saw written more than once."""
+        writes = Counter(self.ask("SELECT table_name, row_id, stamp, gone FROM shop_writes"))
+        return {write: count for write, count in writes.items() if count > 1}
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Database:
+    return Database(postgres_url)
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(postgres_url)
+    await create_shop(engine)
+    await ZohoSync(async_sessionmaker(engine)).create_tables()
+    yield engine
+    await engine.dispose()
+
+
+def clients(count: int) -> list[SyncEvent]:
+    return [customer(f"c{number}", number, stamp=f"s{number}") for number in range(count)]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for something that another process does.
+
+    Raises:
+        AssertionError: It does not come.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def attempts(sessions: Sessions) -> list[tuple[int, list[Any], bool]]:
+    async with sessions() as session:
+        jobs = TABLES.jobs.c
+        rows = await session.execute(select(jobs.attempts, jobs.history, jobs.suspect))
+        return [tuple(row) for row in rows]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_frozen_worker_changes_nothing_when_it_wakes(
+    sessions: Sessions, database: Database, postgres_url: str, tmp_path: Path
+) -> None:
+    """Stopped in the middle of a batch, past its lease; a peer finishes the batch meanwhile."""
+    sync = ZohoSync(sessions)
+    await sync.enqueue([*clients(10), customer("stalls", 1, stamp="stall")])
+    with worker_process(postgres_url, 1.0, tmp_path / "stalled") as frozen:
+        await asyncio.to_thread(frozen.wait_for, "stalled")
+        frozen.signal(signal.SIGSTOP)
+        with worker_process(postgres_url, 1.0, tmp_path / "stalled"):
+            await until(lambda: database.count("zoho_sync_jobs") == 0)
+            before = database.ask("SELECT * FROM shop_writes ORDER BY id")
+            frozen.signal(signal.SIGCONT)
+            await asyncio.to_thread(frozen.wait_for, "went on")
+            await sync.enqueue([customer("later", 2, stamp="later")])
+            await until(lambda: database.count("zoho_sync_jobs") == 0)
+            await asyncio.sleep(0.5)
+        assert frozen.alive
+    after = database.ask("SELECT * FROM shop_writes ORDER BY id")
+    assert after[: len(before)] == before
+    assert [row[3] for row in after[len(before) :]] == ["later"]
+    assert database.count("zoho_sync_journal") == 12
+    assert database.count("zoho_sync_dead_letters") == 0
+
+
+@pytest.mark.parametrize("step", ["claim", "extend", "prepare"])
+async def test_a_worker_frozen_before_a_commit_holds_nothing_for_long(
+    engine: AsyncEngine, database: Database, sessions: Sessions, step: str
+) -> None:
+    """Wherever a worker freezes with a transaction open, its rows are free within half a lease."""
+    lease = timedelta(seconds=1)
+    frozen = FrozenSession.factory(engine)
+    worker = ZohoSync(frozen.sessions, registry=registry(), lease=lease)
+    peer = ZohoSync(sessions, registry=registry(), lease=lease)
+    await peer.enqueue(clients(3))
+    if step == "extend":
+        jobs = await SQLQueue(sessions).claim(3, lease=lease)
+        frozen.freeze_at = 1
+        stuck = asyncio.create_task(_as_none(SQLQueue(frozen.sessions).extend(jobs, lease=lease)))
+    else:
+        # The first commit is the claim's, the second that of the ledger's empty rows.
+        frozen.freeze_at = {"claim": 1, "prepare": 2}[step]
+        stuck = asyncio.create_task(_as_none(worker._worker.drain()))
+    await frozen.frozen.wait()
+    await asyncio.sleep(1.1)
+    try:
+        async with asyncio.timeout(20):
+            while database.count("zoho_sync_jobs"):
+                await peer.drain()
+                await asyncio.sleep(0.1)
+    finally:
+        frozen.thaw.set()
+        await asyncio.wait({stuck})
+    assert database.count("zoho_sync_journal") == 3
+    assert isinstance(stuck.exception(), QueueUnavailable | type(None))
+    assert database.written_twice() == {}
+
+
+async def _as_none(step: Any) -> None:
+    await step
+
+
+class FrozenSession(AsyncSession):
+    """A session whose nth commit never happens: its process is frozen before it."""
+
+    frozen: asyncio.Event
+    thaw: asyncio.Event
+    freeze_at: int = 0
+    commits: int = 0
+    sessions: Sessions
+
+    @classmethod
+    def factory(cls, engine: AsyncEngine) -> type[FrozenSession]:
+        """Return a session class of its own, with its factory."""
+
+        class Own(cls):  # type: ignore[misc, valid-type]  # a class for each test
+            pass
+
+        Own.frozen, Own.thaw = asyncio.Event(), asyncio.Event()
+        Own.sessions = async_sessionmaker(engine, class_=Own, expire_on_commit=False)
+        return Own
+
+    async def commit(self) -> None:
+        cls = type(self)
+        cls.commits += 1
+        if cls.commits >= cls.freeze_at > 0:
+            # From then on the whole process stands still, the keeper of its leases included.
+            cls.frozen.set()
+            await cls.thaw.wait()
+        await super().commit()
+
+
+class CutSession(AsyncSession):
+    """A session whose connection breaks while its COMMIT is on the way."""
+
+    cuts: int = 0
+
+    async def commit(self) -> None:
+        connection = await self.connection()
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        ended = asyncio.create_task(super().commit())
+        slow = await self._is_slow()
+        if slow and driver is not None:
+            await asyncio.sleep(0.2)
+            type(self).cuts += 1
+            driver.terminate()
+        await ended
+
+    async def _is_slow(self) -> bool:
+        return bool(self.info.get("slow"))
+
+
+def _slow_commit(ends_well: bool) -> list[str]:  # noqa: FBT001  # one of two outcomes
+    """Return the host's statements that make a COMMIT take a while, once, and then end."""
+    ending = "" if ends_well else "RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100';"
+    function = (
+        "CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF nextval('slow_commits') = 1 THEN PERFORM pg_sleep(1.0); {ending} END IF;"
+        " RETURN NULL; END $$"
+    )
+    trigger = (
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON shop_clients DEFERRABLE"
+        " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit()"
+    )
+    return ["CREATE SEQUENCE slow_commits", function, trigger]
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["queued", "direct"])
+@pytest.mark.parametrize("ends_well", [True, False], ids=["committed", "rolled back"])
+async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
+    engine: AsyncEngine,
+    database: Database,
+    ends_well: bool,  # noqa: FBT001  # one of two outcomes
+    direct: bool,  # noqa: FBT001  # one of two ways in
+) -> None:
+    """The connection breaks while the database is still at the COMMIT, and ends it either way."""
+    for statement in _slow_commit(ends_well):
+        database.ask(statement)
+    told: list[SettledEvent] = []
+
+    async def mark(event: SyncEvent, session: AsyncSession) -> None:
+        del event
+        session.info["slow"] = CutSession.cuts == 0
+
+    CutSession.cuts = 0
+    sync = ZohoSync(
+        async_sessionmaker(engine, class_=CutSession, expire_on_commit=False),
+        registry=registry(Script(after=mark)),
+        hooks=[told.append],
+        lease=LEASE,
+    )
+    sent = customer("a", 1, stamp="once")
+    if direct and ends_well:
+        assert (await sync.apply(sent)).outcome is Outcome.APPLIED
+    elif direct:
+        with pytest.raises(Exception, match="connection"):
+            await sync.apply(sent)
+        assert database.count("shop_clients") == 0
+        assert (await sync.apply(sent)).outcome is Outcome.APPLIED
+    else:
+        await sync.enqueue([sent])
+        counts = await sync.drain()
+        assert counts == {Outcome.APPLIED if ends_well else Outcome.RETRY: 1}
+    assert CutSession.cuts == 1
+    if not direct and not ends_well:
+        await asyncio.sleep(1.0)
+        assert await sync.drain() == {Outcome.APPLIED: 1}
+    assert database.ask("SELECT stamp FROM shop_clients") == [("once",)]
+    assert database.written_twice() == {}
+    assert database.count("zoho_sync_journal") == 1
+    assert database.count("zoho_sync_jobs") == 0
+    assert [t.result.outcome for t in told].count(Outcome.APPLIED) == 1
+
+
+@pytest.mark.usefixtures("engine")
+async def test_every_connection_is_ended_again_and_again_under_load(
+    sessions: Sessions, database: Database
+) -> None:
+    """29: the workers go on without a restart, and nothing is lost, doubled or given up."""
+
+    async def linger(event: SyncEvent, session: AsyncSession) -> None:
+        del event, session
+        await asyncio.sleep(0.003)
+
+    sync = ZohoSync(
+        sessions,
+        registry=registry(Script(after=linger)),
+        lease=timedelta(seconds=2),
+        batch_size=10,
+        concurrency=3,
+        retry=RetryPolicy(base_delay=timedelta(milliseconds=200)),
+    )
+    sent = clients(150)
+    sent += [invoice(f"i{n}", f"c{n}", n, stamp=f"i{n}") for n in range(60)]
+    sent.sort(key=lambda event: event.effective_time or START)
+    running = asyncio.create_task(sync.run())
+    ended, rounds = 0, 0
+    while sent[7 * rounds :] or ended < 30:
+        await _insist(sync, sent[7 * rounds : 7 * rounds + 7])
+        await asyncio.sleep(0.1)
+        ended += await asyncio.to_thread(database.end_connections)
+        assert not running.done()
+        rounds += 1
+    await until(lambda: database.count("zoho_sync_jobs") == 0, 60)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert database.count("zoho_sync_dead_letters") == 0
+    assert database.count("zoho_sync_journal") == len(sent)
+    assert database.count("shop_clients") == 150
+    assert database.count("shop_invoices") == 60
+    assert database.written_twice() == {}
+
+
+async def _insist(sync: ZohoSync, sent: list[SyncEvent]) -> None:
+    """Enqueue as a host does that may not have heard the answer: the same events once more."""
+    while True:
+        try:
+            await sync.enqueue(sent)
+        except QueueUnavailable:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+class Sabotage:
+    """Makes the nth statement of each apply fail, with an error that the database really raises."""
+
+    def __init__(self, engine: AsyncEngine, sync: ZohoSync, sqlstate: str) -> None:
+        self._engine = engine.sync_engine
+        self._executor = sync._worker._executor
+        self._sqlstate = sqlstate
+        self._applying = False
+        self._seen = 0
+        self.victim = 0
+        self.times = 1
+        self.failures = 0
+
+    def _replace(self, *arguments: Any) -> tuple[str, Any]:
+        statement, parameters = arguments[2], arguments[3]
+        if self._applying and "pg_catalog" not in statement:
+            self._seen += 1
+            if self._seen == self.victim and self.failures < self.times:
+                self.failures += 1
+                self._seen = 0
+                failing = f"RAISE EXCEPTION 'sabotaged' USING ERRCODE = '{self._sqlstate}'"
+                return f"DO $$ BEGIN {failing}; END $$", [()] if arguments[5] else ()
+        return statement, parameters
+
+    @contextmanager
+    def at(self, victim: int, times: int = 1) -> Iterator[None]:
+        """Sabotage the body."""
+        self.victim, self.times, self.failures, self._seen = victim, times, 0, 0
+        execute = self._executor.execute
+
+        async def applying(jobs: Any) -> Any:
+            self._applying, self._seen = True, 0
+            try:
+                return await execute(jobs)
+            finally:
+                self._applying = False
+
+        self._executor.execute = applying  # type: ignore[method-assign]  # while the body runs
+        sa_event.listen(self._engine, "before_cursor_execute", self._replace, retval=True)
+        try:
+            yield
+        finally:
+            sa_event.remove(self._engine, "before_cursor_execute", self._replace)
+            self._executor.execute = execute  # type: ignore[method-assign]  # as before
+
+
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001"], ids=["deadlock", "serialization"])
+async def test_a_conflict_at_any_statement_repeats_the_batch(
+    engine: AsyncEngine, sessions: Sessions, database: Database, sqlstate: str
+) -> None:
+    """Whichever statement of an apply fails so, it is repeated at once, at no attempt."""
+    sync = ZohoSync(sessions, registry=registry())
+    sabotage = Sabotage(engine, sync, sqlstate)
+    victim = 0
+    while not victim or sabotage.failures:
+        victim += 1
+        sent = [
+            customer(f"c{victim}", 1, stamp=f"c{victim}"),
+            invoice(f"i{victim}", f"c{victim}", 1, stamp=f"i{victim}", line_items=[{"rate": 1}]),
+        ]
+        await sync.enqueue(sent)
+        with sabotage.at(victim):
+            assert await sync.drain() == {Outcome.APPLIED: 2}, f"statement {victim}"
+        assert await attempts(sessions) == []
+    assert victim > 12
+    assert database.written_twice() == {}
+    assert database.count("zoho_sync_journal") == 2 * victim
+    assert database.ask("SELECT max(attempts) FROM zoho_sync_journal") == [(0,)]
+
+
+async def test_a_conflict_that_stays_costs_no_attempt(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    """After three repeats the batch is split; what stands alone is released, at no attempt."""
+    sync = ZohoSync(sessions, registry=registry())
+    sabotage = Sabotage(engine, sync, "40001")
+    await sync.enqueue(clients(2))
+    with sabotage.at(6, times=1000):
+        assert await sync.drain() == {}
+    assert sabotage.failures == 3 * 4
+    assert await attempts(sessions) == [(0, [], False)] * 2
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_conflict_at_the_commit_repeats_the_batch(
+    sessions: Sessions, database: Database
+) -> None:
+    """A serialization failure may come as late as the COMMIT; leases are kept all the same."""
+    database.ask("CREATE SEQUENCE commits")
+    database.ask(
+        "CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('commits') = 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END IF;"
+        " RETURN NULL; END $$"
+    )
+    database.ask(
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON shop_clients DEFERRABLE"
+        " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION conflict()"
+    )
+    sync = ZohoSync(sessions, registry=registry())
+    await sync.enqueue(clients(3))
+    assert await sync.drain() == {Outcome.APPLIED: 3}
+    assert database.ask("SELECT last_value FROM commits") == [(4,)]
+    assert database.written_twice() == {}
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_real_deadlock_between_two_workers_is_resolved(
+    sessions: Sessions, database: Database
+) -> None:
+    """48: two handlers that lock each other's rows; one of them is repeated, at no attempt."""
+    meet = asyncio.Barrier(2)
+
+    def crossing(first: int, second: int) -> Script:
+        async def cross(event: SyncEvent, session: AsyncSession) -> None:
+            del event
+            for number, key in enumerate((first, second)):
+                await session.execute(text(f"SELECT pg_advisory_xact_lock({key})"))
+                if number == 0 and not meet.broken:
+                    try:
+                        async with asyncio.timeout(2):
+                            await meet.wait()
+                    except (TimeoutError, asyncio.BrokenBarrierError):
+                        await meet.abort()
+
+        return Script(before=cross)
+
+    workers = [
+        ZohoSync(sessions, registry=registry(crossing(*keys)), batch_size=1)
+        for keys in ((1, 2), (2, 1))
+    ]
+    await workers[0].enqueue(clients(2))
+    totals = await asyncio.gather(*(worker.drain() for worker in workers))
+    assert totals == [{Outcome.APPLIED: 1}] * 2
+    assert database.ask("SELECT max(attempts) FROM zoho_sync_journal") == [(0,)]
+    assert database.written_twice() == {}
+
+
+class Watched(SQLQueue):
+    """A queue that notes for how long jobs are released."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        super().__init__(sessions)
+        self.delays: list[float] = []
+
+    async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
+        self.delays.append(delay.total_seconds())
+        await super().release(jobs, delay=delay)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_lock_timeout_releases_with_growing_delay(
+    sessions: Sessions, database: Database
+) -> None:
+    """A row that a stranger holds delays its own event alone, longer each time, at no attempt."""
+    queue = Watched(sessions)
+    sync = ZohoSync(sessions, queue=queue, registry=registry(), lease=timedelta(seconds=1))
+    await sync.enqueue([customer("c1", 0, stamp="first")])
+    await sync.drain()
+    async with sessions() as stranger:
+        await stranger.execute(select(Client).with_for_update())
+        await sync.enqueue([customer("c1", 1, stamp="held"), *clients(1)])
+        assert await sync.drain() == {Outcome.APPLIED: 1}
+        for _ in range(2):
+            database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
+            assert await sync.drain() == {}
+        assert await attempts(sessions) == [(0, [], False)]
+    assert queue.delays == [1.0, 2.0, 4.0]
+    database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+    assert database.ask("SELECT stamp FROM shop_clients WHERE name = 'Client c1'") == [("held",)]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_event_loop_that_is_blocked_longer_than_the_lease(
+    sessions: Sessions, database: Database
+) -> None:
+    """A handler that blocks the loop past the lease: a peer may take the job, one of them wins."""
+    blocked = False
+
+    async def block(event: SyncEvent, session: AsyncSession) -> None:
+        nonlocal blocked
+        del event, session
+        if not blocked:
+            blocked = True
+            time.sleep(1.5)  # noqa: ASYNC251  # that is the fault
+
+    sync = ZohoSync(sessions, registry=registry(Script(before=block)), lease=timedelta(seconds=1))
+    await sync.enqueue(clients(3))
+    async with asyncio.timeout(20):
+        while database.count("zoho_sync_jobs"):
+            await sync.drain()
+            await asyncio.sleep(0.1)
+    assert database.count("zoho_sync_journal") == 3
+    assert database.written_twice() == {}

@@ -1,0 +1,295 @@
+"""Law 1: the effects of one event commit together, or none of them does.
+
+A fault is put before and after every statement that a worker sends while it drains a batch; after
+each, every event is there with all that belongs to it or not at all, and the next drain brings
+what is missing, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import ForeignKey, event, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
+from zoho_sync._tables import library_tables
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.handlers import InvoiceHandler
+from zoho_sync.payloads import InvoicePayload
+
+LIBRARY = library_tables()
+
+
+class Base(DeclarativeBase):
+    """The host's tables."""
+
+
+class Branch(Base):
+    """What invoices refer to; checked when the transaction commits."""
+
+    __tablename__ = "branch"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Invoice(Base):
+    """The entity."""
+
+    __tablename__ = "invoice"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    zoho_id: Mapped[str] = mapped_column(unique=True)
+    number: Mapped[str]
+    branch: Mapped[str | None] = mapped_column(
+        ForeignKey("branch.code", deferrable=True, initially="DEFERRED")
+    )
+
+
+class Line(Base):
+    """Its children."""
+
+    __tablename__ = "invoice_line"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    zoho_id: Mapped[str]
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("invoice.id"))
+    name: Mapped[str | None]
+
+
+class Invoices(InvoiceHandler):
+    """Maps invoices and their lines."""
+
+    mapping = EntityMap(
+        table=Invoice,
+        key="zoho_id",
+        columns={"number": "invoice_number", "branch": "reference_number"},
+        children=[
+            ChildMap(
+                table=Line,
+                source="line_items",
+                key="zoho_id",
+                parent="invoice_id",
+                columns={"name": "name"},
+            )
+        ],
+        on_delete="ignore",
+    )
+
+
+class Injected(Exception):
+    """The fault."""
+
+
+def invoice_event(entity_id: str, number: str, *lines: str, **fields: Any) -> SyncEvent:
+    document = {
+        "invoice_id": entity_id,
+        "invoice_number": number,
+        "line_items": [{"line_item_id": f"{entity_id}-{name}", "name": name} for name in lines],
+        **fields,
+    }
+    return SyncEvent("invoice", entity_id, document)
+
+
+@dataclass
+class Host:
+    """A host, its worker, and a clock that it can set."""
+
+    engine: AsyncEngine
+    handler: type[InvoiceHandler] = Invoices
+    now: datetime = field(default_factory=lambda: datetime(2024, 5, 1, tzinfo=UTC))
+
+    @property
+    def sync(self) -> ZohoSync:
+        """A new worker process, as it were."""
+        factory = async_sessionmaker(self.engine)
+        return ZohoSync(factory, registry=HandlerRegistry([self.handler]), clock=self._tick)
+
+    async def take(self, *events: SyncEvent) -> dict[Outcome, int]:
+        """Enqueue events and drain."""
+        await self.sync.enqueue(events)
+        return await self.sync.drain()
+
+    async def effects(self, entity_id: str, event_id: str) -> tuple[Any, ...]:
+        """Return all that an event leaves: number, lines, ledger, journal entries, job."""
+        ledger, journal, jobs = LIBRARY.ledger, LIBRARY.journal, LIBRARY.jobs
+        lines = select(Line.name).join(Invoice).where(Invoice.zoho_id == entity_id)
+        async with self.engine.connect() as connection:
+            return (
+                await connection.scalar(select(Invoice.number).where(Invoice.zoho_id == entity_id)),
+                sorted(await connection.scalars(lines)),
+                await connection.scalar(
+                    select(func.count()).select_from(ledger).where(ledger.c.event_id == event_id)
+                ),
+                await connection.scalar(
+                    select(func.count()).select_from(journal).where(journal.c.event_id == event_id)
+                ),
+                await connection.scalar(
+                    select(func.count()).select_from(jobs).where(jobs.c.event_id == event_id)
+                ),
+            )
+
+    def _tick(self) -> datetime:
+        self.now += timedelta(microseconds=1)
+        return self.now
+
+
+@pytest.fixture
+async def host(engine: AsyncEngine) -> Host:
+    await create_tables(engine)
+    return Host(engine)
+
+
+async def create_tables(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(LIBRARY.metadata.create_all)
+        await connection.run_sync(Base.metadata.create_all)
+
+
+@dataclass
+class Fault:
+    """Strikes at one statement: before it is sent, or after it was executed."""
+
+    place: str
+    kind: str
+    statement: int
+    seen: int = 0
+
+    @property
+    def struck(self) -> bool:
+        """Whether there were so many statements."""
+        return self.seen >= self.statement
+
+    @contextmanager
+    def armed(self, engine: AsyncEngine) -> Iterator[None]:
+        """Count statements, and strike."""
+        event.listen(engine.sync_engine, self.place, self._strike)
+        try:
+            yield
+        finally:
+            event.remove(engine.sync_engine, self.place, self._strike)
+
+    def _strike(self, *_: Any) -> None:
+        self.seen += 1
+        if self.seen != self.statement:
+            return
+        if self.kind == "exception":
+            raise Injected
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+
+async def drained_with(fault: Fault, host: Host) -> None:
+    """Drain in a task of its own, whatever it comes to."""
+    with fault.armed(host.engine):
+        task = asyncio.create_task(host.sync.drain())
+        await asyncio.wait({task})
+    if not task.cancelled():
+        assert isinstance(task.exception(), (Injected, QueueUnavailable, type(None)))
+    assert host.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+
+
+@pytest.mark.parametrize("kind", ["exception", "cancellation"])
+@pytest.mark.parametrize("place", ["before_cursor_execute", "after_cursor_execute"])
+async def test_a_fault_at_any_statement_leaves_all_or_nothing(
+    host: Host, place: str, kind: str
+) -> None:
+    for statement in itertools.count(1):
+        old, new = f"old{statement}", f"new{statement}"
+        await host.take(invoice_event(old, "1", "a"))
+        # A change of one invoice, whose lines are replaced, and a new one, in one batch.
+        events = {old: invoice_event(old, "2", "b", "c"), new: invoice_event(new, "3", "d", "e")}
+        nothing = {old: ("1", ["a"], 0, 0, 1), new: (None, [], 0, 0, 1)}
+        everything = {old: ("2", ["b", "c"], 1, 1, 0), new: ("3", ["d", "e"], 1, 1, 0)}
+        await host.sync.enqueue(list(events.values()))
+        fault = Fault(place, kind, statement)
+        await drained_with(fault, host)
+        for entity_id, each in events.items():
+            found = await host.effects(entity_id, each.id)
+            assert found in (nothing[entity_id], everything[entity_id]), fault
+        host.now += timedelta(hours=1)
+        await host.sync.drain()
+        for entity_id, each in events.items():
+            assert await host.effects(entity_id, each.id) == everything[entity_id], fault
+        if not fault.struck:
+            break
+    assert statement > 15
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[Host]:
+    engine = create_async_engine(postgres_url)
+    await create_tables(engine)
+    yield Host(engine)
+    await engine.dispose()
+
+
+async def test_a_commit_that_fails_costs_the_guilty_event_alone(postgres: Host) -> None:
+    """A deferred constraint speaks at the commit, when it is no single event's error."""
+    async with postgres.engine.begin() as connection:
+        await connection.execute(insert(Branch).values(code="here"))
+    events = [
+        invoice_event(str(number), str(number), "a", reference_number=branch)
+        for number, branch in enumerate(["here", "", "nowhere", "here", "here"])
+    ]
+    assert await postgres.take(*events) == {Outcome.APPLIED: 4, Outcome.DEAD_LETTER: 1}
+    for each in events:
+        found = await postgres.effects(each.entity_id, each.id)
+        assert found == ((None, [], 0, 0, 0) if each.entity_id == "2" else found)
+        assert found[3] == (each.entity_id != "2")
+    (letter,) = await postgres.sync.dead_letters.list()
+    assert letter.id == events[2].id
+    assert "foreign key" in letter.error
+
+
+class ByTheOrm(Invoices):
+    """Adds objects to the worker's session; what is wrong is found later, or never."""
+
+    async def upsert(self, payload: InvoicePayload) -> None:
+        number: Any = payload.invoice_number
+        self.session.add(Invoice(zoho_id=payload.entity_id, number=number))
+        if number == "flush":
+            await self.session.flush()
+        if number in {"fail", "flush"}:
+            raise ZeroDivisionError
+
+
+async def test_objects_are_written_with_their_event(host: Host) -> None:
+    host.handler = ByTheOrm
+    events = [invoice_event(number, number) for number in ("1", "2", "3")]
+    assert await host.take(*events) == {Outcome.APPLIED: 3}
+    for each in events:
+        assert await host.effects(each.entity_id, each.id) == (each.entity_id, [], 1, 1, 0)
+
+
+@pytest.mark.parametrize("wrong", ["fail", "flush"])
+async def test_objects_of_an_event_that_fails_are_forgotten(host: Host, wrong: str) -> None:
+    """Flushed or not: the next event's flush must not write them."""
+    host.handler = ByTheOrm
+    events = [invoice_event("1", "1"), invoice_event("2", wrong), invoice_event("3", "3")]
+    assert await host.take(*events) == {Outcome.APPLIED: 2, Outcome.RETRY: 1}
+    assert await host.effects("1", events[0].id) == ("1", [], 1, 1, 0)
+    assert await host.effects("2", events[1].id) == (None, [], 0, 0, 1)
+    assert await host.effects("3", events[2].id) == ("3", [], 1, 1, 0)
+
+
+async def test_an_object_that_the_flush_refuses_costs_its_event_alone(host: Host) -> None:
+    """SQLAlchemy ends the whole transaction then: nothing of the batch may be taken for done."""
+    host.handler = ByTheOrm
+    events = [invoice_event("1", "1"), invoice_event("2", ""), invoice_event("3", "3")]
+    assert await host.take(*events) == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
+    assert await host.effects("1", events[0].id) == ("1", [], 1, 1, 0)
+    assert await host.effects("2", events[1].id) == (None, [], 0, 0, 0)
+    assert await host.effects("3", events[2].id) == ("3", [], 1, 1, 0)
+    (letter,) = await host.sync.dead_letters.list()
+    assert "number" in letter.error
+    assert letter.error_type == "RowRejected"

@@ -1,0 +1,1 @@
+"""What went wrong elsewhere, one test for each: the defects that must never come back."""

@@ -1,0 +1,19 @@
+"""Two hosts: one with tables of its own, one that uses the mirror."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lessons.erp import Host, Sessions, open_host
+
+
+@pytest.fixture
+async def erp(sessions: Sessions) -> Host:
+    """A host with tables and handlers of its own."""
+    return await open_host(sessions)
+
+
+@pytest.fixture
+async def mirrored(sessions: Sessions) -> Host:
+    """A host that uses the mirror."""
+    return await open_host(sessions, None)

@@ -1,0 +1,186 @@
+"""The front door: what is let in, what is recognised, and what is told to whom."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy import MetaData, inspect
+
+from tests.lessons import erp as host_tables
+from tests.lessons.erp import Host, Sessions, at, customer, invoice, item, library, open_host
+from zoho_sync import HeaderToken, Outcome, ReceiptStatus, Unverified, mirror
+
+
+class _Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def test_lesson_24_second_update_is_no_duplicate(sessions: Sessions) -> None:
+    """It would be back if the key had no version: the second change would be dropped, or fail."""
+    clock = _Clock()
+    host = await open_host(sessions, clock=clock)
+    await host.take(customer(contact_name="First"))
+    (receipt,) = await host.receive(customer(contact_name="Second", last_modified_time=at(1)))
+    assert receipt.status is ReceiptStatus.ACCEPTED
+    assert await host.sync.drain() == {Outcome.APPLIED: 1}
+    clock.now += timedelta(minutes=11)
+    counts = await host.take(customer(contact_name="Third", last_modified_time=at(2)))
+    assert counts == {Outcome.APPLIED: 1}
+    assert (await host.row(host_tables.clients))["name"] == "Third"
+
+
+@pytest.mark.parametrize("timed", [True, False])
+async def test_lesson_25_price_returns_to_what_it_was(erp: Host, *, timed: bool) -> None:
+    """It would be back if 10 → 20 → 10 ended at 20, the third being taken for the first."""
+    for second, rate in enumerate(("10", "20", "10")):
+        body = item(rate=rate, last_modified_time=at(second) if timed else "")
+        assert await erp.take(body) == {Outcome.APPLIED: 1}
+    assert (await erp.row(host_tables.products))["price"] == 10
+
+
+async def test_lesson_26_documents_without_an_id_are_kept_aside(erp: Host) -> None:
+    """It would be back if strangers without an id became one entity called "unknown"."""
+    unknown: list[Any] = ["", None, "  ", [], {}, True]
+    receipts = await erp.receive(*({"invoice": {"invoice_id": each}} for each in unknown))
+    assert [receipt.status for receipt in receipts] == [ReceiptStatus.DEAD_LETTER] * 6
+    assert await erp.sync.drain() == {}
+    assert [path for path, _ in await erp.dead()] == ["invoice.invoice_id"] * 6
+    assert await erp.count(library.ledger) == 0
+    assert (await erp.sync.status()).accepted == 6
+
+
+async def test_lesson_27_zohos_own_bodies_are_understood(sessions: Sessions) -> None:
+    """It would be back if only an invented envelope were taken, and Zoho answered 422."""
+    host = await open_host(sessions, None, verifier=Unverified())
+    document = invoice()["invoice"]
+    form = urlencode({"JSONString": json.dumps({"invoice": document | {"invoice_id": "i3"}})})
+    bodies: list[tuple[str, str, str]] = [
+        (json.dumps({"invoice": document}), "application/json", ""),
+        (json.dumps({"invoice": document | {"invoice_id": "i2"}, "organization_id": 5}), "", ""),
+        (form, "application/x-www-form-urlencoded", ""),
+        ("invoice_id=i4&total=10.00", "application/x-www-form-urlencoded", "entity=invoices"),
+        (
+            json.dumps({"event": "invoice.created", "data": {"invoice": {"invoice_id": "i5"}}}),
+            "",
+            "",
+        ),
+        (json.dumps({"code": 0, "message": "success", "invoice": {"invoice_id": "i6"}}), "", ""),
+        (json.dumps(document | {"invoice_id": "i7", "contact": {"balance": 1}}), "", ""),
+    ]
+    for body, content_type, query in bodies:
+        receipt = await host.sync.receive(
+            body.encode(), headers={"Content-Type": content_type}, query=query
+        )
+        assert (receipt.status, receipt.http_status) == (ReceiptStatus.ACCEPTED, 200), receipt
+    ping = await host.sync.receive(b"")
+    assert (ping.status, ping.http_status) == (ReceiptStatus.PING, 200)
+    assert await host.sync.drain() == {Outcome.APPLIED: 7}
+    ids = [row["invoice_id"] for row in await host.rows(mirror.invoices)]
+    assert ids == [f"i{n}" for n in range(1, 8)]
+
+
+async def test_lesson_28_spelling_of_an_entity_type_does_not_matter(mirrored: Host) -> None:
+    """It would be back if a name in one case or spelling were refused."""
+    names = ["invoice", "INVOICE", "Invoices", "sales_order", "SalesOrder", "sales-orders", "order"]
+    for name in names:
+        field = "invoice_id" if name.lower().startswith("inv") else "salesorder_id"
+        receipt = await mirrored.sync.ingest({field: "1"}, entity=name)
+        assert receipt.status is ReceiptStatus.ACCEPTED, name
+    # Without a time of their own, those that arrive within one second are equal.
+    settled = await mirrored.sync.drain()
+    assert settled.keys() <= {Outcome.APPLIED, Outcome.DUPLICATE}
+    assert sum(settled.values()) == len(names)
+    counts = (await mirrored.count(mirror.invoices), await mirrored.count(mirror.sales_orders))
+    assert counts == (1, 1)
+
+
+async def test_lesson_29_no_verifier_refuses_everything(sessions: Sessions) -> None:
+    """It would be back if, with nothing configured, a delivery were stored or called verified."""
+    host = await open_host(sessions)
+    body = json.dumps(customer()).encode()
+    for headers in ({}, {"X-Zoho-Webhook-Signature": "0" * 64}, {"Authorization": "x"}):
+        receipt = await host.sync.receive(body, headers=headers)
+        assert (receipt.status, receipt.http_status) == (ReceiptStatus.REFUSED, 401)
+    assert (await host.sync.status()).accepted == 0
+
+
+SECRET = "Sesame0pen-Sesame0pen"
+
+
+async def test_lesson_30_error_text_stays_inside(sessions: Sessions) -> None:
+    """It would be back if the sender were told why, or what of the body was wrong."""
+    host = await open_host(sessions, verifier=HeaderToken("X-Token", SECRET))
+    app = host.sync.asgi()
+    refused = await _call(app, b'{"invoice":{"total":"hush"}}', [])
+    broken = await _call(app, b'{"invoice":{"total":"hush"}}', [(b"x-token", SECRET.encode())])
+    unreadable = await _call(app, b"{hush", [(b"x-token", SECRET.encode())])
+    assert [answer[0] for answer in (refused, broken, unreadable)] == [401, 200, 200]
+    for _, body in (refused, broken, unreadable):
+        for word in (b"hush", b"invoice", b"JSON", b"token", b"verifier", b"Error", b"line"):
+            assert word not in body
+    assert len(await host.dead()) == 2
+
+
+async def test_lesson_31_key_is_stored_and_logged_nowhere(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would be back if headers or the query, which hold the key, came into a row or a log."""
+    caplog.set_level(logging.DEBUG, logger="zoho_sync")
+    host = await open_host(sessions, verifier=HeaderToken("X-Token", SECRET))
+    headers = {"X-Token": SECRET, "X-Zoho-Sync-Entity": "invoice"}
+    for body in (b'{"invoice_id":"1","customer_id":""}', b"{not json", b'{"invoice":{}}', b"[]"):
+        await host.sync.receive(body, headers=headers, query=f"token={SECRET}&op=update")
+    await host.sync.receive(b"{}", headers={"X-Token": SECRET[:-1]})
+    await host.sync.drain()
+    assert (await host.sync.status()).dead_letters >= 3
+    for row in await _everything(host):
+        assert SECRET not in repr(row)
+    assert SECRET not in caplog.text
+
+
+async def _everything(host: Host) -> list[dict[str, Any]]:
+    """Return all rows of all tables that exist, whoever made them."""
+    found = MetaData()
+    async with host.sessions() as session:
+        connection = await session.connection()
+        await connection.run_sync(found.reflect)
+        assert len(await connection.run_sync(lambda c: inspect(c).get_table_names())) >= len(
+            library.metadata.tables
+        )
+    return [row for table in found.sorted_tables for row in await host.rows(table)]
+
+
+async def _call(app: Any, body: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """Send one POST to an ASGI application; return status and body."""
+    sent: list[dict[str, Any]] = []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/",
+        "raw_path": b"/",
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])

@@ -1,0 +1,170 @@
+"""What every payload model can do: ids, custom fields, presence."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from zoho_sync import payloads
+from zoho_sync.entities import BUILTIN_KINDS
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.payloads import (
+    CustomerPayload,
+    Day,
+    InvoiceLine,
+    InvoicePayload,
+    Payload,
+    PriceListPayload,
+    VendorPayload,
+    ZohoId,
+    line_key,
+)
+from zoho_sync.payloads.parsing import parse
+
+MODELS = [
+    model
+    for name in payloads.__all__
+    if name.endswith("Payload") and name != "Payload"
+    for model in [getattr(payloads, name)]
+]
+
+
+class Shipment(Payload):
+    entity_type = "shipment"
+    id_fields = ("shipment_id", "package_id")
+
+    shipment_id: ZohoId = None
+    shipped_on: Day = None
+
+
+def test_the_exports_are_exact_and_sorted() -> None:
+    assert sorted(payloads.__all__) == payloads.__all__
+    assert all(hasattr(payloads, name) for name in payloads.__all__)
+
+
+def test_every_builtin_type_has_a_model_with_the_same_ids() -> None:
+    found = {model.entity_type: model.id_fields for model in MODELS}
+    assert found == {kind.entity_type: kind.id_fields for kind in BUILTIN_KINDS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("value", ["460000000026049", 460000000026049])
+def test_an_id_is_all_that_a_document_needs(model: type[Payload], value: object) -> None:
+    for name in model.id_fields:
+        found = parse(model, {name: value})
+        assert found.entity_id == "460000000026049"
+        assert getattr(found, model.id_fields[0]) == "460000000026049"
+        assert model.id_fields[0] in found.model_fields_set
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("blank", ["", None, " "])
+def test_a_missing_id_is_named(model: type[Payload], blank: object) -> None:
+    name = model.id_fields[0]
+    with pytest.raises(ValidationError):
+        model.model_validate({})
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({name: blank})
+    (error,) = caught.value.errors()
+    assert (error["loc"], error["msg"]) == ((name,), "missing or empty")
+
+
+def test_another_spelling_fills_only_a_blank_id() -> None:
+    assert VendorPayload.model_validate({"contact_id": "1", "vendor_id": "2"}).entity_id == "1"
+    assert VendorPayload.model_validate({"contact_id": "", "vendor_id": "2"}).entity_id == "2"
+    assert PriceListPayload.model_validate({"pricelist_id": 3}).pricebook_id == "3"
+
+
+def test_a_customer_model_does_not_judge_the_contact_type() -> None:
+    body = {"contact_id": "1", "contact_type": "vendor"}
+    assert CustomerPayload.model_validate(body).contact_type == "vendor"
+
+
+def test_an_application_adds_its_own_entity() -> None:
+    found = parse(Shipment, {"package_id": 7, "shipped_on": "2026-01-02", "carrier": "DHL"})
+    assert found.entity_id == "7"
+    assert found.model_extra == {"package_id": 7, "carrier": "DHL"}
+
+
+def test_an_id_without_a_field_is_a_mistake_of_the_application() -> None:
+    with pytest.raises(ConfigurationError, match="declares no field 'parcel_id'"):
+
+        class Parcel(Payload):
+            entity_type = "parcel"
+            id_fields: ClassVar[tuple[str, ...]] = ("parcel_id",)
+
+
+def test_a_model_may_be_validated_again() -> None:
+    invoice = InvoicePayload.model_validate({"invoice_id": "1"})
+    assert InvoicePayload.model_validate(invoice) is invoice
+
+
+def test_a_document_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        InvoicePayload.model_validate([])
+
+
+def test_presence_is_told_apart_from_emptiness() -> None:
+    document = {
+        "invoice_id": "1",
+        "notes": "",
+        "line_items": [MappingProxyType({"line_item_id": "2", "item_id": ""})],
+        "color": "red",
+    }
+    invoice = InvoicePayload.model_validate(MappingProxyType(document))
+    assert invoice.model_fields_set == {"invoice_id", "notes", "line_items", "color"}
+    assert invoice.line_items[0].model_fields_set == {"line_item_id", "item_id"}
+    assert invoice.terms is None
+    assert InvoicePayload.model_validate({"invoice_id": "1"}).line_items == []
+
+
+def test_nothing_changes_a_payload() -> None:
+    invoice = InvoicePayload.model_validate({"invoice_id": "1"})
+    with pytest.raises(ValidationError):
+        invoice.notes = "changed"
+
+
+def test_a_line_is_known_by_its_id_or_its_position() -> None:
+    assert line_key(InvoiceLine(line_item_id="5"), 3) == "5"
+    assert InvoiceLine().line_id == ""
+    assert line_key(InvoiceLine(), 3) == "#3"
+
+
+LISTED = {"api_name": "cf_risk", "label": "Credit Risk", "value": "Medium"}
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "value"),
+    [
+        ({"custom_fields": [LISTED]}, "cf_risk", "Medium"),
+        ({"custom_fields": [LISTED]}, "Credit Risk", "Medium"),
+        ({"custom_fields": [{**LISTED, "value": ""}]}, "cf_risk", None),
+        ({"custom_fields": "", "cf_risk": "Low"}, "cf_risk", "Low"),
+        ({"custom_fields": [{"api_name": "cf_risk"}], "cf_risk": "Low"}, "cf_risk", "Low"),
+        ({"custom_fields": ["?"], "cf_risk": "Low"}, "cf_risk", "Low"),
+        ({"custom_field_hash": {"cf_risk": "High"}, "cf_risk": "Low"}, "cf_risk", "High"),
+        ({"custom_fields": [LISTED], "cf_risk": "Low"}, "cf_risk", "Medium"),
+        ({"cf_debt": "IRR236,515", "cf_debt_unformatted": 236515}, "cf_debt", 236515),
+        (
+            {"custom_field_hash": {"cf_x": "5026.80", "cf_x_unformatted": "5026.8"}},
+            "cf_x",
+            "5026.8",
+        ),
+    ],
+)
+def test_a_custom_field_is_found_in_every_spelling(
+    document: dict[str, object], name: str, value: object
+) -> None:
+    contact = CustomerPayload.model_validate({"contact_id": "1", **document})
+    assert contact.has_custom_field(name)
+    assert contact.custom_field(name) == value
+
+
+@pytest.mark.parametrize("name", ["cf_risk", "Credit Risk", "contact_id", "color"])
+def test_a_custom_field_that_is_not_there_is_none(name: str) -> None:
+    contact = CustomerPayload.model_validate({"contact_id": "1", "color": "red"})
+    assert not contact.has_custom_field(name)
+    assert contact.custom_field(name) is None

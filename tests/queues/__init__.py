@@ -1,0 +1,1 @@
+"""What every queue engine must do, checked against each engine."""

@@ -1,0 +1,100 @@
+"""Every Python block in the README and the docs runs, top to bottom, one namespace to a page."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+from sybil import Example, Sybil
+from sybil.evaluators.python import pad
+from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.parsers.markdown.codeblock import CodeBlockParser
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def pages() -> list[Path]:
+    """The README and the pages of the docs, without what Sphinx built from them."""
+    docs = REPOSITORY / "docs"
+    found = (page for page in docs.rglob("*.md") if "_build" not in page.parts)
+    return sorted((*REPOSITORY.glob("README.md"), *found))
+
+
+class BlockEvaluator:
+    """Runs a block of Python; as in the asyncio console, it may await at its top level."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+
+    def __call__(self, example: Example) -> None:
+        """Run the block in the namespace of its page, under the line numbers of the page."""
+        source = pad(example.parsed, example.line + example.parsed.line_offset)
+        code = compile(
+            source, example.path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+        )
+        result = FunctionType(code, example.namespace)()
+        if code.co_flags & inspect.CO_COROUTINE:
+            self._runner.run(result)
+
+
+def parser(runner: asyncio.Runner) -> PythonCodeBlockParser:
+    """Sybil's parser of Python blocks and the doctests in them, awaiting where they do."""
+    blocks = PythonCodeBlockParser()
+    blocks.codeblock_parser = CodeBlockParser("python", BlockEvaluator(runner))
+    return blocks
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for all the blocks of a page."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def run_page(page: Path, runner: asyncio.Runner) -> int:
+    """Run the blocks of a page, and return how many there were."""
+    examples = list(Sybil([parser(runner)]).parse(page).examples())
+    for example in examples:
+        example.evaluate()
+    return len(examples)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_block_runs(
+    page: Path, runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_page(page, runner)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_what_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = {page.parent / link for link in re.findall(r"\]\(([\w./-]+)\)", text)}
+    modules = {REPOSITORY / name for name in re.findall(r"`(tests/[\w/]+\.py)`", text)}
+    assert [str(path) for path in sorted(links | modules) if not path.exists()] == []
+
+
+def test_blocks_await_and_share_names(tmp_path: Path, runner: asyncio.Runner) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nimport asyncio\n\nnap = await asyncio.sleep(0, 'slept')\n```\n"
+        "```python\n>>> nap\n'slept'\n\n```\n"
+        "```python\nassert asyncio.run(asyncio.sleep(0, nap)) == 'slept'\n```\n"
+        "```shell\nnot python\n```\n"
+    )
+    assert run_page(page, runner) == 3
+
+
+def test_a_block_that_fails_names_its_line(tmp_path: Path, runner: asyncio.Runner) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n```python\nvalue = 1\nraise LookupError(value)\n```\n")
+    with pytest.raises(LookupError) as failure:
+        run_page(page, runner)
+    assert failure.traceback[-1].lineno + 1 == 5

@@ -1,0 +1,74 @@
+"""Every example runs as its users run it, in a process of its own, and prints what it should."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+EXAMPLES = REPOSITORY / "examples"
+
+OUTPUT = {
+    "quickstart.py": """\
+unsigned: refused, HTTP 401
+signed: accepted, HTTP 200
+signed: duplicate, HTTP 200
+applied: 1
+INV-000031 of 2026-03-02: 149.90
+  2 x Desk lamp at 74.95
+""",
+    "custom_entity.py": """\
+the correction: applied 1
+the shipment: applied 1
+1Z-4711 of 2026-03-04
+  4 x Bulb
+""",
+}
+ELSEWHERE = {"erp_host": "tests/wire/test_erp_host.py"}
+"""What does not end by itself, and the test that runs it."""
+
+
+@pytest.mark.parametrize("name", OUTPUT)
+def test_an_example_prints_what_it_should(name: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDEVMODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, OUTPUT[name]), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "Warning" not in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_example_is_forgotten() -> None:
+    found = {path.name for path in EXAMPLES.iterdir() if path.name[0] not in "_."}
+    assert found == OUTPUT.keys() | ELSEWHERE.keys()
+    assert all((REPOSITORY / test).is_file() for test in ELSEWHERE.values())
+
+
+def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("```text\n")[2].partition("```")[0].splitlines()
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("zoho-sync"), "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    printed = {line.strip() for line in ran.stdout.splitlines()}
+    assert shown
+    assert [line for line in shown if line.strip() not in printed | {"", "…"}] == []

@@ -1,0 +1,1 @@
+"""Static types, as a project that uses the library sees them."""

@@ -1,0 +1,258 @@
+"""The endpoint: routes, limits, answers, and what a server may do to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.outcomes import Receipt, ReceiptStatus
+from zoho_sync.web.asgi import ASGIApp, receiver_app
+
+MAX_BODY = 100
+ACCEPTED = Receipt(ReceiptStatus.ACCEPTED, event_ids=("e1",))
+NAMES = {"invoice", "invoices", "customer"}
+
+
+@dataclass
+class Door:
+    """A front door that remembers what came through it."""
+
+    receipt: Receipt = ACCEPTED
+    error: Exception | None = None
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    async def __call__(self, body: bytes, **told: Any) -> Receipt:
+        self.seen.append({"body": body, **told})
+        if self.error:
+            raise self.error
+        return self.receipt
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def app(door: Door) -> ASGIApp:
+    return receiver_app(door, max_body=MAX_BODY, knows=NAMES.__contains__)
+
+
+async def call(
+    app: ASGIApp, method: str, url: str, *, root_path: str = "", **options: Any
+) -> httpx2.Response:
+    transport = httpx2.ASGITransport(app, root_path=root_path)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://host") as client:
+        return await client.request(method, url, **options)
+
+
+class Wire:
+    """The two channels of one ASGI call, driven by hand."""
+
+    def __init__(self, *messages: Mapping[str, Any]) -> None:
+        self.messages = [dict(message) for message in messages]
+        self.sent: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        return self.messages.pop(0)
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(dict(message))
+
+
+def http(
+    path: str = "/",
+    *,
+    method: str = "POST",
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    return {"type": "http", "method": method, "path": path, "headers": headers, **more}
+
+
+def chunk(body: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_delivery_is_handed_over_whole(app: ASGIApp, door: Door, method: str) -> None:
+    url = "/invoice/460%20001?op=delete&blank=&name=a+b&op=x"
+    answer = await call(
+        app, method, url, content=b"{}", headers={"X-Token": "tä".encode("latin-1")}
+    )
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "accepted", "event_ids": ["e1"]}
+    (seen,) = door.seen
+    assert seen["headers"]["x-token"] == "tä"
+    assert seen["query"] == (("op", "delete"), ("blank", ""), ("name", "a b"), ("op", "x"))
+    told = {name: seen[name] for name in ("body", "entity", "operation", "entity_id", "method")}
+    assert told == {
+        "body": b"{}",
+        "entity": "invoice",
+        "operation": None,
+        "entity_id": "460 001",
+        "method": method,
+    }
+
+
+async def test_answers_are_small_and_are_not_stored(app: ASGIApp) -> None:
+    answer = await call(app, "POST", "/")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "entity", "entity_id"),
+    [
+        ("", None, None),
+        ("/", None, None),
+        ("/invoice", "invoice", None),
+        ("/invoices/", "invoices", None),
+        ("/customer/7", "customer", "7"),
+        ("/customer/7/", "customer", "7"),
+    ],
+)
+@pytest.mark.parametrize("root", ["", "/hooks/zoho", "/hooks/zoho/"])
+@pytest.mark.parametrize("stripped", [False, True])
+async def test_routes_are_relative_to_the_mount(  # noqa: PLR0913  # the cross of all cases
+    app: ASGIApp,
+    door: Door,
+    path: str,
+    entity: str | None,
+    entity_id: str | None,
+    *,
+    root: str,
+    stripped: bool,
+) -> None:
+    wire = Wire(chunk(b"{}"))
+    whole = path if stripped else root.rstrip("/") + path
+    await app(http(whole, root_path=root), wire.receive, wire.send)
+    assert [(seen["entity"], seen["entity_id"]) for seen in door.seen] == [(entity, entity_id)]
+
+
+@pytest.mark.parametrize(
+    ("root_path", "prefix"),
+    [("", ""), ("/proxy", "/proxy"), ("/proxy", "")],  # the last: a proxy that strips its part
+)
+async def test_it_works_mounted_in_starlette(
+    app: ASGIApp, door: Door, root_path: str, prefix: str
+) -> None:
+    host = Starlette(routes=[Mount("/hooks/zoho", app)])
+    url = f"{prefix}/hooks/zoho"
+    assert (await call(host, "POST", f"{url}/invoice/5", root_path=root_path)).status_code == 200
+    assert (door.seen[0]["entity"], door.seen[0]["entity_id"]) == ("invoice", "5")
+    assert (await call(host, "POST", f"{url}/nonsense", root_path=root_path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/invoice/1/2", "/invoice//2", "//invoice", "/op/1"])
+async def test_other_routes_do_not_exist(app: ASGIApp, door: Door, path: str) -> None:
+    wire = Wire()
+    await app(http(path, root_path="/o"), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 404
+    assert not door.seen
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "OPTIONS"])
+async def test_other_methods_are_not_allowed(app: ASGIApp, door: Door, method: str) -> None:
+    answer = await call(app, method, "/invoice")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST, PUT, DELETE"
+    assert not door.seen
+
+
+async def test_a_body_at_the_limit_is_read_in_pieces(app: ASGIApp, door: Door) -> None:
+    wire = Wire(
+        chunk(b"a" * 60, more=True), {"type": "http.request", "more_body": True}, chunk(b"b" * 40)
+    )
+    await app(http(), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 200
+    assert door.seen[0]["body"] == b"a" * 60 + b"b" * 40
+
+
+async def test_reading_stops_beyond_the_limit(app: ASGIApp, door: Door) -> None:
+    wire = Wire(chunk(b"a" * 60, more=True), chunk(b"a" * 41, more=True), chunk(b"never read"))
+    await app(http(), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 413
+    assert json.loads(wire.sent[1]["body"]) == {"status": "refused", "event_ids": []}
+    assert len(wire.messages) == 1
+    assert not door.seen
+
+
+@pytest.mark.parametrize("announced", [b"101", b"9" * 5000])
+async def test_a_body_that_announces_itself_too_large_is_not_read(
+    app: ASGIApp, door: Door, announced: bytes
+) -> None:
+    wire = Wire()
+    await app(http(headers=[(b"Content-Length", announced)]), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 413
+    assert not door.seen
+
+
+async def test_a_sender_that_goes_away_leaves_nothing(app: ASGIApp, door: Door) -> None:
+    wire = Wire(chunk(b'{"invoice":', more=True), {"type": "http.disconnect"})
+    await app(http(), wire.receive, wire.send)
+    assert not wire.sent
+    assert not door.seen
+
+
+async def test_repeated_headers_are_joined(app: ASGIApp, door: Door) -> None:
+    wire = Wire(chunk(b""))
+    headers = [(b"X-A", b"1"), (b"x-a", b"2"), (b"content-length", b"none")]
+    await app(http(headers=headers, query_string=b"a=%ff&b=\xff"), wire.receive, wire.send)
+    assert door.seen[0]["headers"]["x-a"] == "1, 2"
+    assert door.seen[0]["query"] == (("a", "\ufffd"), ("b", "\ufffd"))
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Receipt(ReceiptStatus.REFUSED, 401, reason="wrong token in header X-Token"),
+        Receipt(ReceiptStatus.REFUSED, 413, reason="too large"),
+        Receipt(ReceiptStatus.DEAD_LETTER, 200, ("e2",), "invoice.date: not a date"),
+        Receipt(ReceiptStatus.PING),
+    ],
+)
+async def test_lesson_30_an_answer_holds_no_reason(receipt: Receipt) -> None:
+    app = receiver_app(Door(receipt), max_body=MAX_BODY, knows=NAMES.__contains__)
+    answer = await call(app, "POST", "/")
+    assert answer.status_code == receipt.http_status
+    assert answer.json() == {"status": receipt.status, "event_ids": list(receipt.event_ids)}
+
+
+async def test_an_unavailable_queue_asks_the_sender_to_come_again() -> None:
+    door = Door(error=QueueUnavailable("postgresql://user:password@host is away"))
+    app = receiver_app(door, max_body=MAX_BODY, knows=NAMES.__contains__)
+    answer = await call(app, "POST", "/")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json() == {"status": "unavailable", "event_ids": []}
+
+
+async def test_the_lifespan_is_answered(app: ASGIApp) -> None:
+    wire = Wire({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    await app({"type": "lifespan"}, wire.receive, wire.send)
+    assert [message["type"] for message in wire.sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+async def test_websockets_are_refused(app: ASGIApp) -> None:
+    wire = Wire({"type": "websocket.connect"})
+    await app({"type": "websocket", "path": "/"}, wire.receive, wire.send)
+    assert wire.sent == [{"type": "websocket.close", "code": 1000}]
+
+
+async def test_an_unknown_scope_is_an_error(app: ASGIApp) -> None:
+    wire = Wire()
+    with pytest.raises(RuntimeError, match="unknown ASGI scope"):
+        await app({"type": "carrier-pigeon"}, wire.receive, wire.send)

@@ -1,0 +1,1 @@
+"""Over the wire: real processes, real ports, and plain SQL."""
