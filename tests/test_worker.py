@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import StaticPool, func, select, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -21,6 +23,7 @@ from tests.servers.postgres import PostgresServer, PrivatePostgres
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues import SQLQueue
 
 TABLES = library_tables()
 Sessions = async_sessionmaker[AsyncSession]
@@ -182,6 +185,48 @@ async def test_a_suspect_is_alone_in_its_process(sessions: Sessions, engine: Asy
     assert crowds
     assert {len(crowd) for crowd in crowds} == {1}
     assert max(len(crowd) for crowd in together) > 1
+
+
+async def test_an_exhausted_pool_costs_no_lease(
+    database_url: str, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    """The host has taken every connection: leases are lengthened over one that was reserved."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite's write lock is the lease's fence")
+    lease, at_work = timedelta(seconds=4), asyncio.Event()
+
+    async def linger(event: SyncEvent, session: AsyncSession) -> None:
+        del event
+        at_work.set()
+        for _ in range(60):
+            await session.execute(select(1))
+            await asyncio.sleep(0.1)
+
+    small = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=0.5)
+    crowded = async_sessionmaker(small)
+    sync = ZohoSync(crowded, registry=registry(Script(before=linger)), lease=lease)
+    await sync.enqueue([customer("a", 1)])
+    running = asyncio.create_task(sync.run())
+    await at_work.wait()
+    async with AsyncExitStack() as host:
+        with suppress(PoolTimeout):
+            while True:
+                await host.enter_async_context(small.connect())
+        await asyncio.sleep(5)
+        assert await SQLQueue(sessions).claim(1, lease=lease) == []
+    await until_empty(sessions)
+    await stop(running)
+    await small.dispose()
+    async with sessions() as session:
+        assert await session.scalar(select(TABLES.journal.c.attempts)) == 0
+
+
+async def test_a_pool_without_room_for_the_leases_is_refused(database_url: str) -> None:
+    tiny = create_async_engine(database_url, pool_size=1, max_overflow=0)
+    sync = ZohoSync(async_sessionmaker(tiny), registry=registry())
+    with pytest.raises(ConfigurationError, match="pool_size=2"):
+        await sync.run()
+    await tiny.dispose()
 
 
 async def test_run_outlives_an_error_that_nobody_expected(

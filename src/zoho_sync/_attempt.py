@@ -11,18 +11,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync._dialects import Fault, bound_waits, classify, database_time
-from zoho_sync._jobs import Jobs, job_row
-from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._jobs import Jobs
 from zoho_sync._lease import LeaseKeeper
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
-from zoho_sync._parked import Parked, Waiting
+from zoho_sync._parked import Waiting
 from zoho_sync._runtime import Runtime
+from zoho_sync._settlement import Settlement
 from zoho_sync._unit_of_work import UnitOfWork, savepoint, unit_of_work
 from zoho_sync.abc import Job
 from zoho_sync.decisions import Proposal, decide
@@ -31,11 +29,10 @@ from zoho_sync.events import refuse_future
 from zoho_sync.exceptions import (
     HostTransactionLost,
     ReferencePending,
+    RowRejected,
     UnknownEntityType,
-    ZohoSyncError,
 )
-from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock, journalled
-from zoho_sync.hooks import SettledEvent
+from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.versions import Version, arrival_of
 
@@ -52,25 +49,21 @@ class Attempt:
         targets: Entities that its events wait for, to be held while that is looked at again.
         direct: Whether the events came from no queue: their errors are raised, and their arrival
             is taken once their entities are locked.
-        settled: What became of the events, in the order of their application.
         waiting: Events that miss an entity which was not held: to be tried again with it.
         blocked: Events that miss an entity which another transaction holds.
-        completed: The jobs whose outcome the transaction records.
+        settlement: What became of the others.
     """
 
     runtime: Runtime
     jobs: Sequence[Job]
     targets: frozenset[LedgerKey] = frozenset()
     direct: bool = False
-    settled: list[SettledEvent] = field(default_factory=list)
     waiting: dict[str, LedgerKey] = field(default_factory=dict)
     blocked: list[Job] = field(default_factory=list)
-    completed: list[Job] = field(default_factory=list)
-    _journal: list[JournalEntry] = field(default_factory=list)
-    _parked: list[tuple[Job, Waiting]] = field(default_factory=list)
-    _dead: list[tuple[Job, BaseException]] = field(default_factory=list)
-    _retried: list[tuple[Job, BaseException]] = field(default_factory=list)
-    _arrived: set[LedgerKey] = field(default_factory=set)
+    settlement: Settlement = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settlement = Settlement(self.runtime)
 
     def fresh(self) -> Attempt:
         """Return an attempt at the same batch of which nothing has become anything yet."""
@@ -98,7 +91,7 @@ class Attempt:
         """Settle an event whose transaction fails as a whole: a dead letter, or a retry."""
         async with self._transaction(keeper) as work:
             now = await database_time(work.connection, self.runtime.context.clock)
-            self._fail(job, error)
+            self.settlement.fail(job, error)
             await self._conclude(work.connection, now, keeper)
 
     async def committed(self) -> bool:
@@ -110,14 +103,9 @@ class Attempt:
             tables = self.runtime.context.tables
             if self.direct:
                 await Ledger(work.connection, tables.ledger).lock({self._key(j) for j in self.jobs})
-            elif await Jobs(work.connection, tables.jobs).present(self.completed):
+            elif await Jobs(work.connection, tables.jobs).present(self.settlement.completed):
                 return False
-            if not self._journal:
-                return bool(self.completed)
-            # The jobs may as well have been completed by a peer, once the leases had expired.
-            entry = self._journal[0]
-            recorded = Journal(work.connection, tables.journal).recorded
-            return bool(await recorded([entry.event.id], entry.lease_token))
+            return await self.settlement.recorded(work.connection)
 
     @asynccontextmanager
     async def _transaction(self, keeper: LeaseKeeper) -> AsyncIterator[UnitOfWork]:
@@ -168,11 +156,7 @@ class Attempt:
     ) -> None:
         key = self._key(job)
         try:
-            async with savepoint(work.connection):
-                applied = await self._attempt(work, job, entries[key])
-                if applied.entry is not None:
-                    ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
-                    await ledger.write(key, applied.entry)
+            applied = await self._apply_whole(work, job, key, entries[key])
         except ReferencePending as pending:
             # Objects that a handler added to the worker's session went with its savepoint.
             work.session.expunge_all()
@@ -182,9 +166,43 @@ class Attempt:
             self._sort(job, error)
         else:
             entries[key] = applied.entry or entries[key]
-            self._settle(job, applied, key, now)
+            self.settlement.settle(job, applied, key, now)
 
-    async def _attempt(self, work: UnitOfWork, job: Job, entry: LedgerEntry) -> Applied:
+    async def _apply_whole(
+        self, work: UnitOfWork, job: Job, key: LedgerKey, entry: LedgerEntry
+    ) -> Applied:
+        """Apply an event with its ledger row, in a savepoint.
+
+        Where a foreign key refuses it, the host has deleted a row that was just looked up: once
+        more, and this time what is referred to is held.
+        """
+        try:
+            return await self._in_savepoint(work, job, key, entry)
+        except RowRejected as rejected:
+            if not rejected.foreign_key:
+                raise
+        work.session.expunge_all()
+        return await self._in_savepoint(work, job, key, entry, hold=True)
+
+    async def _in_savepoint(
+        self,
+        work: UnitOfWork,
+        job: Job,
+        key: LedgerKey,
+        entry: LedgerEntry,
+        *,
+        hold: bool = False,
+    ) -> Applied:
+        async with savepoint(work.connection):
+            applied = await self._attempt(work, job, entry, hold=hold)
+            if applied.entry is not None:
+                ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+                await ledger.write(key, applied.entry)
+        return applied
+
+    async def _attempt(
+        self, work: UnitOfWork, job: Job, entry: LedgerEntry, *, hold: bool
+    ) -> Applied:
         event, registry = job.event, self.runtime.registry
         entity_type = event.entity_type
         if entity_type == CONTACT and entry.entity_type is not None:
@@ -199,7 +217,7 @@ class Attempt:
         if handler_class is None:
             raise UnknownEntityType(entity_type, registry)
         handler = handler_class(work.session, organization_id=event.organization_id)
-        handler.context = self.runtime.context
+        handler.context, handler.holds_targets = self.runtime.context, hold
         applied = await apply_event(handler, work, replace(event, entity_type=entity_type), entry)
         if work.session.new or work.session.dirty or work.session.deleted:
             await work.session.flush()
@@ -211,16 +229,12 @@ class Attempt:
         kind = context.catalog.require(pending.entity_type)
         target = LedgerKey(job.event.organization_id, kind.namespace, pending.zoho_id)
         if target in held:
-            self._park(job, Waiting(target, kind.entity_type, str(pending)))
+            waiting = Waiting(target, kind.entity_type, str(pending))
+            self.settlement.park(job, self._key(job), waiting)
         elif target in self.targets:
             self.blocked.append(job)
         else:
             self.waiting[job.event.id] = target
-
-    def _park(self, job: Job, waiting: Waiting) -> None:
-        self.completed.append(job)
-        self._parked.append((job, waiting))
-        self._note(job, Outcome.PARKED, waiting.reason)
 
     def _sort(self, job: Job, error: Exception) -> None:
         """Give up on an event by itself, unless its error ended the whole transaction."""
@@ -230,33 +244,7 @@ class Attempt:
             raise error
         if self.direct:
             raise error
-        self._fail(job, error)
-
-    def _fail(self, job: Job, error: BaseException) -> None:
-        retry = self.runtime.retry
-        failed = replace(job, attempts=job.attempts + 1)
-        self.completed.append(job)
-        if _is_permanent(error) or retry.exhausted(failed.attempts):
-            self._dead.append((failed, error))
-            self._note(job, Outcome.DEAD_LETTER, str(describe_error(error)["error"]))
-        else:
-            self._retried.append((failed, error))
-            self._note(job, Outcome.RETRY, str(describe_error(error)["error"]))
-
-    def _settle(self, job: Job, applied: Applied, key: LedgerKey, now: datetime) -> None:
-        self.completed.append(job)
-        entry = journalled(job.event, applied, now)
-        self._journal.append(
-            replace(entry, attempts=job.attempts, lease_token=job.lease_token or None)
-        )
-        result = replace(applied.result, committed=True)
-        self.settled.append(SettledEvent(job.event, result))
-        if result.outcome is Outcome.APPLIED:
-            self._arrived.add(key)
-
-    def _note(self, job: Job, outcome: Outcome, reason: str) -> None:
-        result = SyncResult(outcome, reason=reason, committed=True)
-        self.settled.append(SettledEvent(job.event, result))
+        self.settlement.fail(job, error)
 
     def _arrive(self, entries: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
         self.jobs = [
@@ -268,48 +256,12 @@ class Attempt:
         self, connection: AsyncConnection, now: datetime, keeper: LeaseKeeper
     ) -> None:
         """Record what the events came to, and complete their jobs: the fence."""
-        await self._record(connection, now)
-        keeper.complete(self.completed)
-        if self.completed and not self.direct:
-            await self.runtime.queue.ack(self.completed, connection=connection)
-        await self._wake(connection, now)
-
-    async def _record(self, connection: AsyncConnection, now: datetime) -> None:
-        tables, retry = self.runtime.context.tables, self.runtime.retry
-        await Journal(connection, tables.journal).append(self._journal)
-        parked, dead = Parked(connection, tables), DeadLetterRows(connection, tables)
-        for job, waiting in self._parked:
-            expires = (job.first_parked_at or now) + retry.parked_for
-            await parked.park(job, self._key(job).namespace, waiting, now, expires)
-        for job, error in self._dead:
-            await dead.keep_job(with_failure(job, error, now), error, now)
-
-    async def _wake(self, connection: AsyncConnection, now: datetime) -> None:
-        # Once the jobs are completed: an event that comes back must not meet its equal there.
-        tables, retry = self.runtime.context.tables, self.runtime.retry
-        rows = [
-            job_row(
-                with_failure(job, error, now),
-                now + retry.delay(job.attempts, jitter=self.runtime.jitter()),
-            )
-            for job, error in self._retried
-        ]
-        restored = await Jobs(connection, tables.jobs).restore(rows)
-        await Journal(connection, tables.journal).append(
-            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
-            for job, _ in self._retried
-            if job.event.id not in restored
-        )
-        await Parked(connection, tables).wake(self._arrived, now)
-
-
-def with_failure(job: Job, error: BaseException, now: datetime) -> Job:
-    """Return a job whose history holds one failure more."""
-    described = describe_error(error)
-    failure: Mapping[str, Any] = {"at": now.isoformat()} | {
-        name: described[name] for name in ("error_type", "error")
-    }
-    return replace(job, history=(*job.history, failure))
+        await self.settlement.record(connection, now)
+        completed = self.settlement.completed
+        keeper.complete(completed)
+        if completed and not self.direct:
+            await self.runtime.queue.ack(completed, connection=connection)
+        await self.settlement.wake(connection, now)
 
 
 def _tombstone(runtime: Runtime, job: Job, entry: LedgerEntry) -> Applied:
@@ -319,9 +271,3 @@ def _tombstone(runtime: Runtime, job: Job, entry: LedgerEntry) -> Applied:
     version = Version.of(event, grace=runtime.context.grace)
     result = SyncResult(decision.outcome, version=version, reason=decision.reason)
     return Applied(result, replace(entry, state=decision.state, event_id=event.id))
-
-
-def _is_permanent(error: BaseException) -> bool:
-    if isinstance(error, ZohoSyncError):
-        return error.permanent
-    return classify(error) is Fault.REJECTED

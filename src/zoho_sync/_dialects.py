@@ -29,6 +29,7 @@ __all__ = [
     "Fault",
     "begin_immediately",
     "bound_waits",
+    "breaks_reference",
     "classify",
     "database_time",
     "hide_values",
@@ -148,6 +149,8 @@ _CONFLICTS = {"40001", "40P01"}
 _LOCK_TIMEOUTS = {"55P03"}
 # Classes: data, constraints, names and types, views with a check; P0 is what triggers raise.
 _REJECTIONS = {"22", "23", "42", "44", "P0"}
+# From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
+_REFERENCES = {"23503", "23001"}
 # What is wrong with the statement itself, such as a column that does not exist, or with its values:
 # SQLite's driver calls it operational.
 _SQLITE_WRONG = {"SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"}
@@ -180,6 +183,14 @@ def _is_lost(error: DBAPIError, state: str) -> bool:
 def _is_rejected(error: DBAPIError, state: str) -> bool:
     rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
     return rejected or state[:2] in _REJECTIONS or _sqlite_name(error) in _SQLITE_WRONG
+
+
+def breaks_reference(error: BaseException) -> bool:
+    """Return whether a foreign key is what refused a statement."""
+    if not isinstance(error, DBAPIError):
+        return False
+    # SQLite gives ON DELETE RESTRICT the code of a trigger; the text is the same for all.
+    return sqlstate(error) in _REFERENCES or str(error.orig) == "FOREIGN KEY constraint failed"
 
 
 def sqlstate(error: DBAPIError) -> str:

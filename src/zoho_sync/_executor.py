@@ -87,9 +87,9 @@ class Executor:
             error = await self._try(attempt, keeper)
             if error is not None:
                 raise error
-            if attempt.settled:
-                await self._tell(attempt.settled)
-                return attempt.settled[0].result
+            if told := attempt.settlement.told:
+                await self._tell(told)
+                return told[0].result
             # It misses an entity: once more, while that is held. One that somebody else holds is
             # about to change.
             targets |= frozenset(attempt.waiting.values())
@@ -105,7 +105,7 @@ class Executor:
             attempt = Attempt(self._runtime, batch, targets)
             error = await self._try(attempt, keeper)
             if error is None:
-                settled += attempt.settled
+                settled += attempt.settlement.told
                 batches += _second_look(attempt)
                 await self._release(attempt.blocked, keeper)
             elif isinstance(error, LeaseLost):
@@ -130,15 +130,15 @@ class Executor:
                     continue
                 if fault is not Fault.CONNECTION or not await self._was_committed(fresh, error):
                     return error
-                keeper.forget(fresh.completed)
-            attempt.settled, attempt.waiting = fresh.settled, fresh.waiting
-            attempt.blocked = fresh.blocked
+                keeper.forget(fresh.settlement.completed)
+            attempt.settlement = fresh.settlement
+            attempt.waiting, attempt.blocked = fresh.waiting, fresh.blocked
             return None
         return None
 
     async def _was_committed(self, attempt: Attempt, error: Exception) -> bool:
         """Find out whether a transaction whose end was not heard of has committed."""
-        if not attempt.completed:
+        if not attempt.settlement.completed:
             return False
         for pause in _ASK_AGAIN:
             try:
@@ -171,7 +171,7 @@ class Executor:
         except LeaseLost:
             keeper.forget([job])
             return
-        settled += attempt.settled
+        settled += attempt.settlement.told
 
     async def _bury(
         self, jobs: Sequence[Job], keeper: LeaseKeeper, settled: list[SettledEvent]

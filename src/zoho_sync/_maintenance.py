@@ -56,8 +56,11 @@ class Maintenance:
             if len(jobs) < _BATCH:
                 return expired
 
-    async def sweep(self) -> int:
+    async def sweep(self, *, deletes: bool = True) -> int:
         """Wake events whose entity is there after all; return how many.
+
+        A delete that rows of the host stand against can only be tried again, which is left out
+        where the sweep comes often.
 
         Hosts insert rows themselves, and nothing tells us. The look-up is the one that handlers
         use, so that an event which is woken here does not park again for the same entity.
@@ -66,7 +69,7 @@ class Maintenance:
         while True:
             async with self._runtime.sessions() as session, unit_of_work(session) as work:
                 parked = Parked(work.connection, self._runtime.context.tables)
-                targets = await parked.targets(after, _BATCH)
+                targets = await parked.targets(after, _BATCH, deletes=deletes)
                 found = {t.key for t in targets if await self._is_there(work, t)}
                 if found:
                     now = await database_time(work.connection, self._runtime.context.clock)

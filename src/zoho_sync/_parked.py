@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
@@ -16,6 +16,7 @@ from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
+from zoho_sync.events import Operation
 from zoho_sync.outcomes import Outcome
 
 __all__ = ["Parked", "Waiting"]
@@ -93,15 +94,27 @@ class Parked:
         rows = await self._take(table.c.id.in_(ids)) if ids else []
         return [(_job(row), _waiting(row)) for row in rows]
 
-    async def targets(self, after: LedgerKey | None, limit: int) -> list[Waiting]:
-        """Return entities that events wait for, in key order, from behind ``after``."""
+    async def targets(
+        self, after: LedgerKey | None, limit: int, *, deletes: bool = True
+    ) -> list[Waiting]:
+        """Return entities that events wait for, in key order, from behind ``after``.
+
+        Deletes that wait for rows of the host to let go of their own entity can be left out.
+        """
         table = self._table
         columns = (table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
         statement = (
             select(*columns, table.c.waiting_type).distinct().order_by(*columns).limit(limit)
         )
+        if not deletes:
+            own = (table.c.waiting_id == table.c.entity_id) & (
+                table.c.waiting_namespace == table.c.namespace
+            )
+            statement = statement.where(~(own & (table.c.operation == Operation.DELETE.value)))
         if after is not None:
-            statement = statement.where(tuple_(*columns) > tuple_(*after))
+            statement = statement.where(
+                tuple_(*columns) > tuple_(*(literal(value) for value in after))
+            )
         rows = await self._connection.execute(statement.limit(limit))
         return [Waiting(LedgerKey(*row[:3]), row[3], "") for row in rows]
 

@@ -8,13 +8,14 @@ that lives in that database completes a job in the very transaction that applies
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from zoho_sync.events import Arrival, SyncEvent
 
-__all__ = ["Capabilities", "Depth", "Enqueued", "Job", "QueueBackend"]
+__all__ = ["Capabilities", "Depth", "Enqueued", "Job", "QueueBackend", "ReservesConnection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +166,19 @@ class QueueBackend(Protocol):
 
     async def close(self) -> None:
         """Release what the engine holds open; the queue's content stays."""
+        ...
+
+
+@runtime_checkable
+class ReservesConnection(Protocol):
+    """What an engine adds whose leases are lengthened over a connection of the host's pool."""
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """Keep a connection for `QueueBackend.extend` while the body runs.
+
+        A worker enters it at start-up: a pool that the host has exhausted then costs no lease.
+
+        Raises:
+            ConfigurationError: The pool has no connection to spare.
+        """
         ...

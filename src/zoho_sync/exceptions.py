@@ -155,13 +155,17 @@ class RowRejected(ZohoSyncError):
     Attributes:
         table: The host's table, where it is known.
         constraint: The constraint's name or column, where the database says it.
+        foreign_key: Whether a foreign key refused them: the row referred to has gone.
     """
 
     permanent = True
 
-    def __init__(self, problem: str, *, table: str = "", constraint: str = "") -> None:
+    def __init__(
+        self, problem: str, *, table: str = "", constraint: str = "", foreign_key: bool = False
+    ) -> None:
         self.table = table
         self.constraint = constraint
+        self.foreign_key = foreign_key
         super().__init__(problem)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from zoho_sync._dialects import without_values
@@ -13,7 +14,7 @@ from zoho_sync._executor import Executor
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job
+from zoho_sync.abc import Job, ReservesConnection
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
 
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 _POLL: Final = 0.5
 _MAINTENANCE: Final = 10.0
 _LONGEST_PAUSE: Final = 30.0
+_SWEEP_SHARE: Final = 20  # a sweep is followed by at least twenty times its duration without one
 _UNDER_WAY: Final = {Outcome.PARKED, Outcome.RETRY}
 
 
@@ -38,6 +40,7 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._running = 0
         self._rested = asyncio.Event()
+        self._next_sweep = 0.0
 
     def notify(self) -> None:
         """Say that something was enqueued, so that an idle worker need not wait for its poll."""
@@ -64,17 +67,21 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled; what is being applied then is rolled back and released."""
-        async with asyncio.TaskGroup() as tasks:
+        async with self._reserved(), asyncio.TaskGroup() as tasks:
             for number in range(self._runtime.concurrency):
                 tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
             tasks.create_task(self._maintain(), name="zoho_sync maintenance")
+
+    def _reserved(self) -> AbstractAsyncContextManager[None]:
+        queue = self._runtime.queue
+        return queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
 
     async def _loop(self) -> None:
         failures = 0
         while True:
             try:
                 self._arrived.clear()
-                busy = await self._step(_Tally())
+                busy = await self._step(_Tally()) or await self._sweep()
                 failures = 0
             except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
                 # The database or the queue is away: nothing is lost by waiting for it.
@@ -88,6 +95,20 @@ class Worker:
                 continue
             if not busy:
                 await self._idle()
+
+    async def _sweep(self) -> bool:
+        """Look for parked events whose entity the host made itself; return whether there were any.
+
+        At every idle poll where that is quick; where much is parked, a small share of the time.
+        """
+        clock = asyncio.get_running_loop()
+        if clock.time() < self._next_sweep:
+            return False
+        begun, self._next_sweep = clock.time(), float("inf")
+        try:
+            return await self._maintenance.sweep(deletes=False) > 0
+        finally:
+            self._next_sweep = clock.time() + (clock.time() - begun) * _SWEEP_SHARE
 
     async def _idle(self) -> None:
         try:

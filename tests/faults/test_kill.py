@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from tests.faults.processes import WorkerProcess, worker_process
 from tests.faults.shop import create_shop, customer, deletion, invoice, registry
+from tests.faults.worker_process import MAX_DEATHS
 from zoho_sync import SyncEvent, ZohoSync
 
 RUNS = int(os.environ.get("ZOHO_SYNC_FAULT_RUNS", "1"))
@@ -163,6 +164,9 @@ class Auditor:
             "stale",
         }
         assert {letter["error_type"] for letter in letters} == {"WorkerDied"}, letters
+        assert {letter["error"] for letter in letters} == {
+            f"{MAX_DEATHS} workers died while they applied it alone"
+        }
 
     def _audit_rows(self, sent: Traffic) -> None:
         linked = {

@@ -23,6 +23,8 @@ from zoho_sync.abc import Job
 from zoho_sync.queues import SQLQueue
 
 LONGEST_STEP = 0.004
+# The tests kill as well, and may by chance meet the same innocent alone several times.
+MAX_DEATHS = 8
 
 
 def say(words: str) -> None:
@@ -77,8 +79,7 @@ async def main(url: str, lease: str, stalled: str = "") -> None:
         lease=timedelta(seconds=float(lease)),
         batch_size=10,
         concurrency=2,
-        # The tests kill as well, and may by chance meet the same innocent alone several times.
-        retry=RetryPolicy(max_deaths=8),
+        retry=RetryPolicy(max_deaths=MAX_DEATHS),
     )
     await sync.run()
 

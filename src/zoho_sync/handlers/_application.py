@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zoho_sync._binding import BoundEntity
-from zoho_sync._dialects import Fault, classify, database_time, primary_message
+from zoho_sync._dialects import (
+    Fault,
+    breaks_reference,
+    classify,
+    database_time,
+    hide_values,
+    primary_message,
+)
 from zoho_sync._host_keys import encode_key, plain_key
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
@@ -17,7 +24,7 @@ from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change, RowWriter, carried_columns
 from zoho_sync.decisions import Decision, LedgerState, Proposal, decide
 from zoho_sync.events import Arrival, Operation, SyncEvent, effective_time, refuse_future
-from zoho_sync.exceptions import PayloadError, RowRejected
+from zoho_sync.exceptions import PayloadError, ReferencePending, RowRejected, ZohoSyncError
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.payloads import Payload, parse
@@ -266,7 +273,7 @@ async def _call(
             await _flush(handler)
     except Exception as error:
         if classify(error) is Fault.REJECTED:
-            raise _rejected(writing.bound, error) from error
+            raise _rejected(writing, error, payload) from error
         raise
     finally:
         handler._end()  # noqa: SLF001  # the two halves of one class
@@ -280,9 +287,18 @@ async def _flush(handler: BaseEntityHandler[Any]) -> None:
         await session.flush()
 
 
-def _rejected(bound: BoundEntity | None, error: Exception) -> RowRejected:
+def _rejected(writing: Writing, error: Exception, payload: Payload | None) -> ZohoSyncError:
     problem, constraint = primary_message(error)
-    return RowRejected(problem, table=bound.table.name if bound else "", constraint=constraint)
+    hide_values(error)
+    bound, dangling = writing.bound, breaks_reference(error)
+    if dangling and payload is None and bound is not None:
+        return ReferencePending(
+            bound.entity_type,
+            writing.owner.entity_id,
+            f"rows of the host still refer to the deleted row ({constraint or problem})",
+        )
+    table = bound.table.name if bound else ""
+    return RowRejected(problem, table=table, constraint=constraint, foreign_key=dangling)
 
 
 def _result(
@@ -313,8 +329,8 @@ def _entry(
     newest = decision.state.version == result.version
     return LedgerEntry(
         state=decision.state,
-        entity_type=event.entity_type,
-        event_id=event.id if newest or entry.event_id is None else entry.event_id,
+        entity_type=event.entity_type if newest else entry.entity_type or event.entity_type,
+        event_id=event.id if newest else entry.event_id or event.id,
         table_name=bound.table.fullname if bound is not None and key is not None else None,
         primary_key=None if key is None else encode_key(key if isinstance(key, tuple) else (key,)),
     )

@@ -25,13 +25,17 @@ async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a m
     zoho_id: str,
     *,
     missing: str = "park",
+    hold: bool = False,
 ) -> Any:
-    """Return the host's primary key of an entity; see `BaseEntityHandler.resolve`."""
+    """Return the host's primary key of an entity; see `BaseEntityHandler.resolve`.
+
+    With ``hold`` its row stays until the transaction ends: the host cannot delete it meanwhile.
+    """
     kind = context.catalog.require(entity_type)
     key = LedgerKey(organization_id, kind.namespace, zoho_id)
     entry = (await Ledger(connection, context.tables.ledger).read([key])).get(key)
     bound = context.bindings.get(kind.entity_type)
-    found = await find_key(connection, bound, key, entry)
+    found = await find_key(connection, bound, key, entry, hold=hold)
     if found is not None:
         return plain_key(found)
     if entry is not None and entry.state.deleted_at is not None and _is_final(bound):
@@ -46,6 +50,8 @@ async def find_key(
     bound: BoundEntity | None,
     key: LedgerKey,
     entry: LedgerEntry | None,
+    *,
+    hold: bool = False,
 ) -> tuple[Any, ...] | None:
     """Return the primary key of an entity's row; None while there is none."""
     linked = entry.primary_key if entry is not None else None
@@ -60,7 +66,10 @@ async def find_key(
     else:
         return None
     condition = equals(tuple(where), tuple(where.values()))
-    row = (await connection.execute(select(*bound.primary_key).where(condition))).first()
+    statement = select(*bound.primary_key).where(condition)
+    if hold:
+        statement = statement.with_for_update(read=True, key_share=True)
+    row = (await connection.execute(statement)).first()
     return None if row is None else tuple(row)
 
 

@@ -14,7 +14,7 @@ from zoho_sync._binding import BoundEntity, bind
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.entities import BUILTIN_KINDS, EntityKind
 from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent
-from zoho_sync.exceptions import ConfigurationError, PayloadError
+from zoho_sync.exceptions import ConfigurationError, PayloadError, RowRejected
 from zoho_sync.handlers._application import apply_directly
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._resolution import resolve_key
@@ -64,6 +64,8 @@ class BaseEntityHandler(Generic[PayloadT]):
         self.session = session
         self.organization_id = organization_id or DEFAULT_ORGANIZATION
         self.context = HandlerContext()
+        self.holds_targets = False
+        """Whether rows that are referred to are held until the transaction ends."""
         self._writing: Writing | None = None
 
     @classmethod
@@ -120,9 +122,18 @@ class BaseEntityHandler(Generic[PayloadT]):
             understood = Operation(operation)
         except ValueError:
             raise PayloadError("operation", "neither an upsert nor a delete") from None
-        async with unit_of_work(self.session) as work:
-            result = await apply_directly(self, work, payload, understood)
-        return replace(result, committed=not work.joined)
+        joined = self.session.in_transaction()
+        try:
+            return await self._sync(payload, understood)
+        except RowRejected as rejected:
+            if joined or not rejected.foreign_key:
+                raise
+        # The host deleted a row that was just looked up: again, and this time it is held.
+        self.holds_targets = True
+        try:
+            return await self._sync(payload, understood)
+        finally:
+            self.holds_targets = False
 
     async def upsert(self, payload: PayloadT) -> Any:
         """Write the document into the host's tables and return the host's primary key.
@@ -198,7 +209,15 @@ class BaseEntityHandler(Generic[PayloadT]):
                 entity_type,
                 zoho_id,
                 missing=missing,
+                hold=self.holds_targets,
             )
+
+    async def _sync(
+        self, payload: PayloadT | Mapping[str, Any], operation: Operation
+    ) -> SyncResult:
+        async with unit_of_work(self.session) as work:
+            result = await apply_directly(self, work, payload, operation)
+        return replace(result, committed=not work.joined)
 
     def _begin(self, writing: Writing) -> None:
         self._writing = writing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
@@ -27,6 +27,7 @@ from zoho_sync._event_rows import dedupe_key
 from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal
 from zoho_sync._parked import Parked
+from zoho_sync._reserved import ReservedConnection
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
@@ -55,6 +56,7 @@ class SQLQueue:
         clock: Clock | None = None,
     ) -> None:
         self._sessions = session_factory
+        self._reserved = ReservedConnection(session_factory)
         self._tables = tables or library_tables()
         self._clock = clock
 
@@ -103,10 +105,14 @@ class SQLQueue:
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
-        async with self._transaction(lease) as connection:
+        async with self._transaction(lease, self._reserved.session) as connection:
             expires = await self._now(connection) + lease
             kept = await Jobs(connection, self._tables.jobs).extend(jobs, expires)
             return [job for job in jobs if job.handle not in kept]
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """Keep a connection for `extend`; see `ReservesConnection.reserved`."""
+        return self._reserved.kept()
 
     async def ack(self, jobs: Sequence[Job], *, connection: AsyncConnection | None = None) -> None:
         """Take settled jobs out of the queue; see `QueueBackend.ack`."""
@@ -192,10 +198,12 @@ class SQLQueue:
 
     @asynccontextmanager
     async def _transaction(
-        self, lease: timedelta = _LONGEST_WAIT
+        self,
+        lease: timedelta = _LONGEST_WAIT,
+        sessions: Callable[[], AbstractAsyncContextManager[AsyncSession]] | None = None,
     ) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._sessions() as session, unit_of_work(session) as work:
+            async with (sessions or self._sessions)() as session, unit_of_work(session) as work:
                 await bound_waits(work.connection, lease)
                 yield work.connection
         except (SQLAlchemyError, OSError) as error:

@@ -1,0 +1,134 @@
+"""What the events of one transaction came to, and the rows that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
+from zoho_sync._dialects import Fault, classify
+from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._ledger import LedgerKey
+from zoho_sync._parked import Parked, Waiting
+from zoho_sync._runtime import Runtime
+from zoho_sync.abc import Job
+from zoho_sync.exceptions import ZohoSyncError
+from zoho_sync.handlers._application import Applied, journalled
+from zoho_sync.hooks import SettledEvent
+from zoho_sync.outcomes import Outcome, SyncResult
+
+__all__ = ["Settlement"]
+
+
+@dataclass
+class Settlement:
+    """The outcomes of a transaction: collected while it applies, recorded before it commits.
+
+    Attributes:
+        runtime: What to work with.
+        told: What became of the events, in the order of their application.
+        completed: The jobs whose outcome is recorded; they leave the queue.
+    """
+
+    runtime: Runtime
+    told: list[SettledEvent] = field(default_factory=list)
+    completed: list[Job] = field(default_factory=list)
+    _journal: list[JournalEntry] = field(default_factory=list)
+    _parked: list[tuple[Job, str, Waiting]] = field(default_factory=list)
+    _dead: list[tuple[Job, BaseException]] = field(default_factory=list)
+    _retried: list[tuple[Job, BaseException]] = field(default_factory=list)
+    _arrived: set[LedgerKey] = field(default_factory=set)
+
+    def settle(self, job: Job, applied: Applied, key: LedgerKey, now: datetime) -> None:
+        """Note an event that was applied, or is stale, a duplicate or ignored."""
+        self.completed.append(job)
+        entry = journalled(job.event, applied, now)
+        self._journal.append(
+            replace(entry, attempts=job.attempts, lease_token=job.lease_token or None)
+        )
+        result = replace(applied.result, committed=True)
+        self.told.append(SettledEvent(job.event, result))
+        if result.outcome is Outcome.APPLIED:
+            self._arrived.add(key)
+
+    def park(self, job: Job, key: LedgerKey, waiting: Waiting) -> None:
+        """Note an event that waits for an entity, whose ledger row is held."""
+        self.completed.append(job)
+        self._parked.append((job, key.namespace, waiting))
+        self._note(job, Outcome.PARKED, waiting.reason)
+
+    def fail(self, job: Job, error: BaseException) -> None:
+        """Note an event that failed: it is a dead letter, or comes again."""
+        retry = self.runtime.retry
+        failed = replace(job, attempts=job.attempts + 1)
+        self.completed.append(job)
+        if _is_permanent(error) or retry.exhausted(failed.attempts):
+            self._dead.append((failed, error))
+            self._note(job, Outcome.DEAD_LETTER, str(describe_error(error)["error"]))
+        else:
+            self._retried.append((failed, error))
+            self._note(job, Outcome.RETRY, str(describe_error(error)["error"]))
+
+    async def record(self, connection: AsyncConnection, now: datetime) -> None:
+        """Write the outcomes down."""
+        tables, retry = self.runtime.context.tables, self.runtime.retry
+        await Journal(connection, tables.journal).append(self._journal)
+        parked, dead = Parked(connection, tables), DeadLetterRows(connection, tables)
+        for job, namespace, waiting in self._parked:
+            expires = (job.first_parked_at or now) + retry.parked_for
+            await parked.park(job, namespace, waiting, now, expires)
+        for job, error in self._dead:
+            await dead.keep_job(_with_failure(job, error, now), error, now)
+
+    async def wake(self, connection: AsyncConnection, now: datetime) -> None:
+        """Put back what comes again, and what waited for an entity that has arrived.
+
+        Once the jobs are completed: an event that comes back must not meet its equal there.
+        """
+        tables, retry = self.runtime.context.tables, self.runtime.retry
+        rows = [
+            job_row(
+                _with_failure(job, error, now),
+                now + retry.delay(job.attempts, jitter=self.runtime.jitter()),
+            )
+            for job, error in self._retried
+        ]
+        restored = await Jobs(connection, tables.jobs).restore(rows)
+        await Journal(connection, tables.journal).append(
+            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
+            for job, _ in self._retried
+            if job.event.id not in restored
+        )
+        await Parked(connection, tables).wake(self._arrived, now)
+
+    async def recorded(self, connection: AsyncConnection) -> bool:
+        """Return whether the journal has the outcomes; True where none belongs there."""
+        if not self._journal:
+            return bool(self.completed)
+        # The jobs may as well have been completed by a peer, once the leases had expired.
+        entry, journal = self._journal[0], Journal(connection, self.runtime.context.tables.journal)
+        return bool(await journal.recorded([entry.event.id], entry.lease_token))
+
+    def _note(self, job: Job, outcome: Outcome, reason: str) -> None:
+        result = SyncResult(outcome, reason=reason, committed=True)
+        self.told.append(SettledEvent(job.event, result))
+
+
+def _with_failure(job: Job, error: BaseException, now: datetime) -> Job:
+    """Return a job whose history holds one failure more."""
+    described = describe_error(error)
+    failure: Mapping[str, Any] = {"at": now.isoformat()} | {
+        name: described[name] for name in ("error_type", "error")
+    }
+    return replace(job, history=(*job.history, failure))
+
+
+def _is_permanent(error: BaseException) -> bool:
+    if isinstance(error, ZohoSyncError):
+        return error.permanent
+    return classify(error) is Fault.REJECTED
