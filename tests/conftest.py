@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +19,33 @@ from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.postgres import PostgresServer, available_postgres
 
 DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Hide what the imports made from the garbage collector: collections are quick then."""
+    del session
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that break connections on purpose do so without a warning."""
+    for item in items:
+        if item.get_closest_marker("breaks_connections"):
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+
+
+@pytest.fixture(autouse=True)
+def no_broken_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect the connections that a test has broken before the next test is blamed for them.
+
+    A driver that is cancelled while it connects leaves a socket to the garbage collector.
+    """
+    yield
+    if request.node.get_closest_marker("breaks_connections"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture(scope="session")

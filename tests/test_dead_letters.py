@@ -17,6 +17,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.exceptions import ConfigurationError, PayloadError
 
+pytestmark = pytest.mark.breaks_connections
+
 TABLES = library_tables()
 Sessions = async_sessionmaker[AsyncSession]
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -27,6 +27,8 @@ from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.queues import SQLQueue
 
+pytestmark = pytest.mark.breaks_connections
+
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
 Sessions = async_sessionmaker[AsyncSession]

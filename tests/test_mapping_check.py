@@ -74,6 +74,8 @@ from zoho_sync.handlers import (
 )
 from zoho_sync.payloads import ProductPayload
 
+pytestmark = pytest.mark.breaks_connections
+
 Handler = type[BaseEntityHandler[Any]]
 Sessions = async_sessionmaker[AsyncSession]
 

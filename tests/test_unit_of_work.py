@@ -19,6 +19,8 @@ from zoho_sync import HostTransactionLost, SessionBusy
 from zoho_sync import _unit_of_work as machinery
 from zoho_sync._unit_of_work import UnitOfWork, finish, unit_of_work
 
+pytestmark = pytest.mark.breaks_connections
+
 
 class Base(DeclarativeBase):
     pass

@@ -25,6 +25,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.queues import SQLQueue
 
+pytestmark = pytest.mark.breaks_connections
+
 TABLES = library_tables()
 Sessions = async_sessionmaker[AsyncSession]
 

@@ -23,6 +23,8 @@ from tests.faults.shop import create_shop, customer, deletion, invoice, registry
 from tests.faults.worker_process import MAX_DEATHS
 from zoho_sync import SyncEvent, ZohoSync
 
+pytestmark = pytest.mark.breaks_connections
+
 RUNS = int(os.environ.get("ZOHO_SYNC_FAULT_RUNS", "1"))
 BASE_SEED = int(os.environ.get("ZOHO_SYNC_FAULT_SEED", "20240501"))
 LEASE = 1.5
@@ -164,9 +166,9 @@ class Auditor:
             "stale",
         }
         assert {letter["error_type"] for letter in letters} == {"WorkerDied"}, letters
-        assert {letter["error"] for letter in letters} == {
-            f"{MAX_DEATHS} workers died while they applied it alone"
-        }
+        # One that is killed while it gives the poison up adds a death of its own.
+        deaths = [int(letter["error"].split()[0]) for letter in letters]
+        assert min(deaths) >= MAX_DEATHS
 
     def _audit_rows(self, sent: Traffic) -> None:
         linked = {

@@ -37,6 +37,8 @@ from zoho_sync import (
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
 from zoho_sync.outcomes import ReceiptStatus
 
+pytestmark = pytest.mark.breaks_connections
+
 host = MetaData()
 clients = Table(
     "accounts_clients",

@@ -26,6 +26,8 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload
 
+pytestmark = pytest.mark.breaks_connections
+
 LIBRARY = library_tables()
 
 

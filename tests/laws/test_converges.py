@@ -49,6 +49,8 @@ from zoho_sync.handlers import (
 )
 from zoho_sync.outcomes import Outcome, ReceiptStatus
 
+pytestmark = pytest.mark.breaks_connections
+
 EXAMPLES: Final = int(os.environ.get("ZOHO_SYNC_PROPERTY_EXAMPLES", "0")) or 25
 LEASE: Final = timedelta(seconds=60)
 CLOCKS: Final = {"payment": "updated_time"}

@@ -40,6 +40,8 @@ from zoho_sync import (
 from zoho_sync._tables import library_tables
 from zoho_sync.handlers import CustomerHandler
 
+pytestmark = pytest.mark.breaks_connections
+
 LIBRARY = library_tables()
 _T = TypeVar("_T")
 

@@ -19,6 +19,8 @@ from tests.lessons.erp import Clients, Host, Sessions, at, customer, library, op
 from zoho_sync import Outcome, SyncEvent, SyncResult, mirror
 from zoho_sync.payloads import CustomerPayload
 
+pytestmark = pytest.mark.breaks_connections
+
 
 class Base(DeclarativeBase):
     """The host's ORM classes."""

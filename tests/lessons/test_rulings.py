@@ -63,6 +63,8 @@ from zoho_sync._maintenance import Maintenance
 from zoho_sync.abc import Job
 from zoho_sync.handlers import CustomerHandler
 
+pytestmark = pytest.mark.breaks_connections
+
 LEASE = timedelta(seconds=60)
 
 

@@ -20,6 +20,8 @@ from zoho_sync.abc import Job
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import SQLQueue
 
+pytestmark = pytest.mark.breaks_connections
+
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
 Sessions = async_sessionmaker[AsyncSession]
