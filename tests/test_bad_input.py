@@ -6,13 +6,15 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from zoho_sync import Outcome, Receipt, SignedRequest, ZohoSync, mirror
+from zoho_sync import Outcome, PayloadError, Receipt, SignedRequest, SyncEvent, ZohoSync, mirror
 from zoho_sync.signature import SIGNATURE_HEADER, sign
 
 SECRET = "abcdef123456"
@@ -77,7 +79,9 @@ AT_THE_DOOR = {
     "an unknown document": Bad(b'{"spaceship": {"id": "1"}}', "", "no entity is recognised"),
     "an unknown entity": Bad(item(), "entity", "no entity type goes by", entity="spaceship"),
     "another entity": Bad(item(), "", "said to be invoice", entity="invoice"),
-    "an unknown operation": Bad(item(), "operation", "not a known word", operation="explode"),
+    "an unknown operation": Bad(
+        item(), "operation", "'explode' is not a known word", operation="explode"
+    ),
     "an entity that is text": Bad(b'{"item": "1"}', "item", "expected an object"),
     "a time in 2099": Bad(
         item(last_modified_time=NEXT_CENTURY), "product.last_modified_time", "more than a day"
@@ -91,6 +95,7 @@ AT_THE_DOOR = {
     "a time that is a number": Bad(
         item(last_modified_time=1772524800), "product.last_modified_time", "expected a time"
     ),
+    "a delete of nothing": Bad(b"{}", "id", "?id=…", entity="invoice", operation="delete"),
     "an error of the API": Bad(b'{"code": 57, "message": "You are not"}', "code", "an error"),
 }
 
@@ -163,6 +168,21 @@ async def test_nothing_at_all_is_a_ping(sync: ZohoSync, body: bytes) -> None:
     receipt = await send(sync, body)
     assert (receipt.status, receipt.http_status, receipt.event_ids) == ("ping", 200, ())
     assert (await sync.status()).accepted == 0
+
+
+async def test_a_delete_takes_its_id_from_the_query(sync: ZohoSync, sessions: Sessions) -> None:
+    body = b""
+    await sync.ingest(item())
+    await sync.drain()
+    query = "item_id=1"
+    headers = {SIGNATURE_HEADER: sign(SECRET, body, query=[("item_id", "1")])}
+    receipt = await sync.receive(
+        body, headers=headers, query=query, entity="items", method="DELETE"
+    )
+    assert receipt.status == "accepted"
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+    async with sessions() as session:
+        assert await session.scalar(select(mirror.products.c.deleted_at)) is not None
 
 
 async def test_ten_megabytes_are_refused_and_not_stored(sync: ZohoSync) -> None:
@@ -241,3 +261,59 @@ async def test_what_is_logged_holds_nothing_of_the_body(
         receipt = await send(sync, marked, entity=bad.entity, operation=bad.operation)
     for word in ("Private", "cheap", "yesterday", "hello"):
         assert word not in caplog.text + receipt.reason
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "problem"),
+    [
+        ({"invoice": {"line_items": [{"rate": 1.5}]}}, "invoice.line_items[0].rate", "float"),
+        ({"invoice": {"total": float("nan")}}, "invoice.total", "float"),
+        ({"invoice": {"total": Decimal("NaN")}}, "invoice.total", "not a finite number"),
+        ({"invoice": {"total": 10**5000}}, "invoice.total", "thousands of digits"),
+        ({"invoice": {1: "2"}}, "invoice", "a key that is not text"),
+        ({"invoice": {"tags": {"a"}}}, "invoice.tags", "a value that JSON does not have: set"),
+        ({1: "2"}, "", "a key that is not text"),
+    ],
+)
+async def test_a_document_that_is_not_json_is_refused_with_its_field(
+    sync: ZohoSync, document: dict[str, Any], path: str, problem: str
+) -> None:
+    with pytest.raises(PayloadError, match=problem) as refused:
+        await sync.ingest(document)
+    assert refused.value.path == path
+    (_, content), *_ = document.items()
+    if isinstance(content, dict):
+        with pytest.raises(PayloadError, match=problem) as refused:
+            SyncEvent("invoice", "1", {"invoice_id": "1", **content})
+        assert refused.value.path == path
+    assert (await sync.status()).accepted == 0
+
+
+@pytest.mark.parametrize("body", [None, [{"invoice": {"invoice_id": "1"}}], 5])
+async def test_what_is_no_body_is_told_what_a_body_is(sync: ZohoSync, body: Any) -> None:
+    with pytest.raises(TypeError, match="a body is bytes, text, or one document as a mapping"):
+        await sync.ingest(body)
+    assert (await sync.status()).accepted == 0
+
+
+async def test_trusted_bodies_are_bytes_or_text(sync: ZohoSync) -> None:
+    for body in (item(), item().decode(), bytearray(item()), memoryview(item())):
+        receipt = await sync.ingest(body)
+        assert receipt.status in {"accepted", "duplicate"}
+    broken = await sync.ingest('{"item": {"item_id": "1", "name": "\ud800"}}')
+    assert (broken.status, broken.reason) == ("dead_letter", "the body is not UTF-8")
+
+
+@pytest.mark.parametrize("body", [item(), b"no JSON"])
+async def test_without_tables_the_sender_is_asked_to_come_again(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    app = ZohoSync(sessions, verifier=SignedRequest(SECRET)).asgi()
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://host") as client:
+        signed = {SIGNATURE_HEADER: sign(SECRET, body)}
+        answer = await client.post("/", content=body, headers=signed)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    (record,) = [each for each in caplog.records if each.name.startswith("zoho_sync")]
+    assert record.levelname == "ERROR"
+    assert "call await sync.create_tables()" in record.getMessage()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, literal, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
-from zoho_sync import ChildMap, EntityMap, MappingError, Reference
+from zoho_sync import ChildMap, EntityMap, MappingError, Reference, custom_field
 from zoho_sync._binding import bind, table_of
 
 
@@ -122,3 +123,121 @@ def test_what_is_no_table(table: Any) -> None:
     said = findings(EntityMap(table=table, columns={"a": "b"}, children=[line]))
     assert [each.partition(":")[0] for each in said] == ["Goods.table", "Goods.children[0].table"]
     assert all("neither an ORM class nor a Table" in each for each in said)
+
+
+CHILD = ChildMap(table=PARTS, source="parts", parent="good_id", columns={"note": "text"})
+REFERENCE = Reference("vendor_id", to="vendor", source="vendor_id")
+
+
+def child_with(**changes: Any) -> ChildMap:
+    """Return the lines' mapping with an argument of another kind."""
+    return replace(CHILD, **changes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"columns": ["title"]},
+            'Goods.columns: it is of type list, not a mapping. Give columns={"column": …}.',
+        ),
+        (
+            {"insert_only": None},
+            'Goods.insert_only: it is nothing, not a mapping. Give insert_only={"column": …}.',
+        ),
+        (
+            {"children": CHILD},
+            "Goods.children: it is one ChildMap, not a list. In a list: children=[ChildMap(…)].",
+        ),
+        (
+            {"children": None},
+            "Goods.children: it is nothing, not a list of ChildMap. Give children=[ChildMap(…)].",
+        ),
+        (
+            {"references": REFERENCE},
+            (
+                "Goods.references: it is one Reference, not a list. In a list: "
+                "references=[Reference(…)]."
+            ),
+        ),
+        (
+            {"references": [REFERENCE, "vendor"]},
+            (
+                "Goods.references[1]: it is of type str, not a Reference. Give "
+                "references=[Reference(…)]."
+            ),
+        ),
+        (
+            {"children": [CHILD, REFERENCE]},
+            (
+                "Goods.children[1]: it is of type Reference, not a ChildMap. Give "
+                "children=[ChildMap(…)]."
+            ),
+        ),
+        (
+            {"children": [child_with(references="vendor")]},
+            (
+                "Goods.children[0].references: it is of type str, not a list of Reference. Give "
+                "references=[Reference(…)]."
+            ),
+        ),
+        (
+            {"when": "draft"},
+            (
+                "Goods.when: it is of type str, which cannot be called. Give a callable, for "
+                "example lambda payload: payload.status != 'draft'."
+            ),
+        ),
+        (
+            {"columns": {"title": custom_field("")}},
+            (
+                "Goods.columns['title']: custom_field() is given no name. Give the field's API "
+                "name or label, for example custom_field('cf_note')."
+            ),
+        ),
+        (
+            {"references": [replace(REFERENCE, source=custom_field(" "))]},
+            (
+                "Goods.references['vendor_id']: custom_field() is given no name. Give the field's "
+                "API name or label, for example custom_field('cf_note')."
+            ),
+        ),
+        (
+            {"key": Good.zoho},
+            (
+                "Goods.key: it is of type InstrumentedAttribute, not a name. Give its name as "
+                "text: 'zoho'."
+            ),
+        ),
+        (
+            {"columns": {5: "name"}},
+            "Goods.columns: it is of type int, not a name. Give the name as text.",
+        ),
+        (
+            {"children": [child_with(parent=["good_id", None])]},
+            "Goods.children[0].parent: it is nothing, not a name. Give the name as text.",
+        ),
+        (
+            {"children": [child_with(parent=PARTS.c.good_id)]},
+            (
+                "Goods.children[0].parent: it is of type Column, not a name. Give its name as "
+                "text: 'good_id'."
+            ),
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_findings(wrong: dict[str, Any], said: str) -> None:
+    whole: dict[str, Any] = {"table": Good, "columns": {"title": "name"}} | wrong
+    assert findings(EntityMap(**whole)) == [said]
+
+
+def test_every_argument_of_another_kind_is_said_at_once() -> None:
+    wrong: dict[str, Any] = {"columns": 1, "children": 2, "references": 3, "when": 4}
+    assert len(findings(EntityMap(table=Good, **wrong))) == 4
+
+
+def test_what_is_no_mapping() -> None:
+    given: Any = {"table": Good}
+    assert findings(given) == [
+        "Goods.mapping: it is of type dict, not an EntityMap. Give mapping = EntityMap(table=…, …)."
+    ]

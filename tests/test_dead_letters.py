@@ -230,6 +230,12 @@ async def test_hundreds_are_replayed_at_once(shop: Shop) -> None:
     assert await shop.sync.drain() == {Outcome.APPLIED: 210}
 
 
+async def test_more_may_be_named_than_a_statement_has_arguments(shop: Shop) -> None:
+    dead = await shop.kill(customer("a", 1), customer("b", 1))
+    named = [dead[1], *(f"gone{number}" for number in range(40_000)), *dead]
+    assert (await shop.sync.dead_letters.replay(named)).queued == tuple(dead)
+
+
 class Mute(Exception):  # it is none of ours
     """An error that cannot say what it is."""
 
@@ -282,3 +288,20 @@ async def test_any_error_can_be_kept(
     assert [(entry["error"], entry["error_type"]) for entry in history] == [
         (words, type(error).__name__)
     ]
+
+
+async def test_without_its_tables_the_library_says_how_to_make_them(sessions: Sessions) -> None:
+    sync = ZohoSync(sessions)
+    for call in (
+        sync.status(),
+        sync.dead_letters.list(),
+        sync.dead_letters.get("1"),
+        sync.dead_letters.replay("1"),
+        sync.dead_letters.resolve("1"),
+        sync.dead_letters.purge("1"),
+        sync.parked.list(),
+        sync.ingest({"item": {"item_id": "1"}}),
+        sync.ingest(b"no JSON"),
+    ):
+        with pytest.raises(ConfigurationError, match="the library's tables are missing"):
+            await call

@@ -202,7 +202,7 @@ def test_of_equal_keys_the_last_counts() -> None:
 
 @pytest.mark.parametrize("content_type", [JSON, FORM, ""])
 @pytest.mark.parametrize("body", [b"", b'""', b"{}", b" \n", b"\xef\xbb\xbf", b"JSONString="])
-@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_ping_makes_no_event(body: bytes, content_type: str, method: str) -> None:
     assert decode(body, content_type, Hints(entity="invoice", method=method), RULES) is None
 
@@ -291,8 +291,31 @@ def test_lesson_28_the_case_of_an_entity_does_not_matter(word: str) -> None:
     assert event_of({"invoice_id": "1"}, entity=word).entity_type == "invoice"
 
 
-def test_an_unknown_entity_is_refused() -> None:
-    assert refusal_of({"invoice_id": "1"}, entity="spaceship").startswith("entity: ")
+def test_an_unknown_entity_is_refused_with_those_that_are_known() -> None:
+    refusal = refusal_of({"invoice_id": "1"}, entity="spaceship")
+    assert refusal.startswith("entity: no entity type goes by 'spaceship'; known are user, product")
+    assert "did you mean" not in refusal
+    assert refusal_of(BILL, entity="Invoce").endswith("; did you mean 'invoice'?")
+
+
+def test_an_unknown_operation_is_refused_with_those_that_are_known() -> None:
+    assert refusal_of(BILL, operation="delte") == (
+        "operation: 'delte' is not a known word for an upsert or a delete; known are add, added, "
+        "create, created, edit, edited, update, updated, upsert, delete, deleted, remove, removed; "
+        "did you mean 'delete'?"
+    )
+    refusal = refusal_of({"event": "bill.creatd", **BILL})
+    assert refusal.startswith("event: not a known word for an upsert or a delete; known are add, ")
+    assert refusal.endswith("; did you mean 'created'?")
+    assert "creatd" not in refusal
+
+
+@pytest.mark.parametrize("told", ["entity", "operation"])
+def test_what_is_named_in_a_refusal_is_short_and_printable(told: str) -> None:
+    word: dict[str, Any] = {told: "\x1b[31m\n" + "x" * 500}
+    refusal = refusal_of(BILL, **word)
+    assert repr("�[31m�" + "x" * 34 + "…") in refusal
+    assert refusal.isprintable()
 
 
 # Deletes
@@ -305,6 +328,38 @@ def test_a_delete_takes_its_id_from_the_hints(body: bytes, told: dict[str, Any])
     assert (event.entity_type, event.entity_id, event.operation) == ("invoice", "5", "delete")
     event = event_of(body, entity="invoice", query=[("id", "6")], **told)
     assert event.entity_id == "6"
+
+
+@pytest.mark.parametrize("body", [b"", b'""', b"{}"])
+@pytest.mark.parametrize("told", [{"method": "DELETE"}, {"operation": "delete"}])
+@pytest.mark.parametrize("entity", [None, "invoice"])
+def test_a_delete_without_a_body_must_be_told_its_id(
+    body: bytes, told: dict[str, Any], entity: str | None
+) -> None:
+    expected = "id: a delete without a body needs the id in the route, or as ?id=…"
+    assert refusal_of(body, entity=entity, **told) == expected
+
+
+def test_an_empty_body_with_an_operation_that_nobody_knows_is_no_ping() -> None:
+    assert refusal_of(b"", entity="invoice", operation="delte").startswith("operation: ")
+
+
+@pytest.mark.parametrize(
+    ("entity", "query", "expected"),
+    [
+        ("invoices", [("invoice_id", "8")], "8"),
+        ("supplier", [("vendor_id", "8")], "8"),
+        ("invoice", [("invoice_id", "9"), ("id", "8")], "8"),
+        ("invoice", [("customer_id", "8")], None),
+        ("spaceship", [("spaceship_id", "8")], None),
+        (None, [("invoice_id", "8")], None),
+        (None, [("entity", "bill"), ("bill_id", "8")], "8"),
+    ],
+)
+def test_the_query_may_hold_the_entitys_own_id(
+    entity: str | None, query: list[tuple[str, str]], expected: str | None
+) -> None:
+    assert hints(entity=entity, query=query, catalog=CATALOG).entity_id == expected
 
 
 def test_a_delete_without_a_body_must_be_told_its_entity() -> None:
@@ -626,6 +681,7 @@ def test_lesson_30_a_refusal_quotes_nothing_of_the_body() -> None:
         {"contact": {"contact_id": "1", "contact_type": secret}},
         {"item": {"item_id": "1", "last_modified_time": secret}},
         {"event": secret, **BILL},
+        {"operation": secret, **BILL},
         {"item": {"item_id": f"{secret} {secret}"}},
         {"organization_id": secret, **BILL},
         {"code": secret, "message": secret},
@@ -635,7 +691,6 @@ def test_lesson_30_a_refusal_quotes_nothing_of_the_body() -> None:
     )
     for body in bodies:
         assert secret not in refusal_of(body, rules=ONE)
-    assert secret not in refusal_of(BILL, entity=secret)
     assert secret not in refusal_of(BILL, f"text/plain; charset={secret}")
 
 

@@ -16,6 +16,8 @@ from sybil.evaluators.python import pad
 from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 
+from zoho_sync import MappingError
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -38,6 +40,8 @@ class BlockEvaluator:
         code = compile(
             source, example.path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
         )
+        # Otherwise functions would be of no module, while classes find this name in any case.
+        example.namespace.setdefault("__name__", "builtins")
         result = FunctionType(code, example.namespace)()
         if code.co_flags & inspect.CO_COROUTINE:
             self._runner.run(result)
@@ -79,6 +83,37 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     links = {page.parent / link for link in re.findall(r"\]\(([\w./-]+)\)", text)}
     modules = {REPOSITORY / name for name in re.findall(r"`(tests/[\w/]+\.py)`", text)}
     assert [str(path) for path in sorted(links | modules) if not path.exists()] == []
+
+
+class Misfit:
+    """A `ZohoSync` whose mappings do not fit the database."""
+
+    async def create_tables(self) -> None:
+        """Make nothing."""
+
+    async def check(self) -> None:
+        """Find what is wrong."""
+        raise MappingError([])
+
+    async def run(self) -> None:
+        """Be no worker: it would fail where nobody looks."""
+        pytest.fail("the worker was started")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/embed.md"])
+def test_a_mapping_that_does_not_fit_stops_the_start(
+    name: str, runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = next(iter(Sybil([parser(runner)]).parse(REPOSITORY / name).examples()))
+    first.evaluate()
+    first.namespace["sync"] = Misfit()
+
+    async def start() -> None:
+        with pytest.raises(MappingError):
+            await first.namespace["lifespan"](None).__aenter__()
+
+    runner.run(start())
 
 
 def test_blocks_await_and_share_names(tmp_path: Path, runner: asyncio.Runner) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import StaticPool, func, select, text
+from sqlalchemy import StaticPool, delete, func, insert, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -20,7 +20,9 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.faults.shop import Client, Invoice, Script, create_shop, customer, invoice, registry
 from zoho_sync import Outcome, PayloadError, RetryPolicy, SyncEvent, ZohoSync
+from zoho_sync._attempt import Attempt
 from zoho_sync._lease import LeaseKeeper, keep_leases
+from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
@@ -353,6 +355,83 @@ async def test_a_direct_call_raises_what_would_be_a_dead_letter_or_a_retry(
     assert await count(sessions, TABLES.dead_letters) == 0
 
 
+async def everything(sessions: Sessions) -> dict[str, list[Any]]:
+    """Return all rows of the library and of the shop, but ledger rows that say nothing yet."""
+    tables: list[Any] = [*TABLES.metadata.sorted_tables, Client.__table__, Invoice.__table__]
+    async with sessions() as session:
+        rows = {t.name: list((await session.execute(select(t))).mappings()) for t in tables}
+    ledger = TABLES.ledger.name
+    return rows | {ledger: [row for row in rows[ledger] if row["arrival_time"] is not None]}
+
+
+@pytest.mark.parametrize("place", ["settled", "queued", "parked", "a dead letter"])
+async def test_a_direct_call_with_an_event_that_is_in_a_place_writes_nothing(
+    sessions: Sessions, place: str
+) -> None:
+    heard: list[SettledEvent] = []
+    sync = ZohoSync(sessions, registry=registry(), hooks=[heard.append])
+    event = customer("c", 1)
+    if place == "settled":
+        await sync.apply(event)
+    elif place == "queued":
+        await sync.enqueue([event])
+    else:
+        event = invoice("i", "c", 1, total="5" if place == "parked" else "a lot")
+        await sync.enqueue([event])
+        await sync.drain()
+    before, told = await everything(sessions), len(heard)
+    result = await sync.apply(event)
+    assert result.outcome is (Outcome.PARKED if place == "parked" else Outcome.DUPLICATE)
+    assert result.reason == f"{place} already"
+    assert await everything(sessions) == before
+    assert len(heard) == told
+
+
+async def test_an_event_that_is_applied_directly_twice_at_once_is_applied_once(
+    sessions: Sessions,
+) -> None:
+    sync = ZohoSync(sessions, registry=registry())
+    event = customer("c", 1)
+    results = await asyncio.gather(*(sync.apply(event) for _ in range(5)))
+    assert sorted(result.outcome for result in results) == ["applied", *["duplicate"] * 4]
+    assert await count(sessions, TABLES.journal) == 1
+
+
+@pytest.mark.parametrize("place", ["settled", "parked"])
+async def test_an_event_that_was_applied_directly_while_it_was_queued_is_completed(
+    sessions: Sessions, place: str
+) -> None:
+    """It was in no queue when it was looked for: the worker finds it where it is."""
+    sync = ZohoSync(sessions, registry=registry())
+    event = customer("c", 1) if place == "settled" else invoice("i", "c", 1)
+    await sync.enqueue([event])
+    async with sessions() as session, session.begin():
+        (row,) = [dict(row) for row in (await session.execute(select(TABLES.jobs))).mappings()]
+        await session.execute(delete(TABLES.jobs))
+    await sync.apply(event)
+    before = await everything(sessions)
+    async with sessions() as session, session.begin():
+        await session.execute(insert(TABLES.jobs).values(row))
+    assert await sync.drain() == {}
+    assert await everything(sessions) == before
+
+
+async def test_an_event_that_is_woken_while_it_is_queued_is_applied(sessions: Sessions) -> None:
+    sync = ZohoSync(sessions, registry=registry())
+    event = invoice("i", "c", 1)
+    await sync.enqueue([event])
+    async with sessions() as session, session.begin():
+        (row,) = [dict(row) for row in (await session.execute(select(TABLES.jobs))).mappings()]
+    await sync.drain()
+    async with sessions() as session, session.begin():
+        await session.execute(insert(TABLES.jobs).values(row))
+    await sync.apply(customer("c", 1))
+    assert await count(sessions, TABLES.journal) == 1
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+    assert await count(sessions, Invoice.__table__) == 1
+    assert (await sync.status()).accepted == 2
+
+
 async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
@@ -419,3 +498,119 @@ async def test_a_reference_that_must_exist_is_a_dead_letter(sessions: Sessions) 
     sync = ZohoSync(sessions, registry=registry(failing(ReferenceFailed("customer", "9"), "c0")))
     await sync.enqueue(clients(1))
     assert await sync.drain() == {Outcome.DEAD_LETTER: 1}
+
+
+async def test_what_a_hook_adds_belongs_to_its_event(sessions: Sessions) -> None:
+    """Flushed with it: what the schema refuses there takes nobody along."""
+
+    async def add(event: SyncEvent, session: AsyncSession) -> None:
+        twin = "Client c0" if event.entity_id == "c1" else f"twin of {event.entity_id}"
+        session.add(Client(name=twin))
+
+    sync = ZohoSync(sessions, registry=registry(Script(after=add)))
+    await sync.enqueue(clients(3))
+    assert await sync.drain() == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
+    async with sessions() as session:
+        names = list(await session.scalars(select(Client.name).order_by(Client.name)))
+    assert names == ["Client c0", "Client c2", "twin of c0", "twin of c2"]
+    (letter,) = await sync.dead_letters.list()
+    assert letter.entity_id == "c1"
+
+
+LOST = OperationalError("COMMIT", {}, ConnectionError("gone"), connection_invalidated=True)
+
+
+def losing_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the answer to the first commit of a batch get lost."""
+    run, losses = Attempt.run, [LOST]
+
+    async def lossy(attempt: Attempt, keeper: LeaseKeeper) -> None:
+        await run(attempt, keeper)
+        if losses:
+            raise losses.pop()
+
+    monkeypatch.setattr(Attempt, "run", lossy)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.APPLIED, Outcome.DEAD_LETTER])
+async def test_a_commit_that_was_not_heard_of_is_not_repeated(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, outcome: Outcome
+) -> None:
+    """A dead letter is in no journal: that its job is gone says it all."""
+    guilty = ["c0"] if outcome is Outcome.DEAD_LETTER else []
+    sync = ZohoSync(sessions, registry=registry(failing(PayloadError("a", "no"), *guilty)))
+    await sync.enqueue(clients(1))
+    losing_the_answer(monkeypatch)
+    assert await sync.drain() == {outcome: 1}
+    assert (await sync.status()).accepted == 1
+
+
+async def test_a_commit_of_which_nothing_can_be_found_out_is_left_to_the_queue(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database stays away: nothing is settled a second time, and nothing is forgotten."""
+    sync = ZohoSync(sessions, registry=registry())
+    await sync.enqueue(clients(2))
+    with monkeypatch.context() as outage:
+        losing_the_answer(outage)
+        outage.setattr("zoho_sync._executor._ASK_AGAIN", (0.0, 0.0))
+        asked: list[Attempt] = []
+
+        async def away(attempt: Attempt) -> bool:
+            asked.append(attempt)
+            raise OSError
+
+        outage.setattr(Attempt, "committed", away)
+        with pytest.raises(QueueUnavailable, match="in the middle of a transaction"):
+            await sync.drain()
+        assert len(asked) == 2
+    assert caplog.text.count("it is not known yet whether a transaction committed") == 2
+    assert await sync.drain() == {}
+    assert (await sync.status()).settled == {Outcome.APPLIED: 2}
+
+
+class Extending(Flaky):
+    """A queue whose extensions take as long as they are let."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        super().__init__(sessions)
+        self.begun, self.cancelled = 0, 0
+
+    async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
+        del jobs, lease
+        self.begun += 1
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return []
+
+
+async def test_an_extension_that_does_not_end_is_cancelled_in_the_end(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoho_sync._lease._GRACE", 0.05)
+    queue, lease = Extending(sessions), timedelta(seconds=0.06)
+    job = Job(None, customer("a", 1), "token")
+    async with keep_leases(queue, [job], lease):
+        await asyncio.sleep(0.1)
+    assert (queue.begun, queue.cancelled) == (1, 1)
+
+
+async def test_without_jobs_nothing_is_extended(sessions: Sessions) -> None:
+    queue, job = Extending(sessions), Job(None, customer("a", 1), "token")
+    async with keep_leases(queue, [job], timedelta(seconds=0.03)) as keeper:
+        keeper.forget([job])
+        await asyncio.sleep(0.1)
+    assert queue.begun == 0
+
+
+async def test_an_entity_of_which_nothing_was_applied_stays_unknown(sessions: Sessions) -> None:
+    key = LedgerKey("default", "contact", "a")
+    async with sessions() as session, session.begin():
+        ledger = Ledger(await session.connection(), TABLES.ledger)
+        await ledger.prepare([key])
+        await ledger.write(key, LedgerEntry())
+        assert (await ledger.lock([key]))[key] == LedgerEntry()
+        assert (await ledger.read([key]))[key] == LedgerEntry()

@@ -51,7 +51,18 @@ ROOT = (
     "default_registry",
     "mirror",
 )
-OPTIONAL = ("aiosqlite", "asyncpg", "click", "fastapi", "psycopg", "rich", "starlette", "uvicorn")
+OPTIONAL = (
+    "aiosqlite",
+    "asyncpg",
+    "click",
+    "django",
+    "fastapi",
+    "flask",
+    "psycopg",
+    "rich",
+    "starlette",
+    "uvicorn",
+)
 NEEDS_AN_EXTRA = {"cli", "testing"}
 """Parts that import what their extra brings."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -171,16 +172,19 @@ async def test_takes_exact_numbers(session: AsyncSession, number: Any, kept: str
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("document", "path"),
     [
-        shipment(weight=2.5),
-        shipment(unknown=2.5),
-        shipment(nested={"list": [{"deep": 0.1}]}),
+        (shipment(weight=2.5), "shipment.weight"),
+        (shipment(unknown=2.5), "shipment.unknown"),
+        (shipment(nested={"list": [{"deep": 0.1}]}), "shipment.nested.list[0].deep"),
     ],
 )
-async def test_refuses_binary_floats(session: AsyncSession, document: dict[str, Any]) -> None:
-    with pytest.raises(PayloadError, match="float"):
+async def test_refuses_binary_floats(
+    session: AsyncSession, document: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(PayloadError, match="float") as refused:
         await Shipments(session).sync(document)
+    assert refused.value.path == path
     assert await left_behind(session) == 0
 
 
@@ -422,3 +426,17 @@ async def test_organizations_are_apart(session: AsyncSession) -> None:
     await Shipments(session, organization_id="20").sync({"shipment_id": "2"})
     found = await session.scalars(select(LIBRARY.ledger.c.organization_id))
     assert set(found) == {"10", "20"}
+
+
+async def test_a_model_keeps_its_times(session: AsyncSession) -> None:
+    """They are times by then, and no text; a naive one is refused as ever."""
+    handler = Shipments(session)
+    moment = datetime(2024, 5, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    model = ShipmentPayload.model_validate({"shipment_id": "1", "last_modified_time": moment})
+    assert (await handler.sync(model)).outcome is Outcome.APPLIED
+    assert (await handler.sync(shipment("09:59:59", number="old"))).outcome is Outcome.APPLIED
+    assert (await handler.sync(shipment("09:59:58", number="older"))).outcome is Outcome.STALE
+    assert (await handler.sync(shipment("10:00:00", number="new"))).outcome is Outcome.APPLIED
+    naive = model.model_copy(update={"last_modified_time": moment.replace(tzinfo=None)})
+    with pytest.raises(PayloadError, match="expected a time as text, not datetime"):
+        await handler.sync(naive)

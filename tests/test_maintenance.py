@@ -83,7 +83,9 @@ class Invoices(BaseEntityHandler[InvoicePayload]):
     mapping = INVOICES
 
 
-async def test_the_deadline_names_what_was_waited_for(sync: ZohoSync, clock: Clock) -> None:
+async def test_the_deadline_names_what_was_waited_for(
+    sync: ZohoSync, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     await sync.enqueue([invoice("i", "c77", 1), invoice("j", "c77", 1)])
     assert await sync.drain() == {Outcome.PARKED: 2}
     (parked, _) = await sync.parked.list(waiting_for=("customer", "c77"))
@@ -98,6 +100,7 @@ async def test_the_deadline_names_what_was_waited_for(sync: ZohoSync, clock: Clo
         assert letter.error_type == "ReferenceFailed"
         assert letter.error.startswith("customer c77 ")
         assert letter.attempts == 0
+        assert f"event {letter.id} (invoice {letter.entity_id}) is a dead letter: " in caplog.text
     assert await sync.parked.list() == []
 
 

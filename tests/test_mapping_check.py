@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
+import textwrap
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,11 @@ from sqlalchemy import (
     Time,
     UniqueConstraint,
     Uuid,
+    false,
+    func,
     insert,
     text,
+    true,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
@@ -56,6 +62,7 @@ from zoho_sync import (
     Reference,
     ZohoSync,
     custom_field,
+    default_registry,
     mirror,
 )
 from zoho_sync._host_keys import decode_key
@@ -532,6 +539,41 @@ async def test_a_reference_to_a_type_without_a_handler(engine: AsyncEngine) -> N
     assert finding.problem == "no handler keeps 'customer', so that nothing can be referred to."
 
 
+async def test_a_reference_to_a_type_that_is_ignored(engine: AsyncEngine) -> None:
+    """Its rows never come: each event would wait for one, and die of it."""
+    registry = default_registry()
+    registry.override(a_handler(CustomerHandler, a_table(name="clients"), name="Clients"))
+    registry.override(a_handler(VendorHandler, a_table(name="suppliers"), name="Suppliers"))
+    sales = sale_with(Reference("other", to="customers", source="customer_id"))
+    registry.override(sales)
+    registry.ignore("customer")
+    sync = ZohoSync(async_sessionmaker(engine), registry=registry)
+    await sync.create_tables()
+    await created(engine, *(registry[name].mapping.table for name in ("customer", "vendor")))  # type: ignore[union-attr]  # they have one
+    await created(engine, sales.mapping.table)  # type: ignore[union-attr]  # as above
+    with pytest.raises(MappingError) as raised:
+        await sync.check()
+    assert raised.value.findings == (
+        Finding(
+            "Sales.references['other']",
+            "events of 'customers' are ignored, so that nothing can be referred to.",
+            "Take registry.ignore('customer') back, or the reference out.",
+        ),
+    )
+
+
+async def test_what_is_ignored_may_refer_to_what_is_ignored(engine: AsyncEngine) -> None:
+    registry = default_registry()
+    sales = sale_with(Reference("other", to="contact", source="customer_id"))
+    registry.override(sales)
+    for name in ("invoice", "customer"):
+        registry.ignore(name)
+    sync = ZohoSync(async_sessionmaker(engine), registry=registry)
+    await sync.create_tables()
+    await created(engine, sales.mapping.table)  # type: ignore[union-attr]  # it has one
+    assert await sync.check() == []
+
+
 @pytest.mark.parametrize("source", ["total", "line_items", "is_emailed"])
 async def test_a_reference_without_an_id(engine: AsyncEngine, source: str) -> None:
     clients = a_handler(CustomerHandler, a_table(name="clients"))
@@ -616,7 +658,7 @@ async def test_a_cycle_of_references_that_wait(engine: AsyncEngine) -> None:
     )
     assert finding.where == "Credits.references"
     assert "credit_note → invoice → payment → credit_note" in finding.problem
-    assert 'missing="fail"' in finding.remedy
+    assert 'missing="null"' in finding.remedy
 
 
 async def test_a_cycle_that_is_broken(engine: AsyncEngine) -> None:
@@ -789,7 +831,135 @@ async def test_a_primary_key_that_nothing_makes(engine: AsyncEngine) -> None:
 async def test_a_column_that_may_be_empty(engine: AsyncEngine) -> None:
     table = a_table(Column("name", Text, nullable=False))
     warning = await the_warning(engine, goods(table, columns={"name": "name"}))
-    assert warning.startswith("Mine.columns['name']: 'name' can be empty")
+    assert warning == (
+        "Mine.columns['name']: 'name' can be empty, and the column may not be NULL: an empty one "
+        "becomes a dead letter; an absent one waits for a fuller document. Allow NULL, declare a "
+        "default, or give a callable that always has a value."
+    )
+
+
+async def test_a_column_of_lines_that_may_be_empty(engine: AsyncEngine) -> None:
+    """A line is whole: what it lacks is not waited for."""
+    lines = a_table(
+        Column("sale_id", Integer), Column("words", Text, nullable=False), name="l", key=False
+    )
+    child = ChildMap(
+        table=lines, source="line_items", parent="sale_id", columns={"words": "description"}
+    )
+    warning = await the_warning(
+        engine, a_handler(InvoiceHandler, a_table(name="s"), children=[child])
+    )
+    assert "NULL: an empty or absent one becomes a dead letter. " in warning
+
+
+async def test_what_several_columns_have_in_common_is_said_once(engine: AsyncEngine) -> None:
+    def needed(name: str) -> Column[Any]:
+        return Column(name, Text, nullable=False)
+
+    sales = a_table(needed("number"), needed("note"), Column("client", Integer, nullable=False))
+    lines = a_table(needed("name"), Column("sale_id", Integer), name="lines", key=False)
+    clients = a_table(needed("name"), name="clients")
+    mine = a_handler(
+        InvoiceHandler,
+        sales,
+        columns={"number": "invoice_number", "note": "notes"},
+        references=[Reference("client", to="customer", source="customer_id")],
+        children=[
+            ChildMap(table=lines, source="line_items", parent="sale_id", columns={"name": "name"})
+        ],
+    )
+    yours = a_handler(CustomerHandler, clients, name="Yours", columns={"name": "contact_name"})
+    findings, warnings = await checked(engine, mine, yours)
+    assert not findings
+    of_lines, first, second = sorted(warnings)
+    assert of_lines.startswith("Mine.children[0].columns['name']: 'name' can be empty, ")
+    assert first.startswith(
+        "Mine.columns['number'], columns['note'], references['client']:"
+        " 'invoice_number', 'notes', 'customer_id' can be empty, "
+    )
+    assert first.count("Allow NULL") == 1
+    assert second.startswith("Yours.columns['name']: 'contact_name' can be empty, ")
+
+
+async def test_the_example_of_the_base_class_fits(engine: AsyncEngine) -> None:
+    _, _, example = str(BaseEntityHandler.__doc__).partition("code::")
+    code, _, _ = example.partition("For full control")
+    invoice = a_table(
+        Column("zoho_invoice_id", String(50), unique=True),
+        Column("amount", mirror.ExactDecimal()),
+        Column("deleted_at", mirror.UtcDateTime()),
+        key=False,
+    )
+    names: dict[str, Any] = {
+        "InvoiceHandler": InvoiceHandler,
+        "EntityMap": EntityMap,
+        "Invoice": invoice,
+    }
+    exec(textwrap.dedent(code), names)  # noqa: S102  # the library's own docstring
+    await assert_fits(engine, names["Invoices"])
+
+
+class Letter(enum.Enum):
+    """An enumeration of the host's own: its members are no text."""
+
+    A = "a"
+
+
+@pytest.mark.parametrize("source", ["name", custom_field("cf_letter"), "custom_field_hash.letter"])
+async def test_text_is_no_member_of_an_enumeration(engine: AsyncEngine, source: Any) -> None:
+    table = a_table(Column("letter", Enum(Letter, name="letter_of_ours")))
+    finding = await the_finding(engine, goods(table, columns={"letter": source}))
+    assert finding.where == "Mine.columns['letter']"
+    assert "is text, and a column of type Enum does not take it" in finding.problem
+    assert "give a callable that converts" in finding.remedy
+
+
+async def test_a_callable_and_an_enumeration_of_text_are_fine(engine: AsyncEngine) -> None:
+    table = a_table(
+        Column("letter", Enum(Letter, name="letter_of_ours")),
+        Column("word", Enum("a", "b", name="words_of_ours")),
+    )
+    sources = {"letter": lambda payload: Letter(payload.name), "word": "name"}
+    await assert_fits(engine, goods(table, columns=sources))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Date(), "2024-01-01"),
+        (DateTime(), "2024-01-01"),
+        (Numeric(9, 2), "a lot"),
+        (Numeric(9, 2), True),
+        (Integer(), "one"),
+        (Boolean(), "yes"),
+        (Text(), True),
+        (Text(), date(2024, 1, 1)),
+    ],
+)
+async def test_a_constant_that_the_column_does_not_take(
+    engine: AsyncEngine, kind: Any, value: Any
+) -> None:
+    table = a_table(Column("made", kind))
+    finding = await the_finding(engine, goods(table, insert_only={"made": value}))
+    assert finding.where == "Mine.insert_only['made']"
+    assert f"{type(value).__name__} is no value of a column" in finding.problem
+
+
+async def test_constants_that_columns_take(engine: AsyncEngine) -> None:
+    constants: dict[str, tuple[Any, Any]] = {
+        "day": (Date(), date(2024, 1, 1)),
+        "moment": (DateTime(), datetime(2024, 1, 1)),  # noqa: DTZ001  # as the column is
+        "digits": (Integer(), "7"),
+        "flag": (Integer(), True),
+        "switch": (Boolean(), 1),
+        "words": (Text(), 7),
+        "empty": (Date(), None),
+        "now": (DateTime(), func.now()),
+        "letter": (Enum(Letter, name="letter_of_ours"), Letter.A),
+    }
+    table = a_table(*(Column(name, kind) for name, (kind, _) in constants.items()))
+    values = {name: value for name, (_, value) in constants.items()}
+    await assert_fits(engine, goods(table, insert_only=values))
 
 
 async def test_a_custom_field_that_may_be_empty(engine: AsyncEngine) -> None:
@@ -833,6 +1003,52 @@ async def test_a_deleted_column_of_another_kind(engine: AsyncEngine, kind: Any) 
 async def test_deleted_columns(engine: AsyncEngine, kind: Any) -> None:
     handler = goods(a_table(Column("gone", kind)), on_delete="soft", deleted_column="gone")
     await assert_fits(engine, handler)
+
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        {"default": True},
+        {"server_default": true()},
+        {"server_default": text("'1'"), "nullable": False},
+    ],
+)
+async def test_a_deleted_column_that_is_true_by_default(
+    engine: AsyncEngine, default: dict[str, Any]
+) -> None:
+    table = a_table(Column("gone", Boolean, **default))
+    warning = await the_warning(engine, goods(table, on_delete="soft", deleted_column="gone"))
+    assert warning.startswith(
+        "Mine.deleted_column: True would say that it is deleted, and its default is true. "
+    )
+
+
+async def test_a_deleted_column_that_only_the_database_has_true(engine: AsyncEngine) -> None:
+    real = a_table(Column("gone", Boolean, server_default=true()))
+    declared = a_table(Column("gone", Boolean))
+    handler = goods(declared, on_delete="soft", deleted_column="gone")
+    findings, warnings = await checked(engine, handler, tables=[real])
+    assert findings == ()
+    assert "its default is true" in warnings[0]
+
+
+@pytest.mark.parametrize("name", ["active", "is_active", "isActive", "Enabled", "still_valid"])
+async def test_a_deleted_column_that_sounds_alive(engine: AsyncEngine, name: str) -> None:
+    table = a_table(Column(name, Boolean))
+    warning = await the_warning(engine, goods(table, on_delete="soft", deleted_column=name))
+    assert f"True would say that it is deleted, and it is called {name!r}. " in warning
+    assert "True when deleted" in warning
+
+
+@pytest.mark.parametrize("name", ["inactive", "is_deleted", "not_active", "disabled", "activity"])
+async def test_a_deleted_column_that_does_not(engine: AsyncEngine, name: str) -> None:
+    table = a_table(Column(name, Boolean, nullable=False, server_default=false()))
+    await assert_fits(engine, goods(table, on_delete="soft", deleted_column=name))
+
+
+async def test_a_time_may_be_called_as_it_likes(engine: AsyncEngine) -> None:
+    table = a_table(Column("no_longer_current", DateTime), Column("active_until", DateTime))
+    await assert_fits(engine, goods(table, on_delete="soft", deleted_column="active_until"))
 
 
 async def test_a_time_that_may_not_be_null(engine: AsyncEngine) -> None:

@@ -11,6 +11,7 @@ from zoho_sync import (
     BaseEntityHandler,
     ConfigurationError,
     EntityMap,
+    EntityType,
     HandlerRegistry,
     MappingError,
     UnknownEntityType,
@@ -81,6 +82,14 @@ def test_a_miss_lists_what_is_known() -> None:
         registry["invoice"]
     assert raised.value.known == ("customer", "product")
     assert str(raised.value) == "unknown entity type 'invoice'; known are customer, product"
+
+
+@pytest.mark.parametrize(("name", "near"), [("invoce", "invoice"), ("Itm", "item")])
+def test_a_miss_names_the_nearest(name: str, near: str) -> None:
+    for look_up in (default_registry().__getitem__, default_registry().catalog().require):
+        with pytest.raises(UnknownEntityType) as raised:
+            look_up(name)
+        assert str(raised.value).endswith(f", user, vendor; did you mean {near!r}?")
 
 
 def test_register_as_a_decorator() -> None:
@@ -180,8 +189,26 @@ def test_ignore_and_take_back() -> None:
     assert not registry.is_ignored("bill")
     registry.override(InvoiceHandler)
     assert not registry.is_ignored("invoice")
-    registry.ignore("something-else")
-    assert registry.is_ignored("something-else")
+    with pytest.raises(UnknownEntityType, match=r"did you mean 'user'\?"):
+        registry.ignore("usr")
+    assert not registry.is_ignored("usr")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("item", "product"), ("Invoices", "invoice"), ("pricelist", "price_list")]
+)
+@pytest.mark.parametrize("method", ["register", "override"])
+def test_another_name_of_a_type_is_no_type(name: str, meant: str, method: str) -> None:
+    """Names lead to types: what was sent as an item would go to the handler of products."""
+    handler = type("Mine", (Shipments,), {"entity_type": name})
+    registry = default_registry()
+    with pytest.raises(ConfigurationError) as raised:
+        getattr(registry, method)(handler)
+    assert str(raised.value) == (
+        f"Mine: entity_type {name!r} is another name of {meant!r}; set entity_type = {meant!r}, "
+        "or choose a name that no other type goes by"
+    )
+    assert list(registry) == list(default_registry())
 
 
 class FakeEntryPoint:
@@ -246,3 +273,11 @@ def test_bindings_collect_what_is_wrong_in_all_handlers() -> None:
         "First.columns['a']",
         "Second.columns['b']",
     ]
+
+
+def test_an_entity_type_goes_by_any_of_its_names() -> None:
+    assert EntityType("Sales Orders") is EntityType.SALES_ORDER
+    assert EntityType("item") is EntityType.PRODUCT
+    for unknown in ("contact", "spaceship"):  # a contact is a customer or a vendor
+        with pytest.raises(ValueError, match=unknown):
+            EntityType(unknown)

@@ -186,6 +186,24 @@ async def test_objects_that_a_failed_body_added_or_deleted_are_as_before(
     assert await names(engine) == ["changed", "kept"]
 
 
+async def test_objects_that_the_host_had_deleted_stay_deleted(
+    session: AsyncSession, engine: AsyncEngine
+) -> None:
+    session.add_all([Thing(name="kept"), Thing(name="unwanted")])
+    await session.commit()
+    kept, unwanted = (await session.scalars(select(Thing).order_by(Thing.id))).all()
+    await session.delete(unwanted)
+
+    async def body(_: UnitOfWork) -> None:
+        await session.delete(kept)
+
+    with pytest.raises(ZeroDivisionError):
+        await spoiled(session, body)
+    assert list(session.deleted) == [unwanted]
+    await session.commit()
+    assert await names(engine) == ["kept"]
+
+
 async def test_objects_that_were_flushed_in_vain_are_rolled_back_by_the_session(
     session: AsyncSession, engine: AsyncEngine
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,9 @@ from tests.faults.shop import Client, Script, create_shop, customer, invoice, re
 from tests.servers.postgres import PostgresServer, PrivatePostgres
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
+from zoho_sync.abc import Job
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.hooks import SettledEvent
 from zoho_sync.queues import SQLQueue
 
 pytestmark = pytest.mark.breaks_connections
@@ -283,3 +286,45 @@ async def test_a_restart_of_the_database_needs_none_of_the_worker(
         assert [tuple(row) for row in rows] == [("applied", 120)]
         twice = text("SELECT stamp FROM shop_writes GROUP BY row_id, stamp HAVING count(*) > 1")
         assert list(await session.scalars(twice)) == []
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_suspect_waits_for_what_is_under_way(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, *, cancelled: bool
+) -> None:
+    """It is claimed, and applied once the process has nothing else to do, or given back."""
+    monkeypatch.setattr("zoho_sync.worker._POLL", 0.02)
+    sync = ZohoSync(sessions, registry=registry(), concurrency=2, batch_size=1)
+    worker, began, go, order = sync._worker, asyncio.Event(), asyncio.Event(), list[str]()
+    execute = worker._executor.execute
+
+    async def slowly(claimed: Sequence[Job]) -> list[SettledEvent]:
+        order.append(claimed[0].event.entity_id)
+        began.set()
+        await go.wait()
+        return await execute(claimed)
+
+    monkeypatch.setattr(worker._executor, "execute", slowly)
+    await sync.enqueue([customer("suspect", 1)])
+    (dead,) = await sync._runtime.queue.claim(1, lease=timedelta(seconds=0.5))
+
+    async def token() -> str | None:
+        jobs = TABLES.jobs.c
+        async with sessions() as session:
+            held = select(jobs.lease_token).where(jobs.entity_id == "suspect")
+            return await session.scalar(held)
+
+    await sync.enqueue([customer("slow", 1)])
+    running = asyncio.create_task(sync.run())
+    await began.wait()
+    async with asyncio.timeout(10):
+        while await token() in {dead.lease_token, None}:  # noqa: ASYNC110  # the database sends no event
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
+    assert order == ["slow"]
+    if not cancelled:
+        go.set()
+        await until_empty(sessions)
+        assert order == ["slow", "suspect"]
+    await stop(running)
+    assert await token() is None

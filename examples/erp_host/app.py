@@ -54,8 +54,9 @@ async def create_schema() -> None:
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Create the tables, and run the worker as long as the application runs."""
+    """Create the tables, check the mappings, and run the worker as long as the application runs."""
     await create_schema()
+    await sync.check()
     async with asyncio.TaskGroup() as tasks:
         if os.environ.get("ERP_WORKER", "inside") == "inside":
             worker = tasks.create_task(sync.run())

@@ -14,22 +14,24 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import Fault, bound_waits, classify, database_time
+from zoho_sync._dialects import bound_waits, database_time
+from zoho_sync._faults import Fault, classify
 from zoho_sync._jobs import Jobs
 from zoho_sync._lease import LeaseKeeper
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._parked import Waiting
+from zoho_sync._places import Place, find_places
 from zoho_sync._runtime import Runtime
 from zoho_sync._settlement import Settlement
 from zoho_sync._unit_of_work import UnitOfWork, savepoint, unit_of_work
 from zoho_sync.abc import Job
 from zoho_sync.decisions import Proposal, decide
 from zoho_sync.entities import CONTACT
-from zoho_sync.events import refuse_future
+from zoho_sync.events import Operation, refuse_future
 from zoho_sync.exceptions import (
     HostTransactionLost,
     ReferencePending,
-    RowRejected,
+    RowGone,
     UnknownEntityType,
 )
 from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock
@@ -51,6 +53,7 @@ class Attempt:
             is taken once their entities are locked.
         waiting: Events that miss an entity which was not held: to be tried again with it.
         blocked: Events that miss an entity which another transaction holds.
+        known: Events that are settled, parked or dead already, and what to answer for them.
         settlement: What became of the others.
     """
 
@@ -60,6 +63,7 @@ class Attempt:
     direct: bool = False
     waiting: dict[str, LedgerKey] = field(default_factory=dict)
     blocked: list[Job] = field(default_factory=list)
+    known: dict[str, SyncResult] = field(default_factory=dict)
     settlement: Settlement = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +87,7 @@ class Attempt:
             now = await database_time(work.connection, self.runtime.context.clock)
             if self.direct:
                 self._arrive(entries, now)
+            await self._set_known_aside(work.connection)
             for job in self._ordered():
                 await self._apply(work, job, entries, held, now)
             await self._conclude(work.connection, now, keeper)
@@ -135,6 +140,23 @@ class Attempt:
         namespace = self.runtime.context.catalog.namespace(event.entity_type)
         return LedgerKey(event.organization_id, namespace, event.entity_id)
 
+    async def _set_known_aside(self, connection: AsyncConnection) -> None:
+        """Leave out events that are in some place already: nothing is written for them.
+
+        The entity's ledger row is locked, so that whoever applied the event has committed. A job
+        is completed all the same: its event was applied directly while it was queued.
+        """
+        ids = [job.event.id for job in self.jobs]
+        places = await find_places(connection, self.runtime.context.tables, ids)
+        for job in self.jobs:
+            place = places.get(job.event.id)
+            if place is None or (place is Place.QUEUED and not self.direct):
+                continue
+            outcome = Outcome.PARKED if place is Place.PARKED else Outcome.DUPLICATE
+            self.known[job.event.id] = SyncResult(outcome, committed=True, reason=place.value)
+            if not self.direct:
+                self.settlement.completed.append(job)
+
     def _ordered(self) -> list[Job]:
         """Return parents before children, and each entity's events in version order."""
         context = self.runtime.context
@@ -144,7 +166,7 @@ class Attempt:
                 job.event, grace=context.grace
             )
 
-        return sorted(self.jobs, key=place)
+        return sorted((job for job in self.jobs if job.event.id not in self.known), key=place)
 
     async def _apply(
         self,
@@ -156,6 +178,10 @@ class Attempt:
     ) -> None:
         key = self._key(job)
         try:
+            if self.runtime.context.makes_placeholders:
+                # An event before it may have made the row that stands for this one's entity.
+                ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+                entries |= await ledger.read([key])
             applied = await self._apply_whole(work, job, key, entries[key])
         except ReferencePending as pending:
             # Objects that a handler added to the worker's session went with its savepoint.
@@ -173,14 +199,13 @@ class Attempt:
     ) -> Applied:
         """Apply an event with its ledger row, in a savepoint.
 
-        Where a foreign key refuses it, the host has deleted a row that was just looked up: once
-        more, and this time what is referred to is held.
+        Where the host has deleted a row that was just looked up, once more, and this time what is
+        referred to is held.
         """
         try:
             return await self._in_savepoint(work, job, key, entry)
-        except RowRejected as rejected:
-            if not rejected.foreign_key:
-                raise
+        except RowGone:
+            pass
         work.session.expunge_all()
         return await self._in_savepoint(work, job, key, entry, hold=True)
 
@@ -205,7 +230,9 @@ class Attempt:
     ) -> Applied:
         event, registry = job.event, self.runtime.registry
         entity_type = event.entity_type
-        if entity_type == CONTACT and entry.entity_type is not None:
+        deletes = event.operation is Operation.DELETE
+        if (entity_type == CONTACT or deletes) and entry.entity_type is not None:
+            # A contact may be another type by now than the sender of a delete believes.
             entity_type = entry.entity_type
         if registry.is_ignored(entity_type):
             return Applied(SyncResult(Outcome.IGNORED, reason="the type is ignored"), None)

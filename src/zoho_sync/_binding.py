@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,20 @@ from sqlalchemy import Column, Table, inspect
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper
 
+from zoho_sync._callables import NamedCallable, named
+from zoho_sync._mapping_shape import misshapen
 from zoho_sync.exceptions import Finding, MappingError
-from zoho_sync.mapping import ChildMap, EntityMap, Reference, Source
+from zoho_sync.mapping import ChildMap, EntityMap, NaturalKey, Placeholder, Reference, Source
 
-__all__ = ["BoundChild", "BoundEntity", "BoundReference", "BoundRows", "bind", "table_of"]
+__all__ = [
+    "BoundChild",
+    "BoundEntity",
+    "BoundNaturalKey",
+    "BoundReference",
+    "BoundRows",
+    "bind",
+    "table_of",
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,21 @@ class BoundReference:
     column: Column[Any]
     to: str
     source: Source
-    missing: str
+    missing: str | Placeholder
+    deleted: str
+
+
+@dataclass(frozen=True)
+class BoundNaturalKey:
+    """A column by which rows of the host are adopted.
+
+    Attributes:
+        column: The host's column.
+        normalise: Makes an expression of it, and of the document's value, alike.
+    """
+
+    column: Column[Any]
+    normalise: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +104,10 @@ class BoundEntity(BoundRows):
     entity_type: str
     mapping: EntityMap
     deleted: Column[Any] | None
+    adopt: tuple[BoundNaturalKey, ...]
     children: tuple[BoundChild, ...]
     fingerprint: str
+    when: NamedCallable | None = None
 
 
 def table_of(target: Any) -> Table | None:  # what the host gave
@@ -99,10 +125,12 @@ def bind(mapping: EntityMap, owner: str, entity_type: str) -> BoundEntity:
     Raises:
         MappingError: With everything that was not found, and the nearest name that exists.
     """
-    findings: list[Finding] = []
+    if findings := misshapen(mapping, owner):
+        raise MappingError(findings)
     rows = _rows(mapping, owner, findings)
     find = _Finder(mapping.table, owner, findings)
     deleted = find.column("deleted_column", mapping.deleted_column)
+    adopt = tuple(find.natural_keys(mapping.adopt))
     children = [
         _child(child, f"{owner}.children[{position}]", findings)
         for position, child in enumerate(mapping.children)
@@ -114,8 +142,10 @@ def bind(mapping: EntityMap, owner: str, entity_type: str) -> BoundEntity:
         entity_type=entity_type,
         mapping=mapping,
         deleted=deleted,
+        adopt=adopt,
         children=tuple(child for child in children if child is not None),
         fingerprint=mapping.fingerprint,
+        when=named(mapping.when, f"{owner}.when"),
     )
 
 
@@ -129,7 +159,7 @@ def _child(child: ChildMap, owner: str, findings: list[Finding]) -> BoundChild |
     return BoundChild(
         **rows,
         name=f"{rows['table'].name}[]",
-        source=child.source,
+        source=named(child.source, f"{owner}.source"),
         parent=tuple(column for column in parent if column is not None),
     )
 
@@ -193,21 +223,35 @@ class _Finder:
         for name, source in columns.items():
             column = self.column(f"columns[{name!r}]", name)
             if column is not None:
-                yield name, (column, source)
+                yield name, (column, named(source, f"{self._owner}.columns[{name!r}]"))
 
     def values(self, values: Mapping[str, Any]) -> Iterable[tuple[Column[Any], Any]]:
         for name, value in values.items():
             column = self.column(f"insert_only[{name!r}]", name)
             if column is not None:
-                yield column, value
+                yield column, named(value, f"{self._owner}.insert_only[{name!r}]")
 
     def references(self, references: Iterable[Reference]) -> Iterable[BoundReference]:
         for reference in references:
             column = self.column("references", reference.column)
             if column is not None:
+                where = f"{self._owner}.references[{reference.column!r}]"
+                source = named(reference.source, where)
                 yield BoundReference(
-                    reference.column, column, reference.to, reference.source, reference.missing
+                    reference.column,
+                    column,
+                    reference.to,
+                    source,
+                    reference.missing,
+                    reference.deleted or ("null" if column.nullable else "fail"),
                 )
+
+    def natural_keys(self, keys: Iterable[NaturalKey]) -> Iterable[BoundNaturalKey]:
+        for key in keys:
+            name, normalise = (key, None) if isinstance(key, str) else key
+            column = self.column("adopt", name)
+            if column is not None:
+                yield BoundNaturalKey(column, normalise)
 
 
 def _mapper(target: Any) -> Mapper[Any] | None:  # what the host gave

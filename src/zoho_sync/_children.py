@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import String, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, String, Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundChild
 from zoho_sync._host_keys import decode_key, encode_key
 from zoho_sync._ledger import LedgerKey
+from zoho_sync._references import References
 from zoho_sync._row_values import (
     Key,
     Values,
@@ -20,14 +21,14 @@ from zoho_sync._row_values import (
     insert_only_values,
     insert_row,
     read_values,
+    refusals_at,
     with_defaults,
 )
-from zoho_sync._upsert import Resolver, resolve_references
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping import read_source
 from zoho_sync.payloads import Line, Payload, line_key
 
-__all__ = ["ChildWriter"]
+__all__ = ["ChildWriter", "line_rows"]
 
 
 class ChildWriter:
@@ -39,12 +40,16 @@ class ChildWriter:
     """
 
     def __init__(
-        self, connection: AsyncConnection, child: BoundChild, links: Table, resolve: Resolver
+        self,
+        connection: AsyncConnection,
+        child: BoundChild,
+        links: Table,
+        references: References,
     ) -> None:
         self._connection = connection
         self._child = child
         self._links = links
-        self._resolve = resolve
+        self._references = references
 
     async def replace(self, owner: LedgerKey, parent: Key, payload: Payload) -> None:
         """Make the rows what the document's list says.
@@ -57,14 +62,17 @@ class ChildWriter:
         # References first: an event that parks must not have touched anything.
         root = f"{payload.entity_type}.{self._child.source}"
         wanted = {
-            key: await self._values(line, parent, f"{root}[{position}]")
+            key: await self._values(key, line, parent, f"{root}[{position}]")
             for position, (key, line) in enumerate(lines.items())
         }
         existing = await self._existing(owner, parent)
         for key in existing.keys() - wanted.keys():
             await self._remove(owner, key, existing[key])
-        for key, values in wanted.items():
-            await self._write(owner, key, values, existing.get(key), lines[key])
+        positions = {key: position for position, key in enumerate(wanted)}
+        # Added last: a unique position may be free only once the others have moved.
+        for key in sorted(wanted, key=lambda key: key not in existing):
+            with refusals_at(self._child, f"{root}[{positions[key]}]"):
+                await self._write(owner, key, wanted[key], existing.get(key), lines[key])
 
     async def remove_all(self, owner: LedgerKey, parent: Key) -> None:
         """Remove every line that came from Zoho."""
@@ -81,37 +89,20 @@ class ChildWriter:
             lines[key] = line
         return lines
 
-    async def _values(self, line: Line, parent: Key, path: str) -> Values:
+    async def _values(self, key: str, line: Line, parent: Key, path: str) -> Values:
         child = self._child
-        values = read_values(child, line)
-        values |= await resolve_references(self._resolve, child.references, line, path)
+        place = (child.name, key)
+        with refusals_at(child, path):
+            values = read_values(child, line)
+            values |= await self._references.values(child.references, line, path, line=place)
         pairs = zip(child.parent, parent, strict=True)
         return values | {column: coerce(column, value) for column, value in pairs}
 
     async def _existing(self, owner: LedgerKey, parent: Key) -> dict[str, Key]:
-        child = self._child
-        if child.key is None:
-            return await self._linked(owner)
-        condition = equals(child.parent, parent) & child.key.is_not(None)
-        if isinstance(child.key.type, String):
-            # A host whose column may not be NULL leaves it empty in the lines that it adds.
-            condition &= child.key != ""
-        rows = await self._connection.execute(
-            select(child.key, *child.primary_key).where(condition)
-        )
-        return {str(row[0]): tuple(row[1:]) for row in rows}
+        return await line_rows(self._connection, self._child, self._links, owner, parent)
 
-    async def _linked(self, owner: LedgerKey) -> dict[str, Key]:
-        links = self._links
-        statement = select(links.c.line_id, links.c.primary_key).where(self._mine(owner))
-        rows = await self._connection.execute(statement)
-        return {row[0]: decode_key(row[1], self._child.primary_key) for row in rows}
-
-    def _mine(self, owner: LedgerKey, line_id: str | None = None) -> Any:
-        columns = [self._links.c[name] for name in LedgerKey._fields]
-        values = [*owner, self._child.name]
-        condition = equals([*columns, self._links.c.child], values)
-        return condition if line_id is None else condition & (self._links.c.line_id == line_id)
+    def _mine(self, owner: LedgerKey, line_id: str) -> ColumnElement[bool]:
+        return _linked(self._child, self._links, owner) & (self._links.c.line_id == line_id)
 
     async def _remove(self, owner: LedgerKey, line_id: str, row: Key) -> None:
         child = self._child
@@ -131,8 +122,13 @@ class ChildWriter:
     async def _update(self, row: Key, values: Values) -> bool:
         child = self._child
         settled = {c.name: v for c, v in with_defaults(values, inserting=False).items()}
-        statement = update(child.table).where(equals(child.primary_key, row)).values(settled)
-        return (await self._connection.execute(statement)).rowcount == 1
+        where = equals(child.primary_key, row)
+        statement = update(child.table).where(where).values(settled)
+        if (await self._connection.execute(statement)).rowcount == 1:
+            return True
+        # A trigger of the host may suppress an update that changes nothing.
+        there = select(*child.primary_key).where(where)
+        return (await self._connection.execute(there)).first() is not None
 
     async def _insert(self, owner: LedgerKey, line_id: str, values: Values, line: Line) -> None:
         child = self._child
@@ -149,3 +145,24 @@ class ChildWriter:
                 "primary_key": encode_key(row),
             }
             await self._connection.execute(insert(self._links).values(dict(link)))
+
+
+async def line_rows(
+    connection: AsyncConnection, child: BoundChild, links: Table, owner: LedgerKey, parent: Key
+) -> dict[str, Key]:
+    """Return the primary keys of the lines that came from Zoho, by the key of the line."""
+    if child.key is None:
+        statement = select(links.c.line_id, links.c.primary_key)
+        found = await connection.execute(statement.where(_linked(child, links, owner)))
+        return {row[0]: decode_key(row[1], child.primary_key) for row in found}
+    condition = equals(child.parent, parent) & child.key.is_not(None)
+    if isinstance(child.key.type, String):
+        # A host whose column may not be NULL leaves it empty in the lines that it adds.
+        condition &= child.key != ""
+    rows = await connection.execute(select(child.key, *child.primary_key).where(condition))
+    return {str(row[0]): tuple(row[1:]) for row in rows}
+
+
+def _linked(child: BoundChild, links: Table, owner: LedgerKey) -> ColumnElement[bool]:
+    columns = [links.c[name] for name in LedgerKey._fields]
+    return equals([*columns, links.c.child], [*owner, child.name])

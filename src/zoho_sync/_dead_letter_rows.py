@@ -11,17 +11,20 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import primary_message
+from zoho_sync._callables import raised_in
+from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import event_row
+from zoho_sync._faults import primary_message
 from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
 from zoho_sync.events import new_event_id
-from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
 
 __all__ = ["DeadLetterRows", "Undecoded", "describe_error"]
 
 _LONGEST_ERROR = 2_000
 _LONGEST_NAME = 255
+_NAMES_A_FIELD = (PayloadError, ReferenceFailed, RowRejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,11 @@ def describe_error(error: BaseException) -> dict[str, str]:
     """Return an error as it is stored: its type, its text (without statements), its field."""
     return {
         "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
-        "error": _storable(_text(error)),
+        "error": _storable(
+            _text(error) + (f" (in {place})" if (place := raised_in(error)) else "")
+        ),
         # Others' errors may have a path as well, of another meaning and type.
-        "path": _storable(error.path) if isinstance(error, PayloadError) else "",
+        "path": _storable(error.path) if isinstance(error, _NAMES_A_FIELD) else "",
     }
 
 
@@ -118,7 +123,8 @@ class DeadLetterRows:
 
     async def remove(self, ids: Iterable[int]) -> None:
         """Remove rows: their events are queued or settled."""
-        await self._connection.execute(delete(self._table).where(self._table.c.id.in_(list(ids))))
+        for chunk in chunks(ids):
+            await self._connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
 
     async def update_error(self, row_id: int, error: PayloadError) -> None:
         """Note why a body is still not understood."""

@@ -52,7 +52,7 @@ def dedupe_key(event: SyncEvent) -> str | None:
 
     Without a time of its own, a repeated document may as well be a return to an earlier state.
     """
-    if event.effective_time is None:
+    if event.effective_time is None or event.reapplied:
         return None
     parts = (
         event.organization_id,

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from zoho_sync._attempt import Attempt
-from zoho_sync._dialects import Fault, classify, without_values
+from zoho_sync._faults import Fault, classify, is_of_database, without_values
 from zoho_sync._lease import LeaseKeeper, keep_leases
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._runtime import Runtime
@@ -87,6 +85,8 @@ class Executor:
             error = await self._try(attempt, keeper)
             if error is not None:
                 raise error
+            if event.id in attempt.known:
+                return attempt.known[event.id]
             if told := attempt.settlement.told:
                 await self._tell(told)
                 return told[0].result
@@ -105,6 +105,7 @@ class Executor:
             attempt = Attempt(self._runtime, batch, targets)
             error = await self._try(attempt, keeper)
             if error is None:
+                attempt.settlement.report()
                 settled += attempt.settlement.told
                 batches += _second_look(attempt)
                 await self._release(attempt.blocked, keeper)
@@ -118,7 +119,8 @@ class Executor:
 
     async def _try(self, attempt: Attempt, keeper: LeaseKeeper) -> Exception | None:
         """Run an attempt; return what made it fail as a whole, or None."""
-        for repeat in range(_REPEATS + 1):
+        repeats = 0
+        while True:
             fresh = attempt.fresh()
             try:
                 await fresh.run(keeper)
@@ -126,15 +128,16 @@ class Executor:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
                 fault = classify(error)
-                if fault is Fault.CONFLICT and repeat < _REPEATS:
+                if fault is Fault.CONFLICT and repeats < _REPEATS:
+                    repeats += 1
                     continue
                 if fault is not Fault.CONNECTION or not await self._was_committed(fresh, error):
                     return error
                 keeper.forget(fresh.settlement.completed)
             attempt.settlement = fresh.settlement
             attempt.waiting, attempt.blocked = fresh.waiting, fresh.blocked
+            attempt.known = fresh.known
             return None
-        return None
 
     async def _was_committed(self, attempt: Attempt, error: Exception) -> bool:
         """Find out whether a transaction whose end was not heard of has committed."""
@@ -143,7 +146,9 @@ class Executor:
         for pause in _ASK_AGAIN:
             try:
                 return await attempt.committed()
-            except (SQLAlchemyError, OSError) as outage:
+            except Exception as outage:
+                if not is_of_database(outage):
+                    raise
                 problem = without_values(outage)
                 _log.warning("it is not known yet whether a transaction committed: %s", problem)
                 await asyncio.sleep(pause)
@@ -171,6 +176,7 @@ class Executor:
         except LeaseLost:
             keeper.forget([job])
             return
+        attempt.settlement.report()
         settled += attempt.settlement.told
 
     async def _bury(
@@ -203,7 +209,7 @@ class Executor:
         """
         try:
             await finish(self._runtime.queue.release(jobs))
-        except (SQLAlchemyError, OSError, ZohoSyncError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, they are owed
             problem = without_values(error)
             _log.warning("%d job(s) could not be released yet: %s", len(jobs), problem)
             self._owed += jobs
@@ -229,9 +235,11 @@ def _is_blameless(error: BaseException) -> bool:
     A handler that ends the process, by ``sys.exit`` say, leaves its lease to expire like any other
     death: otherwise it would be claimed for ever.
     """
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, QueueUnavailable, OSError)):
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
         return True
-    return isinstance(error, SQLAlchemyError) and classify(error) is not Fault.REJECTED
+    # What an event does is settled with that event. Only where the database refuses to keep what
+    # became of it must the event be told from the others, as what kills workers is.
+    return isinstance(error, Exception) and classify(error) is not Fault.REJECTED
 
 
 def _second_look(attempt: Attempt) -> list[Batch]:

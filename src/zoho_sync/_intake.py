@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
-from zoho_sync._dialects import database_time, hide_values
+from zoho_sync._dialects import database_time
+from zoho_sync._faults import hide_values, is_of_database
 from zoho_sync._runtime import Runtime
+from zoho_sync._schema import needing_tables
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Enqueued
 from zoho_sync.events import SyncEvent
@@ -46,11 +46,14 @@ class Intake:
         """Keep a body that is not understood, and return the id of its dead letter."""
         context = self.runtime.context
         try:
-            async with self.runtime.sessions() as session, unit_of_work(session) as work:
-                now = await database_time(work.connection, context.clock)
-                rows = DeadLetterRows(work.connection, context.tables)
-                return await rows.keep_body(received, error, now)
-        except (SQLAlchemyError, OSError) as failure:
+            with needing_tables():
+                async with self.runtime.sessions() as session, unit_of_work(session) as work:
+                    now = await database_time(work.connection, context.clock)
+                    rows = DeadLetterRows(work.connection, context.tables)
+                    return await rows.keep_body(received, error, now)
+        except Exception as failure:
+            if not is_of_database(failure):
+                raise
             hide_values(failure)
             message = "the database does not answer"
             raise QueueUnavailable(message) from failure

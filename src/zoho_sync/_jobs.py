@@ -7,16 +7,30 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, case, delete, exists, func, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Table,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import insert_if_absent
+from zoho_sync._dialects import Clock, chunks, execution_time, insert_if_absent
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
 from zoho_sync.abc import Depth, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
 
-__all__ = ["Jobs", "job_row"]
+__all__ = ["Jobs", "enqueueing", "job_row"]
 
 _REAP = 100
 _RESTORE = 200
@@ -36,21 +50,18 @@ class Jobs:
         """
         stored = []
         for event in events:
-            kept = event.arrival is not None
-            arrived = event if kept else replace(event, arrival=Arrival(now, 0))
-            row = _job_row(arrived, now) | ({} if kept else {"arrival_sequence": None})
-            table = self._table
+            table, row = self._table, _new_row(event, now)
             statement = insert_if_absent(self._connection.dialect.name, table, [row])
             job_id = (await self._connection.execute(statement.returning(table.c.id))).scalar()
-            if job_id is not None and not kept:
-                arrived = replace(arrived, arrival=Arrival(now, job_id))
-            stored.append(None if job_id is None else arrived)
+            arrival = event.arrival or Arrival(now, job_id or 0)
+            stored.append(None if job_id is None else replace(event, arrival=arrival))
         return stored
 
     async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Put jobs back that were parked, dead or failed; return the ids that went in.
+        """Put jobs back that were parked, dead or failed; return the ids that are queued then.
 
         An event whose equal is queued stays out: whoever puts it back settles it as a duplicate.
+        One that is queued itself, under its own id, is where it belongs.
         Of equals that come back together the later one goes in, since others may have arrived
         between them.
         """
@@ -62,14 +73,25 @@ class Jobs:
             statement = insert_if_absent(self._connection.dialect.name, table, chunk)
             result = await self._connection.execute(statement.returning(table.c.event_id))
             restored |= set(result.scalars())
-        return restored
+        missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
+        return restored | await self._present(missing)
+
+    async def _present(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which of these very events are queued."""
+        column, present = self._table.c.event_id, set[str]()
+        for chunk in chunks(event_ids):
+            found = await self._connection.execute(select(column).where(column.in_(chunk)))
+            present |= set(found.scalars())
+        return present
 
     async def queued(self, keys: Iterable[str]) -> dict[str, str]:
         """Return, by dedupe key, the ids of events that are queued."""
-        table = self._table
-        statement = select(table.c.dedupe_key, table.c.event_id)
-        rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(list(keys))))
-        return {row.dedupe_key: row.event_id for row in rows}
+        table, found = self._table, dict[str, str]()
+        for chunk in chunks(keys):
+            statement = select(table.c.dedupe_key, table.c.event_id)
+            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
+            found |= {row.dedupe_key: row.event_id for row in rows}
+        return found
 
     async def reap(self, now: datetime) -> None:
         """Take back expired leases; who had a job alone when its worker died, counts a death."""
@@ -182,14 +204,41 @@ class Jobs:
         leased = table.c.lease_token.is_not(None) & (table.c.lease_expires_at > now)
         waiting = table.c.lease_token.is_(None) | (table.c.lease_expires_at <= now)
         ready = waiting & (table.c.not_before <= now)
+        # What was replayed or woken is not late because it arrived long ago.
+        since = func.coalesce(table.c.lease_expires_at, table.c.not_before)
         statement = select(
             func.count().filter(ready),
             func.count().filter(waiting & (table.c.not_before > now)),
             func.count().filter(leased),
             func.min(table.c.arrival_time).filter(waiting),
+            func.min(since).filter(ready),
         )
         row = (await self._connection.execute(statement)).one()
         return Depth(*row)
+
+
+def enqueueing(
+    dialect: str, table: Table, events: Sequence[SyncEvent], clock: Clock | None
+) -> Insert:
+    """Return a statement that stores new events when it is executed, on whichever connection.
+
+    Those that are queued already, under their own id or as an equal, are left out.
+    """
+    if events:
+        now = execution_time(dialect, clock)
+        statement = insert_if_absent(dialect, table, [_new_row(event, now) for event in events])
+    else:
+        nothing = select(literal("")).where(false())
+        statement = insert(table).from_select(["event_id"], nothing, include_defaults=False)
+    return statement.execution_options(preserve_rowcount=True)
+
+
+def _new_row(event: SyncEvent, now: Any) -> dict[str, Any]:
+    """Return the row of an event that arrives now, a time or what tells it in the database."""
+    if event.arrival is not None:
+        return _job_row(event, now)
+    arrived = replace(event, arrival=Arrival(now, 0))
+    return _job_row(arrived, now) | {"arrival_sequence": None}
 
 
 def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import dedupe_key, event_row
 from zoho_sync.events import SyncEvent
 from zoho_sync.outcomes import Outcome
@@ -72,14 +73,17 @@ class Journal:
         """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
         table = self._table
         settled = [Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value]
-        rows = await self._connection.execute(
-            select(table.c.dedupe_key, table.c.event_id).where(
-                table.c.dedupe_key.in_(list(keys)),
-                table.c.outcome.in_(settled),
-                table.c.fingerprint.in_(list(fingerprints)),
+        prints, found = set(fingerprints), dict[str, str]()
+        for chunk in chunks(keys):
+            rows = await self._connection.execute(
+                select(table.c.dedupe_key, table.c.event_id).where(
+                    table.c.dedupe_key.in_(chunk),
+                    table.c.outcome.in_(settled),
+                    table.c.fingerprint.in_(prints),
+                )
             )
-        )
-        return {row.dedupe_key: row.event_id for row in rows}
+            found |= {row.dedupe_key: row.event_id for row in rows}
+        return found
 
 
 def _row(entry: JournalEntry) -> dict[str, Any]:

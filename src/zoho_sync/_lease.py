@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Final
 
-from zoho_sync._dialects import without_values
+from zoho_sync._faults import without_values
 from zoho_sync.abc import Job, QueueBackend
 
 __all__ = ["LeaseKeeper", "keep_leases"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, select, tuple_, update
+from sqlalchemy import ColumnElement, Executable, Table, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import insert_if_absent
@@ -51,9 +51,9 @@ class LedgerEntry:
     primary_key: str | None = None
 
     @property
-    def known(self) -> bool:
-        """Whether any event of the entity was applied."""
-        return self.state.version is not None
+    def row(self) -> tuple[str | None, str | None]:
+        """The host's row: its table and its primary key."""
+        return self.table_name, self.primary_key
 
 
 class Ledger:
@@ -89,6 +89,14 @@ class Ledger:
                 entries[_key(row)] = _entry(row)
         return entries
 
+    async def try_lock(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
+        """Lock entities that no other transaction holds, and return what the rows say."""
+        ordered = sorted(set(keys))
+        if not ordered:
+            return {}
+        rows = await self._connection.execute(self._rows(ordered, lock={"skip_locked": True}))
+        return {_key(row): _entry(row) for row in rows.mappings()}
+
     async def hold(self, keys: Iterable[LedgerKey]) -> set[LedgerKey]:
         """Take entities that are waited for, and return those that were free.
 
@@ -103,16 +111,57 @@ class Ledger:
 
     async def read(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
         """Return what the ledger says now, without a lock."""
-        ordered = sorted(set(keys))
-        if not ordered:
-            return {}
-        rows = await self._connection.execute(self._rows(ordered))
+        rows = await self._connection.execute(self._rows(sorted(set(keys))))
         return {_key(row): _entry(row) for row in rows.mappings()}
+
+    async def owner(
+        self, table_name: str, primary_key: str
+    ) -> tuple[LedgerKey, LedgerEntry] | None:
+        """Return the entity that has a row of the host; None where none has it."""
+        table = self._table
+        found = await self._connection.execute(
+            select(table).where(
+                table.c.table_name == table_name, table.c.primary_key == primary_key
+            )
+        )
+        row = found.mappings().first()
+        return None if row is None else (_key(row), _entry(row))
+
+    async def page(
+        self, entity_type: str, after: LedgerKey | None, limit: int
+    ) -> list[tuple[LedgerKey, LedgerEntry]]:
+        """Return entities of a type that events were applied to, in key order, behind ``after``."""
+        table = self._table
+        columns = (table.c.organization_id, table.c.namespace, table.c.entity_id)
+        statement = select(table).where(
+            table.c.entity_type == entity_type, table.c.effective_time.is_not(None)
+        )
+        if after is not None:
+            behind = tuple_(*(literal(value) for value in after))
+            statement = statement.where(tuple_(*columns) > behind)
+        rows = await self._connection.execute(statement.order_by(*columns).limit(limit))
+        return [(_key(row), _entry(row)) for row in rows.mappings()]
 
     async def write(self, key: LedgerKey, entry: LedgerEntry) -> None:
         """Store what the ledger knows of an entity from now on."""
         statement = update(self._table).where(self._is(key)).values(_row(entry))
         await self._connection.execute(statement)
+
+    async def unlink(self, entry: LedgerEntry, owner: LedgerKey) -> None:
+        """Take the link to an entry's row from whichever entity had the row before.
+
+        The host has deleted the row that the link was made for, and the database has given its
+        primary key away, or the host has written another Zoho id into the row.
+        """
+        table = self._table
+        if entry.primary_key is not None:
+            statement = update(table).where(
+                table.c.table_name == entry.table_name,
+                table.c.primary_key == entry.primary_key,
+                # The same id in another organization is a stranger: its row is not to be had.
+                table.c.entity_id != owner.entity_id,
+            )
+            await self._connection.execute(statement.values(table_name=None, primary_key=None))
 
     def _rows(self, keys: list[LedgerKey], lock: Mapping[str, Any] | None = None) -> Executable:
         table = self._table
@@ -170,11 +219,9 @@ def _row(entry: LedgerEntry) -> dict[str, Any]:
         "table_name": entry.table_name,
         "primary_key": entry.primary_key,
     }
-    if version is not None:
-        row |= {
-            "effective_time": version.effective_time,
-            "version_rank": version.rank,
-            "arrival_time": from_microseconds(version.arrival),
-            "arrival_sequence": version.sequence,
-        }
-    return row
+    return row | {
+        "effective_time": version.effective_time if version else None,
+        "version_rank": version.rank if version else None,
+        "arrival_time": from_microseconds(version.arrival) if version else None,
+        "arrival_sequence": version.sequence if version else None,
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
@@ -9,13 +11,17 @@ from uuid import uuid4
 from sqlalchemy import update
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
-from zoho_sync._dialects import database_time, insert_if_absent
+from zoho_sync._debts import Debts
+from zoho_sync._dialects import bound_waits, database_time, insert_if_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._runtime import Runtime
+from zoho_sync._settlement import log_failure
 from zoho_sync._unit_of_work import UnitOfWork, unit_of_work
+from zoho_sync.abc import Job
 from zoho_sync.exceptions import ReferenceFailed
-from zoho_sync.handlers._resolution import find_key
+from zoho_sync.handlers._payment import pay_debts
+from zoho_sync.handlers._resolution import find_entity
 
 __all__ = ["Maintenance"]
 
@@ -41,7 +47,8 @@ class Maintenance:
         """Make dead letters of events that waited too long; return how many."""
         context, expired = self._runtime.context, 0
         while True:
-            async with self._runtime.sessions() as session, unit_of_work(session) as work:
+            failed: list[tuple[Job, ReferenceFailed]] = []
+            async with self._transaction() as work:
                 now = await database_time(work.connection, context.clock)
                 jobs = await Parked(work.connection, context.tables).expired(now, _BATCH)
                 dead = DeadLetterRows(work.connection, context.tables)
@@ -52,6 +59,9 @@ class Maintenance:
                         f"was waited for too long: {waiting.reason}",
                     )
                     await dead.keep_job(job, error, now)
+                    failed.append((job, error))
+            for job, error in failed:
+                log_failure(job, error, "is a dead letter")
             expired += len(jobs)
             if len(jobs) < _BATCH:
                 return expired
@@ -67,27 +77,51 @@ class Maintenance:
         """
         woken, after = 0, None
         while True:
-            async with self._runtime.sessions() as session, unit_of_work(session) as work:
+            async with self._transaction() as work:
                 parked = Parked(work.connection, self._runtime.context.tables)
                 targets = await parked.targets(after, _BATCH, deletes=deletes)
                 found = {t.key for t in targets if await self._is_there(work, t)}
-                if found:
-                    now = await database_time(work.connection, self._runtime.context.clock)
-                    woken += await parked.wake(found, now)
+                now = await database_time(work.connection, self._runtime.context.clock)
+                woken += await parked.wake(found, now) if found else 0
             if len(targets) < _BATCH:
-                return woken
+                break
             after = targets[-1].key
+        await self._pay()
+        return woken
+
+    async def _pay(self) -> None:
+        """Pay what is owed for entities that are there after all."""
+        after, context = None, self._runtime.context
+        while True:
+            async with self._transaction() as work:
+                debts = Debts(work.connection, context.tables.debts)
+                targets = await debts.targets(after, _BATCH)
+                found = {
+                    key
+                    for key, entity_type in targets
+                    if await self._is_there(work, Waiting(key, entity_type, ""))
+                }
+                await pay_debts(work.connection, context, found)
+            if len(targets) < _BATCH:
+                return
+            after = targets[-1][0]
 
     async def _is_there(self, work: UnitOfWork, target: Waiting) -> bool:
         context = self._runtime.context
         ledger = Ledger(work.connection, context.tables.ledger)
         entry = (await ledger.read([target.key])).get(target.key)
-        bound = context.bindings.get(target.entity_type)
-        return await find_key(work.connection, bound, target.key, entry) is not None
+        found = await find_entity(work.connection, context, target.key, target.entity_type, entry)
+        return found is not None
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[UnitOfWork]:
+        async with self._runtime.sessions() as session, unit_of_work(session) as work:
+            await bound_waits(work.connection, self._runtime.lease)
+            yield work
 
     async def _lead(self) -> bool:
         table = self._runtime.context.tables.leaders
-        async with self._runtime.sessions() as session, unit_of_work(session) as work:
+        async with self._transaction() as work:
             now = await database_time(work.connection, self._runtime.context.clock)
             row = {"role": _ROLE, "holder": self._holder, "expires_at": now + _TERM}
             dialect = work.connection.dialect.name

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, Table, inspect
-from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
-from zoho_sync._dialects import without_values
+from zoho_sync._faults import is_of_database, without_values
 from zoho_sync._mapping_references import ReferenceCheck
 from zoho_sync._mapping_rows import RowsCheck
 from zoho_sync._mapping_sources import Report
@@ -29,9 +29,12 @@ from zoho_sync.exceptions import MappingError
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.registry import HandlerRegistry
 
-__all__ = ["MappingCheck"]
+__all__ = ["LIBRARY", "MappingCheck"]
 
 _log = logging.getLogger(__name__)
+LIBRARY: Final = "zoho_sync"
+"""Where a finding is that names the library's own tables."""
+
 _PAUSE: Final = 5.0
 _CREATE: Final = "Run `await sync.create_tables()`, or `zoho-sync tables create`."
 _OTHER_BIND: Final = (
@@ -76,7 +79,9 @@ class MappingCheck:
         while True:
             try:
                 return await self.once()
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:
+                if not is_of_database(error):
+                    raise
                 problem = without_values(error)
                 _log.error(  # a traceback quotes values
                     "the mappings cannot be checked; again in %.0f s: %s", _PAUSE, problem
@@ -104,7 +109,7 @@ class MappingCheck:
                     await work.connection.run_sync(job.run)
         if report.findings:
             raise MappingError(report.findings)
-        return [str(warning) for warning in report.warnings]
+        return report.warned()
 
     def _bindable(self, report: Report) -> list[type[BaseEntityHandler[Any]]]:
         """Return the handlers whose mappings name only what their tables declare."""
@@ -160,7 +165,8 @@ class _Job:
             if bound is not None:
                 rows = RowsCheck(self.report, connection.dialect, facts)
                 rows.entity(handler.__name__, handler.payload_model, bound)
-        ReferenceCheck(self.report, catalog, self.handlers, connection.dialect).run()
+        ignored, dialect = self.registry.is_ignored, connection.dialect
+        ReferenceCheck(self.report, catalog, self.handlers, dialect, ignored).run()
 
     def _facts(self, connection: Connection) -> dict[Table, TableFacts]:
         """Return what the database has of the tables that are to be read."""
@@ -181,7 +187,7 @@ class _Job:
         }
 
     def _report_absent(self, absent: list[Table], known: list[str]) -> None:
-        for made, where in ((self.tables.metadata, "zoho_sync"), (mirror.metadata, "mirror")):
+        for made, where in ((self.tables.metadata, LIBRARY), (mirror.metadata, "mirror")):
             names = [table.fullname for table in absent if table.metadata is made]
             if names:
                 problem = f"tables that the library makes are missing: {', '.join(names)}."

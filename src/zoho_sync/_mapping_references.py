@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -28,6 +28,7 @@ class ReferenceCheck:
         catalog: The names of all entity types.
         handlers: Those whose mappings are bound.
         dialect: Of the database.
+        is_ignored: Whether the events of an entity type are ignored.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class ReferenceCheck:
         catalog: EntityCatalog,
         handlers: list[type[BaseEntityHandler[Any]]],
         dialect: Dialect,
+        is_ignored: Callable[[str], bool],
     ) -> None:
         self._report, self._catalog, self._dialect = report, catalog, dialect
+        self._is_ignored = is_ignored
         self._handlers = {handler.entity_type: handler for handler in handlers}
         self._waits: dict[str, set[str]] = {}
 
@@ -45,7 +48,8 @@ class ReferenceCheck:
         """Check each reference, and then all of them together."""
         for handler in self._handlers.values():
             bound = handler.binding()
-            if bound is not None:
+            # What is ignored refers to nothing, whatever its mapping says.
+            if bound is not None and not self._is_ignored(handler.entity_type):
                 for where, model, rows, lines in _all_rows(handler, bound):
                     sources = SourceCheck(self._report, model, self._dialect, lines=lines)
                     for reference in rows.references:
@@ -63,14 +67,27 @@ class ReferenceCheck:
     ) -> None:
         if sources.exists(where, reference.source):
             self._source(where, reference, model)
-        if reference.missing not in {"park", "fail"}:
-            problem = f"missing={reference.missing!r} is unknown."
-            self._report.refuse(where, problem, 'Give missing="park" or missing="fail".')
+        self._choices(where, reference)
         targets = self._targets(where, reference.to)
         for target in targets:
             self._target(where, reference, target)
             if reference.missing == "park":
                 self._wait(owner, where, target.entity_type)
+
+    def _choices(self, where: str, reference: BoundReference) -> None:
+        missing, deleted = reference.missing, reference.deleted
+        if not callable(missing) and missing not in {"park", "fail", "null"}:
+            problem = f"missing={missing!r} is unknown."
+            remedy = 'Give "park", "fail" or "null", or a callable that makes a placeholder.'
+            self._report.refuse(where, problem, remedy)
+        if deleted not in {"null", "fail"}:
+            problem = f"deleted={deleted!r} is unknown."
+            self._report.refuse(where, problem, 'Give deleted="null" or deleted="fail".')
+        for name, choice in (("missing", missing), ("deleted", deleted)):
+            if choice == "null" and not reference.column.nullable:
+                problem = f'{name}="null", and the column may not be NULL.'
+                remedy = f'Allow NULL, or give {name}="{"park" if name == "missing" else "fail"}".'
+                self._report.refuse(where, problem, remedy)
 
     def _source(self, where: str, reference: BoundReference, model: Model | None) -> None:
         is_list = line_model(model, reference.source) is not None
@@ -89,10 +106,15 @@ class ReferenceCheck:
         types = [found]
         if found == CONTACT:
             types = [each for each in self._handlers if self._catalog.namespace(each) == CONTACT]
-        targets = [self._handlers[each] for each in types if each in self._handlers]
-        if not targets:
+        kept = [each for each in types if each in self._handlers]
+        targets = [self._handlers[each] for each in kept if not self._is_ignored(each)]
+        if not kept:
             problem = f"no handler keeps {name!r}, so that nothing can be referred to."
             self._report.refuse(where, problem, "Register a handler of that type, with a mapping.")
+        elif not targets:
+            problem = f"events of {name!r} are ignored, so that nothing can be referred to."
+            remedy = f"Take registry.ignore({kept[0]!r}) back, or the reference out."
+            self._report.refuse(where, problem, remedy)
         return targets
 
     def _target(
@@ -125,7 +147,7 @@ class ReferenceCheck:
             self._report.warn(
                 where,
                 "an entity that refers to itself would wait for itself.",
-                'Give missing="fail" where that can happen.',
+                'Give missing="null" where that can happen.',
             )
 
     def _cycles(self) -> None:
@@ -138,7 +160,7 @@ class ReferenceCheck:
                 self._report.refuse(
                     f"{self._handlers[start].__name__}.references",
                     f"{way}: each would wait for the next, and none would be written.",
-                    'Give one of these references missing="fail".',
+                    'Give one of these references missing="null".',
                 )
 
     def _way_back(self, start: str) -> list[str]:

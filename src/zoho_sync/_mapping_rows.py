@@ -20,13 +20,14 @@ from sqlalchemy.types import TypeDecorator
 
 from zoho_sync._binding import BoundChild, BoundEntity, BoundRows
 from zoho_sync._host_keys import KEY_TYPES
+from zoho_sync._mapping_deletion import DeletionCheck
 from zoho_sync._mapping_sources import Model, Report, SourceCheck, family, line_model, nearest
 from zoho_sync._table_facts import RealColumn, TableFacts, stored_type
 from zoho_sync.mapping import DOCUMENT, CustomField
 
 __all__ = ["RowsCheck", "same_values"]
 
-_MISMATCH_IS_FINE = {("integer", "number"), ("float", "number")}
+_MISMATCH_IS_FINE = {("integer", "number"), ("float", "number"), ("enum", "text")}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RowsCheck:
         """Check an entity's own table, and those of its lines."""
         self._rows(owner, model, bound, lines=False)
         self._entity_key(owner, bound)
-        self._deletion(owner, bound)
+        DeletionCheck(self._report, self._dialect, self._facts.get(bound.table)).run(owner, bound)
         listed: dict[Table, str] = {}
         for position, child in enumerate(bound.children):
             where = f"{owner}.children[{position}]"
@@ -91,9 +92,12 @@ class RowsCheck:
                 real = facts.column(use.column.name) if facts else None
                 sources.fits(use.where, use.source, use.column, real)
                 self._empty(use, model, lines=lines)
+        for column, value in rows.insert_only.items():
+            sources.constant(f"{owner}.insert_only[{column.key!r}]", column, value)
         for reference in rows.references:
             if not reference.column.nullable and not _has_default(reference.column):
-                self._warn_of_null(f"{owner}.references[{reference.name!r}]", reference.source)
+                where = f"{owner}.references[{reference.name!r}]"
+                self._warn_of_null(where, reference.source, lines=lines)
 
     def _primary_key(self, owner: str, rows: BoundRows, *, lines: bool) -> None:
         where = f"{owner}.table"
@@ -176,13 +180,17 @@ class RowsCheck:
         identity = None if lines or model is None else getattr(model, "id_fields", ("",))[0]
         if known or use.source == identity or use.column.nullable or _has_default(use.column):
             return
-        self._warn_of_null(use.where, use.source)
+        self._warn_of_null(use.where, use.source, lines=lines)
 
-    def _warn_of_null(self, where: str, source: Any) -> None:
+    def _warn_of_null(self, where: str, source: Any, *, lines: bool) -> None:
         name = source.name if isinstance(source, CustomField) else source
-        problem = f"{name!r} can be empty, and the column may not be NULL: such an event fails."
+        fate = "an empty one becomes a dead letter; an absent one waits for a fuller document"
+        if lines:
+            # A list that is present is the whole truth of its lines: what one lacks is empty.
+            fate = "an empty or absent one becomes a dead letter"
+        problem = f"can be empty, and the column may not be NULL: {fate}."
         remedy = "Allow NULL, declare a default, or give a callable that always has a value."
-        self._report.warn(where, problem, remedy)
+        self._report.warn(where, problem, remedy, subject=repr(name))
 
     def _entity_key(self, owner: str, bound: BoundEntity) -> None:
         sources = SourceCheck(self._report, None, self._dialect, lines=False)
@@ -205,38 +213,6 @@ class RowsCheck:
                 "does not count."
             )
             self._report.refuse(f"{owner}.key", problem, remedy)
-
-    def _deletion(self, owner: str, bound: BoundEntity) -> None:
-        where, how, column = f"{owner}.on_delete", bound.mapping.on_delete, bound.deleted
-        if how not in {"soft", "hard", "ignore"}:
-            remedy = 'Give on_delete="soft", "hard" or "ignore".'
-            self._report.refuse(where, f"on_delete={how!r} is unknown.", remedy)
-        elif how != "soft" and column is not None:
-            problem = f'deleted_column is not used with on_delete="{how}".'
-            self._report.warn(f"{owner}.deleted_column", problem, "Leave one of the two out.")
-        elif how == "soft" and column is None:
-            self._report.refuse(
-                where,
-                'on_delete="soft" has no deleted_column to mark the row in.',
-                'Give deleted_column=, or on_delete="hard" to remove rows, or "ignore" to leave '
-                "them.",
-            )
-        elif column is not None:
-            self._deleted_column(f"{owner}.deleted_column", column)
-
-    def _deleted_column(self, where: str, column: Column[Any]) -> None:
-        stored = family(stored_type(column.type, self._dialect), self._dialect)
-        if isinstance(column.type, TypeDecorator):
-            # It may make anything of a time; of a boolean only Boolean itself is told apart.
-            fits = stored != "boolean"
-        else:
-            fits = stored in {"boolean", "time", "date"}
-        if not fits:
-            problem = f"a column of type {column.type} is neither a boolean nor a time or a date."
-            self._report.refuse(where, problem, "Give a Boolean, DateTime or Date column.")
-        elif stored != "boolean" and not column.nullable:
-            problem = "the column may not be NULL, and NULL says that the entity lives."
-            self._report.refuse(where, problem, "Allow NULL, or use a Boolean column.")
 
     def _lines(self, where: str, model: Model, bound: BoundEntity, child: BoundChild) -> None:
         lines = line_model(model, child.source)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, get_args
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, get_args
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    ClauseElement,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Dialect,
+    Enum,
     Float,
     Integer,
     Interval,
@@ -27,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from zoho_sync._table_facts import RealColumn, stored_type
+from zoho_sync._untyped_values import is_untyped
 from zoho_sync.exceptions import Finding
 from zoho_sync.mapping import DOCUMENT, CustomField
 from zoho_sync.payloads import FieldKind, Line, Payload
@@ -37,20 +44,55 @@ Model = type[Payload] | type[Line]
 """A payload model or a line model."""
 
 
+class _Warning(NamedTuple):
+    where: str
+    subject: str
+    problem: str
+    remedy: str
+
+
 @dataclass
 class Report:
     """What a check has found: what is wrong, and what may be meant."""
 
     findings: list[Finding] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
+    _warnings: list[_Warning] = field(default_factory=list)
 
     def refuse(self, where: str, problem: str, remedy: str) -> None:
         """Add something that is wrong."""
         self.findings.append(Finding(where, problem, remedy))
 
-    def warn(self, where: str, problem: str, remedy: str) -> None:
-        """Add something that works, and may not do what is wanted."""
-        self.warnings.append(Finding(where, problem, remedy))
+    def warn(self, where: str, problem: str, remedy: str, *, subject: str = "") -> None:
+        """Add something that works, and may not do what is wanted.
+
+        Args:
+            where: The handler and the attribute.
+            problem: What may not be wanted; it follows the subject, if there is one.
+            remedy: What to do about it.
+            subject: What the problem is about, where that differs from attribute to attribute.
+        """
+        self._warnings.append(_Warning(where, subject, problem, remedy))
+
+    def warned(self) -> list[str]:
+        """Return the warnings: one line for what several attributes of a handler have in common."""
+        alike: dict[tuple[str, str, str], list[_Warning]] = {}
+        for each in self._warnings:
+            owner = each.where.partition(".")[0]
+            alike.setdefault((owner, each.problem, each.remedy), []).append(each)
+        return [
+            str(Finding(_places(owner, group), f"{_subjects(group)}{problem}", remedy))
+            for (owner, problem, remedy), group in alike.items()
+        ]
+
+
+def _places(owner: str, group: Sequence[_Warning]) -> str:
+    first, *others = (each.where for each in group)
+    return ", ".join((first, *(where.removeprefix(f"{owner}.") for where in others)))
+
+
+def _subjects(group: Sequence[_Warning]) -> str:
+    named = dict.fromkeys(each.subject for each in group if each.subject)
+    return f"{', '.join(named)} " if named else ""
 
 
 _FAMILIES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
@@ -62,6 +104,7 @@ _FAMILIES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
     (DateTime, "time"),
     (Date, "date"),
     (JSON, "json"),
+    (Enum, "enum"),
     (String, "text"),
     (Uuid, "uuid"),
     (Time, "time of day"),
@@ -111,6 +154,17 @@ _LOSSES: Final = {
 }
 
 
+# By sort of column: what its constants may be in Python. Other columns take what nobody can tell.
+_CONSTANTS: Final[dict[str, tuple[type, ...]]] = {
+    "date": (date,),
+    "time": (date,),
+    "number": (int, float, Decimal),
+    "integer": (int, bool, Decimal),
+    "boolean": (bool, int),
+    "text": (str, int),
+}
+
+
 def family(kind: TypeEngine[Any], dialect: Dialect) -> str | None:
     """Return what sort of values a declared type takes.
 
@@ -120,6 +174,8 @@ def family(kind: TypeEngine[Any], dialect: Dialect) -> str | None:
     kind = kind.dialect_impl(dialect)
     if isinstance(kind, TypeDecorator):
         return None
+    if isinstance(kind, Enum) and kind.enum_class is None:
+        return "text"
     return next((name for base, name in _FAMILIES if isinstance(kind, base)), None)
 
 
@@ -145,6 +201,15 @@ def line_model(model: Model | None, source: Any) -> type[Line] | None:  # any so
     info = model.model_fields.get(source) if model and isinstance(source, str) else None
     found = next(iter(get_args(info.annotation)), None) if info is not None else None
     return found if isinstance(found, type) and issubclass(found, Line) else None
+
+
+def _is_taken(stored: str, value: Any) -> bool:  # any constant
+    taken = _CONSTANTS[stored]
+    if isinstance(value, bool):
+        return bool in taken
+    if isinstance(value, str) and Decimal in taken:
+        return re.fullmatch(r"-?\d+(\.\d+)?", value.strip(), re.ASCII) is not None
+    return isinstance(value, taken)
 
 
 class SourceCheck:
@@ -173,7 +238,8 @@ class SourceCheck:
                 "Give a callable of the line, for example lambda line: line.item_custom_fields.",
             )
             return False
-        if source is DOCUMENT or isinstance(source, CustomField) or callable(source):
+        known = (CustomField, ColumnElement)
+        if source is DOCUMENT or isinstance(source, known) or callable(source):
             return True
         if isinstance(source, str):
             return self._path_exists(where, source)
@@ -211,6 +277,8 @@ class SourceCheck:
             return
         kind = source_kind(self._model, source)
         stored = family(column.type, self._dialect)
+        if is_untyped(source) and stored == "enum":
+            kind = FieldKind.TEXT
         if kind is None or stored is None:
             return
         if stored not in _ACCEPTED[kind]:
@@ -220,11 +288,22 @@ class SourceCheck:
         elif kind is FieldKind.ID:
             self.warn_of_narrow_ids(where, column)
 
+    def constant(self, where: str, column: Column[Any], value: Any) -> None:  # any constant
+        """Report an insert-only value that its column cannot hold."""
+        stored = family(column.type, self._dialect) or ""
+        known = value is None or callable(value) or isinstance(value, ClauseElement)
+        if known or stored not in _CONSTANTS or _is_taken(stored, value):
+            return
+        problem = f"{type(value).__name__} is no value of a column of type {column.type}."
+        names = " or ".join(kind.__name__ for kind in _CONSTANTS[stored])
+        self._report.refuse(where, problem, f"Give {names}, or a callable.")
+
     def _refuse(
         self, where: str, source: Any, kind: FieldKind, declared: TypeEngine[Any], stored: str
     ) -> None:
         noun, remedy = _MEANT[kind]
-        name = "DOCUMENT" if source is DOCUMENT else repr(source)
+        name = source.name if isinstance(source, CustomField) else source
+        name = "DOCUMENT" if source is DOCUMENT else repr(name)
         loss = _LOSSES.get((kind, stored), "does not take it")
         problem = f"{name} is {noun}, and a column of type {type(declared).__name__} {loss}."
         self._report.refuse(where, problem, f"{remedy}, or give a callable that converts.")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
 from zoho_sync._jobs import Jobs, job_row
 from zoho_sync._journal import Journal, JournalEntry
@@ -120,10 +121,12 @@ class Parked:
 
     async def equals(self, keys: Iterable[str]) -> dict[str, str]:
         """Return, by dedupe key, the ids of events that are parked."""
-        table = self._table
-        statement = select(table.c.dedupe_key, table.c.event_id)
-        rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(list(keys))))
-        return {row.dedupe_key: row.event_id for row in rows}
+        table, found = self._table, dict[str, str]()
+        for chunk in chunks(keys):
+            statement = select(table.c.dedupe_key, table.c.event_id)
+            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
+            found |= {row.dedupe_key: row.event_id for row in rows}
+        return found
 
     async def _move(self, condition: ColumnElement[bool], now: datetime) -> int:
         jobs = [_job(row) for row in await self._take(condition)]

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
-from zoho_sync._dialects import without_values
+from zoho_sync._faults import is_of_database, without_values
 from zoho_sync._unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError
 
@@ -53,7 +52,9 @@ class ReservedConnection:
             self._engine = AsyncEngine(bind)
         try:
             await self._connect()
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:
+            if not is_of_database(error):
+                raise
             _log.warning("no connection could be reserved yet: %s", without_values(error))
         try:
             yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -24,8 +26,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundRows
 from zoho_sync._dialects import insert_if_absent
+from zoho_sync._untyped_values import is_untyped, read_untyped
 from zoho_sync.exceptions import RowRejected
-from zoho_sync.mapping import ABSENT, read_source
+from zoho_sync.mapping import ABSENT, CustomField, read_source
 from zoho_sync.payloads import Line, Payload
 
 __all__ = [
@@ -34,15 +37,18 @@ __all__ = [
     "coerce",
     "deletion_mark",
     "equals",
+    "field_of",
     "identity_values",
     "insert_only_values",
     "insert_row",
     "read_values",
+    "refusals_at",
     "required_columns",
     "with_defaults",
 ]
 
 _INTEGER_BITS: Final = 63
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 Key = tuple[Any, ...]
 """A primary key: the values of its columns, in their order."""
@@ -71,7 +77,10 @@ def read_values(
     for name, (column, source) in rows.columns.items():
         if only is None or name in only:
             value = read_source(source, node, document)
-            values[column] = coerce(column, None if value is ABSENT else value)
+            value = None if value is ABSENT else value
+            if is_untyped(source):
+                value = read_untyped(column, source, node, value)
+            values[column] = coerce(column, value)
     return values
 
 
@@ -88,21 +97,46 @@ def coerce(column: Column[Any], value: Any) -> Any:
 
 
 def _integer(column: Column[Any], value: str | int | Decimal) -> int:
-    """Return a whole number; some drivers cut a fraction off without a word."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = None
+    """Return a whole number; some drivers cut a fraction off without a word.
+
+    Of text, only what the number itself is written as: ids that differ must not become one.
+    """
+    number = int(value) if not isinstance(value, str) or _WHOLE.fullmatch(value) else None
     if number is None or (isinstance(value, Decimal) and number != value):
-        raise _no_integer(column, "what the document holds is not one")
+        raise _refusal(column, "holds integers, and what the document holds is not one")
     if number.bit_length() > _INTEGER_BITS:
-        raise _no_integer(column, f"the document's is longer than {_INTEGER_BITS} bits")
+        problem = f"holds integers, and the document's is longer than {_INTEGER_BITS} bits"
+        raise _refusal(column, problem)
     return number
 
 
-def _no_integer(column: Column[Any], problem: str) -> RowRejected:
-    message = f"column {column.name} holds integers, and {problem}"
+def _refusal(column: Column[Any], problem: str) -> RowRejected:
+    message = f"{column.table.name}.{column.name}: {problem}"
     return RowRejected(message, table=column.table.name, constraint=column.name)
+
+
+@contextmanager
+def refusals_at(rows: BoundRows, path: str) -> Iterator[None]:
+    """Let what a row is refused for name the field of the document that fills the column.
+
+    Args:
+        rows: The bound mapping.
+        path: Where the document or line stands: ``invoice.line_items[2]``.
+    """
+    try:
+        yield
+    except RowRejected as rejected:
+        rejected.path = field_of(rows, rejected.table, rejected.constraint, path)
+        raise
+
+
+def field_of(rows: BoundRows, table: str, column: str, path: str) -> str:
+    """Return the field that fills a column; ``""`` where the mapping does not say it."""
+    sources = {found.name: source for found, source in rows.columns.values()}
+    sources |= {reference.column.name: reference.source for reference in rows.references}
+    source = sources.get(column) if table == rows.table.name else None
+    name = source.name if isinstance(source, CustomField) else source
+    return f"{path}.{name}" if isinstance(name, str) else ""
 
 
 def identity_values(rows: BoundRows, zoho_id: str, organization_id: str) -> Values:
@@ -145,8 +179,7 @@ def with_defaults(values: Values, *, inserting: bool) -> Values:
         if value is not None or column.nullable:
             settled[column] = value
         elif not _filled(column):
-            problem = f"column {column.name} may not be NULL, and the document says it is empty"
-            raise RowRejected(problem, table=column.table.name, constraint=column.name)
+            raise _refusal(column, "may not be NULL, and the document says it is empty")
         elif not inserting:
             settled[column] = _default(column)
     return settled
@@ -159,8 +192,7 @@ def _default(column: Column[Any]) -> Any:
     server = column.server_default
     if isinstance(server, DefaultClause):
         return _literal(server.arg)
-    problem = f"column {column.name} may not be NULL, and its default cannot be written again"
-    raise RowRejected(problem, table=column.table.name, constraint=column.name)
+    raise _refusal(column, "may not be NULL, and its default cannot be written again")
 
 
 def _literal(argument: Any) -> ColumnElement[Any]:

@@ -1,4 +1,4 @@
-"""Refuses what is no factory of asynchronous sessions, and says how to make one."""
+"""Refuses what is no factory of asynchronous sessions, and finds the engine of one that is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["checked_session_factory"]
+__all__ = ["checked_session_factory", "engine_of"]
 
 _REMEDY = """Make an asynchronous one:
 
@@ -39,6 +40,17 @@ def checked_session_factory(candidate: Any) -> Callable[[], AsyncSession]:
         raise _refusal(f"a callable that gives {type(session).__name__}, not an AsyncSession")
     factory: Callable[[], AsyncSession] = candidate
     return factory
+
+
+def engine_of(session_factory: Callable[[], AsyncSession]) -> AsyncEngine | None:
+    """Return the engine of a factory's sessions, or None where they have no single one."""
+    session = session_factory()
+    try:
+        bind = session.get_bind()
+    except SQLAlchemyError:
+        # A host that routes by class: its sessions find their engines themselves.
+        return None
+    return AsyncEngine(bind) if isinstance(bind, Engine) else None
 
 
 def _refusal(found: str) -> ConfigurationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
-from zoho_sync._dialects import Fault, classify
+from zoho_sync._faults import Fault, classify, without_values
 from zoho_sync._jobs import Jobs, job_row
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
@@ -19,10 +20,13 @@ from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import ZohoSyncError
 from zoho_sync.handlers._application import Applied, journalled
+from zoho_sync.handlers._payment import pay_debts
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome, SyncResult
 
-__all__ = ["Settlement"]
+__all__ = ["Settlement", "log_failure"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -86,7 +90,7 @@ class Settlement:
             await dead.keep_job(_with_failure(job, error, now), error, now)
 
     async def wake(self, connection: AsyncConnection, now: datetime) -> None:
-        """Put back what comes again, and what waited for an entity that has arrived.
+        """Put back what comes again, and do what waited for an entity that has arrived.
 
         Once the jobs are completed: an event that comes back must not meet its equal there.
         """
@@ -105,6 +109,14 @@ class Settlement:
             if job.event.id not in restored
         )
         await Parked(connection, tables).wake(self._arrived, now)
+        await pay_debts(connection, self.runtime.context, self._arrived)
+
+    def report(self) -> None:
+        """Log the events that failed; for whoever knows that what they came to is committed."""
+        for job, error in self._dead:
+            log_failure(job, error, "is a dead letter")
+        for job, error in self._retried:
+            log_failure(job, error, f"failed in attempt {job.attempts}, and comes again")
 
     async def recorded(self, connection: AsyncConnection) -> bool:
         """Return whether the journal has the outcomes; True where none belongs there."""
@@ -117,6 +129,13 @@ class Settlement:
     def _note(self, job: Job, outcome: Outcome, reason: str) -> None:
         result = SyncResult(outcome, reason=reason, committed=True)
         self.told.append(SettledEvent(job.event, result))
+
+
+def log_failure(job: Job, error: BaseException, fate: str) -> None:
+    """Log why an event failed, and what became of it; without a traceback: that quotes values."""
+    event = job.event
+    name = f"{event.entity_type} {event.entity_id}"
+    _log.warning("event %s (%s) %s: %s", event.id, name, fate, without_values(error))
 
 
 def _with_failure(job: Job, error: BaseException, now: datetime) -> Job:

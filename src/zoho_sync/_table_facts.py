@@ -24,12 +24,14 @@ class RealColumn:
         type: Its type.
         nullable: Whether it may be NULL.
         generated: Whether the database fills it where an INSERT leaves it out.
+        default: What it fills it with, in SQL; ``""`` where there is no default.
     """
 
     name: str
     type: TypeEngine[Any]
     nullable: bool
     generated: bool
+    default: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def read_table(connection: Connection, name: str, schema: str | None) -> TableFa
             # SQLite says of a primary key that it may be NULL, and means the rowid.
             nullable=bool(each["nullable"]) and each["name"] not in key,
             generated=_is_generated(each) or each["name"] == alias,
+            default=str(each.get("default") or ""),
         )
         for each in listed
     ]

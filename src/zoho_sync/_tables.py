@@ -9,6 +9,7 @@ table              holds
 ``journal``        every settled event, append-only, unique by event id
 ``ledger``         for every entity what was applied last; never pruned
 ``child_links``    host rows of lines, where the host's table has no Zoho column
+``debts``          columns that are NULL until the entity that they refer to arrives
 ``leaders``        who runs the maintenance
 =================  ==================================================================
 """
@@ -59,6 +60,7 @@ class Tables:
     journal: Table
     ledger: Table
     child_links: Table
+    debts: Table
     leaders: Table
 
 
@@ -74,6 +76,7 @@ def library_tables(schema: str | None = None) -> Tables:
         journal=_journal(metadata),
         ledger=_ledger(metadata),
         child_links=_child_links(metadata),
+        debts=_debts(metadata),
         leaders=_leaders(metadata),
     )
 
@@ -215,11 +218,31 @@ def _child_links(metadata: MetaData) -> Table:
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
-        Column("child", _NAME, primary_key=True),
+        # A table's name, and more.
+        Column("child", String(255), primary_key=True),
         Column("line_id", _ENTITY_ID, primary_key=True),
         Column("table_name", String(255), nullable=False),
         Column("primary_key", _ROW_KEY, nullable=False),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}child_links_row"),
+    )
+
+
+def _debts(metadata: MetaData) -> Table:
+    return Table(
+        f"{PREFIX}debts",
+        metadata,
+        Column("organization_id", _NAME, primary_key=True),
+        Column("namespace", _NAME, primary_key=True),
+        Column("entity_id", _ENTITY_ID, primary_key=True),
+        # The list of lines and the line in it; empty for a column of the entity's own row.
+        Column("child", _NAME, primary_key=True),
+        Column("line_id", _ENTITY_ID, primary_key=True),
+        Column("column_name", _NAME, primary_key=True),
+        Column("entity_type", _NAME, nullable=False),
+        Column("waiting_namespace", _NAME, nullable=False),
+        Column("waiting_type", _NAME, nullable=False),
+        Column("waiting_id", _ENTITY_ID, nullable=False),
+        Index(f"ix_{PREFIX}debts_waiting", "organization_id", "waiting_namespace", "waiting_id"),
     )
 
 

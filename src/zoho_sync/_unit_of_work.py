@@ -11,22 +11,23 @@ their statements: an object that stayed behind would be written by the host's ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncTransaction
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, StaticPool
 
-from zoho_sync._dialects import Fault, begin_immediately, classify, in_driver_transaction
+from zoho_sync._dialects import begin_immediately, in_driver_transaction
+from zoho_sync._faults import Fault, classify
 from zoho_sync.exceptions import HostTransactionLost, SessionBusy
 
-__all__ = ["UnitOfWork", "finish", "savepoint", "unit_of_work"]
+__all__ = ["UnitOfWork", "finish", "one_snapshot", "savepoint", "unit_of_work"]
 
 _T = TypeVar("_T")
 
@@ -79,6 +80,22 @@ async def unit_of_work(session: AsyncSession) -> AsyncIterator[UnitOfWork]:
             else:
                 async with _serialized(session), _owned(session, objects) as work:
                     yield work
+
+
+@asynccontextmanager
+async def one_snapshot(sessions: Callable[[], AsyncSession]) -> AsyncIterator[AsyncConnection]:
+    """Give a connection whose statements all read one state of the database.
+
+    PostgreSQL otherwise shows each statement what was committed before it. A session that is bound
+    to a connection, and not to an engine, reads as that one's transaction does.
+    """
+    async with sessions() as session:
+        bind = session.get_bind()
+        if isinstance(bind, Engine) and bind.dialect.name == "postgresql":
+            await session.begin()
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        async with unit_of_work(session) as work:
+            yield work.connection
 
 
 @asynccontextmanager

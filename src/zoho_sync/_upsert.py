@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._binding import BoundEntity, BoundReference
+from zoho_sync._adoption import is_unkeyed
+from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import decode_key
+from zoho_sync._references import References
 from zoho_sync._row_values import (
     Key,
     Values,
-    coerce,
     deletion_mark,
     equals,
     identity_values,
@@ -25,24 +26,11 @@ from zoho_sync._row_values import (
     required_columns,
     with_defaults,
 )
-from zoho_sync.exceptions import PayloadError, ReferenceFailed, ReferencePending
+from zoho_sync.exceptions import ReferencePending, RowGone
 from zoho_sync.mapping import ABSENT, read_source
-from zoho_sync.payloads import Line, Payload
+from zoho_sync.payloads import Payload
 
-__all__ = ["Change", "Resolver", "RowWriter", "carried_columns", "resolve_references"]
-
-
-class Resolver(Protocol):
-    """Finds the host's primary key of another entity."""
-
-    async def __call__(self, entity_type: str, zoho_id: str, *, missing: str = "park") -> Any:
-        """Return the key.
-
-        Raises:
-            ReferencePending: The entity is not there yet.
-            ReferenceFailed: It is not there, and waiting is not wanted or would not help.
-        """
-        ...
+__all__ = ["Change", "RowWriter", "carried_columns"]
 
 
 @dataclass(frozen=True)
@@ -82,53 +70,12 @@ def carried_columns(
     )
 
 
-async def resolve_references(
-    resolve: Resolver, references: Sequence[BoundReference], node: Payload | Line, path: str
-) -> Values:
-    """Return the columns that hold other entities' primary keys; an empty id is NULL.
-
-    Args:
-        resolve: Finds the keys.
-        references: The columns.
-        node: The document or line.
-        path: Where it stands, for an error: ``invoice.line_items[2]``.
-
-    Raises:
-        ReferencePending: An entity is not there yet.
-        ReferenceFailed: An entity is not there, and the mapping does not want to wait.
-        PayloadError: An id is not text.
-    """
-    values: Values = {}
-    for reference in references:
-        zoho_id = read_source(reference.source, node)
-        if zoho_id is ABSENT or zoho_id is None:
-            values[reference.column] = None
-        elif not isinstance(zoho_id, str):
-            raise PayloadError(
-                _field(path, reference), "the source of a reference must give an id as text"
-            )
-        else:
-            try:
-                key = await resolve(reference.to, zoho_id, missing=reference.missing)
-            except ReferenceFailed as failed:
-                failed.path = failed.path or _field(path, reference)
-                raise
-            values[reference.column] = coerce(reference.column, key)
-    return values
-
-
-def _field(path: str, reference: BoundReference) -> str:
-    source = reference.source
-    return f"{path}.{source if isinstance(source, str) else reference.name}"
-
-
 class RowWriter:
     """Reads and writes the rows of one bound mapping on one connection."""
 
-    def __init__(self, connection: AsyncConnection, bound: BoundEntity, resolve: Resolver) -> None:
+    def __init__(self, connection: AsyncConnection, bound: BoundEntity) -> None:
         self._connection = connection
         self._bound = bound
-        self._resolve = resolve
 
     async def locate(
         self, entity_id: str, organization_id: str, table: str | None, link: str | None
@@ -150,31 +97,54 @@ class RowWriter:
         key = decode_key(link, bound.primary_key)
         return await self._first(dict(zip(bound.primary_key, key, strict=True)))
 
-    async def upsert(self, change: Change, located: Key | None) -> Key:
-        """Write a change into the row, or make the row; return its primary key.
+    async def values(self, change: Change, references: References) -> Values:
+        """Return what a change holds for the row.
 
         Raises:
-            ReferencePending: An entity it refers to is missing, or the row is not there yet and
-                the document alone cannot make it.
-            RowRejected: A column that may not be NULL would be.
+            ReferencePending: An entity that it refers to is missing.
+            ReferenceFailed: As above, and waiting is not wanted or would not help.
         """
         bound = self._bound
         values = read_values(bound, change.payload, change.document, change.write)
         wanted = [reference for reference in bound.references if reference.name in change.write]
-        path = change.payload.entity_type
-        values |= await resolve_references(self._resolve, wanted, change.payload, path)
+        return values | await references.values(wanted, change.payload, change.payload.entity_type)
+
+    async def adopt(self, change: Change, values: Values, located: Key) -> Key | None:
+        """Take a row of the host over, with what a change holds; None if another entity has it."""
+        bound, connection = self._bound, self._connection
+        identity = identity_values(bound, change.entity_id, change.organization_id)
+        if bound.deleted is not None:
+            values = values | {bound.deleted: deletion_mark(bound.deleted, change.deleted_at)}
+        if bound.key is not None:
+            mine = {column.name: value for column, value in identity.items()}
+            where = equals(bound.primary_key, located) & is_unkeyed(bound)
+            keyed = await connection.execute(update(bound.table).where(where).values(mine))
+            if keyed.rowcount != 1:
+                return None
+        await self.update(located, values)
+        return located
+
+    async def write(self, change: Change, values: Values, located: Key | None) -> Key:
+        """Write a change into the row, or make the row; return its primary key.
+
+        Raises:
+            ReferencePending: The row is not there yet and the document alone cannot make it.
+            RowRejected: A column that may not be NULL would be.
+            RowGone: The host has deleted the row since it was looked up.
+        """
+        bound = self._bound
         if located is None:
             return await self._insert(change, values)
-        if change.revives and bound.deleted is not None:
-            values[bound.deleted] = deletion_mark(bound.deleted, None)
-        await self._update(located, values)
+        if bound.deleted is not None and (change.revives or change.deleted_at is not None):
+            values = values | {bound.deleted: deletion_mark(bound.deleted, change.deleted_at)}
+        await self.update(located, values)
         return located
 
     async def mark_deleted(self, located: Key, deleted_at: datetime) -> None:
         """Mark a row as deleted."""
         column = self._bound.deleted
         if column is not None:
-            await self._update(located, {column: deletion_mark(column, deleted_at)})
+            await self.update(located, {column: deletion_mark(column, deleted_at)})
 
     async def remove(self, located: Key) -> None:
         """Remove a row for good."""
@@ -198,15 +168,26 @@ class RowWriter:
             if key is None:
                 problem = f"the row of {bound.entity_type} {change.entity_id} comes and goes"
                 raise ReferencePending(bound.entity_type, change.entity_id, problem)
-            await self._update(key, values)
+            await self.update(key, values)
         return key
 
-    async def _update(self, located: Key, values: Values) -> None:
+    async def update(self, located: Key, values: Values) -> None:
+        """Write columns of a row.
+
+        Raises:
+            RowRejected: A column that may not be NULL would be.
+            RowGone: There is no such row.
+        """
         bound = self._bound
         settled = {c.name: v for c, v in with_defaults(values, inserting=False).items()}
-        if settled:
-            where = equals(bound.primary_key, located)
-            await self._connection.execute(update(bound.table).where(where).values(settled))
+        if not settled:
+            return
+        where = equals(bound.primary_key, located)
+        done = await self._connection.execute(update(bound.table).where(where).values(settled))
+        # A trigger of the host may suppress an update that changes nothing.
+        if done.rowcount != 1 and await self._first_of(where) is None:
+            problem = f"row {located} of {bound.table.name} has gone"
+            raise RowGone(problem, table=bound.table.name)
 
     def _refuse_incomplete(self, change: Change, values: Values) -> None:
         missing = [column.name for column in required_columns(self._bound) if column not in values]
@@ -215,8 +196,9 @@ class RowWriter:
             raise ReferencePending(self._bound.entity_type, change.entity_id, problem)
 
     async def _first(self, where: Values) -> Key | None:
-        condition = equals(tuple(where), tuple(where.values()))
-        row = (
-            await self._connection.execute(select(*self._bound.primary_key).where(condition))
-        ).first()
+        return await self._first_of(equals(tuple(where), tuple(where.values())))
+
+    async def _first_of(self, condition: ColumnElement[bool]) -> Key | None:
+        statement = select(*self._bound.primary_key).where(condition)
+        row = (await self._connection.execute(statement)).first()
         return None if row is None else tuple(row)

@@ -81,12 +81,15 @@ class Depth:
         delayed: Waiting for their next attempt.
         leased: With a worker.
         oldest: Arrival of the oldest event that is not leased; None if there is none.
+        claimable_since: Since when the one that has waited longest could have been claimed; None
+            if there is none.
     """
 
     ready: int
     delayed: int
     leased: int
     oldest: datetime | None = None
+    claimable_since: datetime | None = None
 
     @property
     def total(self) -> int:
@@ -160,8 +163,13 @@ class QueueBackend(Protocol):
         """Give jobs back, claimable after a delay; it costs no attempt. Lost leases are ignored."""
         ...
 
-    async def depth(self) -> Depth:
-        """Return how much is in the queue."""
+    async def depth(self, *, connection: Any = None) -> Depth:
+        """Return how much is in the queue.
+
+        Args:
+            connection: For engines that are transactional: the connection whose transaction reads
+                everything else as well, so that no event is counted twice.
+        """
         ...
 
     async def close(self) -> None:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta, tzinfo
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from sqlalchemy import Pool, StaticPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
-from zoho_sync._dialects import Clock, database_time
+from zoho_sync._dialects import Clock
 from zoho_sync._executor import Executor
+from zoho_sync._hand_made import EventRules
+from zoho_sync._host_rows import HostRows
 from zoho_sync._intake import Intake
 from zoho_sync._mapping_check import MappingCheck
 from zoho_sync._runtime import Runtime
 from zoho_sync._schema import create_all
 from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
-from zoho_sync._unit_of_work import unit_of_work
+from zoho_sync._wiring import check_numbers, check_parts, organizations
 from zoho_sync.abc import Enqueued, QueueBackend
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules, hints
-from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, effective_time, refuse_future
-from zoho_sync.exceptions import ConfigurationError, PayloadError
+from zoho_sync.events import SyncEvent
+from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.hooks import SettledHook
 from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
@@ -46,7 +46,7 @@ _BATCH_SIZE: Final = 50
 _WINDOW: Final = timedelta(hours=24)
 
 
-class ZohoSync:
+class ZohoSync(HostRows):
     """Keeps the host's tables in step with Zoho Books and Zoho Inventory.
 
     ::
@@ -96,13 +96,14 @@ class ZohoSync:
         schema: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        _check_numbers(batch_size=batch_size, concurrency=concurrency, max_body=max_body)
+        check_numbers(batch_size=batch_size, concurrency=concurrency, max_body=max_body)
+        check_parts(verifier, retry, time_zone, date_formats, hooks)
         self._sessions = checked_session_factory(session_factory)
         self._tables = library_tables(schema)
         self.registry = registry if registry is not None else default_registry()
         catalog = self.registry.catalog()
-        self._organizations = _organizations(organization_id)
-        rules = DecodingRules(catalog, self._organizations, time_zone, tuple(date_formats))
+        named = organizations(organization_id)
+        rules = DecodingRules(catalog, named, time_zone, tuple(date_formats))
         context = HandlerContext(
             tables=self._tables,
             catalog=catalog,
@@ -122,6 +123,7 @@ class ZohoSync:
             concurrency=concurrency,
             lease=lease,
         )
+        super().__init__(self._runtime, EventRules(context, named), self._notify)
         self._max_body = max_body
         self._worker = Worker(self._runtime)
         self._mappings = MappingCheck(self._sessions, self.registry, self._tables)
@@ -135,12 +137,7 @@ class ZohoSync:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -214,7 +211,12 @@ class ZohoSync:
     ) -> Receipt:
         """Take in a body from a trusted source: no authentication, no limit on its size.
 
+        The body is bytes or text, or a document as a mapping. Whatever is wrong with what it says
+        makes a dead letter.
+
         Raises:
+            TypeError: It is none of these.
+            PayloadError: A mapping with a binary float, or with what else is not JSON.
             QueueUnavailable: Nothing was stored.
         """
         told = hints(
@@ -239,7 +241,7 @@ class ZohoSync:
             PayloadError: An event cannot be understood; none is queued.
             QueueUnavailable: Nothing was stored.
         """
-        understood = [self._understood(event) for event in events]
+        understood = [self._events.completed(event) for event in events]
         stored = await self._runtime.queue.enqueue(
             understood, session=session, fingerprints=self._intake.fingerprints
         )
@@ -250,14 +252,15 @@ class ZohoSync:
         """Apply an event now, without the queue, in a transaction of its own.
 
         Returns:
-            What was done; PARKED if it waits for another entity now.
+            What was done; PARKED if it waits for another entity now. An event that is in some
+            place already changes nothing: PARKED there, else DUPLICATE, and the reason.
 
         Raises:
             PayloadError: The document cannot be understood.
             ReferenceFailed: An entity that it refers to does not exist.
             RowRejected: The host's schema refuses the values.
         """
-        return await Executor(self._runtime).apply_now(self._understood(event))
+        return await Executor(self._runtime).apply_now(self._events.completed(event))
 
     async def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; return how many events came to what.
@@ -285,43 +288,24 @@ class ZohoSync:
 
     async def status(self, window: timedelta = _WINDOW) -> StatusReport:
         """Return how it is doing: where every event is, and what is wrong."""
-        depth = await self._runtime.queue.depth()
-        async with self._sessions() as session, unit_of_work(session) as work:
-            now = await database_time(work.connection, self._runtime.context.clock)
-            return await read_status(work.connection, self._tables, depth, now, window)
+        queue, clock = self._runtime.queue, self._runtime.context.clock
+        return await read_status(self._sessions, queue, self._tables, clock, window)
 
     def asgi(self) -> ASGIApp:
         """Return the front door as an ASGI application, to be mounted in any framework.
 
         It answers ``/``, ``/{entity}`` and ``/{entity}/{id}`` to POST, PUT and DELETE.
         """
-        knows = self._runtime.context.catalog.resolve
+        catalog = self._runtime.context.catalog
         return receiver_app(
-            self.receive, max_body=self._max_body, knows=lambda name: knows(name) is not None
+            self.receive,
+            max_body=self._max_body,
+            knows=lambda name: catalog.resolve(name) is not None,
+            names=catalog.names,
         )
 
-    def _understood(self, event: SyncEvent) -> SyncEvent:
-        context = self._runtime.context
-        kind = context.catalog.decide(event.entity_type, event.payload, event.operation)
-        moment = event.effective_time or effective_time(
-            event.payload,
-            path=kind.entity_type,
-            time_zone=context.time_zone,
-            formats=context.date_formats,
-        )
-        if event.arrival is not None:
-            refuse_future(moment, event.arrival.time, path=kind.entity_type)
-        organization = event.organization_id
-        if len(self._organizations) == 1 and organization == DEFAULT_ORGANIZATION:
-            organization = self._organizations[0]
-        if self._organizations and organization not in self._organizations:
-            raise PayloadError("organization_id", "an organization that is not configured")
-        return replace(
-            event,
-            entity_type=kind.entity_type,
-            effective_time=moment.replace(microsecond=0) if moment else None,
-            organization_id=organization,
-        )
+    def _notify(self) -> None:
+        self._worker.notify()
 
     def _pool(self) -> Pool | None:
         bind = self._sessions().get_bind()
@@ -331,20 +315,3 @@ class ZohoSync:
 def _receipt(stored: Enqueued) -> Receipt:
     status = ReceiptStatus.DUPLICATE if stored.duplicate else ReceiptStatus.ACCEPTED
     return Receipt(status, event_ids=(stored.event_id,))
-
-
-def _organizations(configured: str | Sequence[str] | None) -> tuple[str, ...]:
-    if configured is None:
-        return ()
-    names = (configured,) if isinstance(configured, str) else tuple(configured)
-    if not names or not all(str(name).strip() for name in names):
-        message = "organization_id must be Zoho's id of the organization, or several of them"
-        raise ConfigurationError(message)
-    return names
-
-
-def _check_numbers(**numbers: Any) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
-            message = f"{name} must be a whole number of at least 1"
-            raise ConfigurationError(message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,10 +12,11 @@ from sqlalchemy import ColumnElement, and_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
-from zoho_sync._dialects import Clock, database_time
+from zoho_sync._dialects import Clock, chunks, database_time
 from zoho_sync._event_rows import dedupe_key, event_from_row
 from zoho_sync._jobs import Jobs, job_row
 from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Job
@@ -125,15 +127,15 @@ class DeadLetters:
         self, which: DeadLetterFilter | None = None, *, limit: int = 100
     ) -> list[DeadLetter]:
         """Return dead letters, oldest first."""
-        async with self._sessions() as session, unit_of_work(session) as work:
-            rows = DeadLetterRows(work.connection, self._tables)
+        async with self._transaction() as connection:
+            rows = DeadLetterRows(connection, self._tables)
             condition = self._condition(which) if which is not None else None
             return [_letter(row) for row in await rows.select(condition, limit)]
 
     async def get(self, letter_id: str) -> DeadLetter | None:
         """Return one dead letter, or None."""
-        async with self._sessions() as session, unit_of_work(session) as work:
-            rows = DeadLetterRows(work.connection, self._tables)
+        async with self._transaction() as connection:
+            rows = DeadLetterRows(connection, self._tables)
             found = await rows.select(self._tables.dead_letters.c.event_id == letter_id)
             return _letter(found[0]) if found else None
 
@@ -143,11 +145,11 @@ class DeadLetters:
         Raises:
             ConfigurationError: A filter, or a list of ids, that is empty.
         """
-        async with self._sessions() as session, unit_of_work(session) as work:
-            now = await database_time(work.connection, self._clock)
-            rows = DeadLetterRows(work.connection, self._tables)
-            found = await rows.select(self._meant(which), lock=True)
-            return await _Replay(work.connection, self._tables, self._decode, now).run(found)
+        async with self._transaction() as connection:
+            now = await database_time(connection, self._clock)
+            rows = DeadLetterRows(connection, self._tables)
+            found = await self._found(rows, which)
+            return await _Replay(connection, self._tables, self._decode, now).run(found)
 
     async def resolve(
         self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = ""
@@ -160,26 +162,43 @@ class DeadLetters:
         return await self._settle(which, "purged")
 
     async def _settle(self, which: str | Iterable[str] | DeadLetterFilter, reason: str) -> int:
-        async with self._sessions() as session, unit_of_work(session) as work:
-            now = await database_time(work.connection, self._clock)
-            rows = DeadLetterRows(work.connection, self._tables)
-            found = await rows.select(self._meant(which), lock=True)
-            journal = Journal(work.connection, self._tables.journal)
+        async with self._transaction() as connection:
+            now = await database_time(connection, self._clock)
+            rows = DeadLetterRows(connection, self._tables)
+            found = await self._found(rows, which)
+            journal = Journal(connection, self._tables.journal)
             await journal.append_rows([_resolved(row, reason, now) for row in found])
             await rows.remove(row["id"] for row in found)
             return len(found)
 
-    def _meant(self, which: str | Iterable[str] | DeadLetterFilter) -> ColumnElement[bool]:
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        with needing_tables():
+            async with self._sessions() as session, unit_of_work(session) as work:
+                yield work.connection
+
+    async def _found(
+        self, rows: DeadLetterRows, which: str | Iterable[str] | DeadLetterFilter
+    ) -> Sequence[Mapping[Any, Any]]:
+        """Lock the dead letters that are meant and return them, oldest first."""
+        found: list[Mapping[Any, Any]] = []
+        for condition in self._meant(which):
+            found += await rows.select(condition, lock=True)
+        return sorted(found, key=lambda row: int(row["id"]))
+
+    def _meant(
+        self, which: str | Iterable[str] | DeadLetterFilter
+    ) -> Sequence[ColumnElement[bool]]:
         if isinstance(which, DeadLetterFilter):
             if which == DeadLetterFilter():
                 message = "an empty filter would mean every dead letter; say which ones"
                 raise ConfigurationError(message)
-            return self._condition(which)
+            return [self._condition(which)]
         ids = [which] if isinstance(which, str) else [*which]
         if not ids:
             message = "no dead letter was named"
             raise ConfigurationError(message)
-        return self._tables.dead_letters.c.event_id.in_(ids)
+        return [self._tables.dead_letters.c.event_id.in_(chunk) for chunk in chunks(set(ids))]
 
     def _condition(self, which: DeadLetterFilter) -> ColumnElement[bool]:
         table = self._tables.dead_letters

@@ -14,25 +14,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, Final, NamedTuple
 
 from zoho_sync import exact_json
-from zoho_sync._http import first_value, header_value, is_form, pairs
+from zoho_sync._hints import ENTITY_HEADER, OPERATION_HEADER, Hints, hints
+from zoho_sync._http import is_form, pairs
 from zoho_sync._recognition import CONTACT_KINDS, Found, given, recognise
+from zoho_sync._words import did_you_mean, shown
 from zoho_sync.entities import CONTACT, EntityCatalog, EntityKind
-from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, effective_time
+from zoho_sync.events import (
+    DEFAULT_ORGANIZATION,
+    Operation,
+    SyncEvent,
+    effective_time,
+    operation_of,
+)
 from zoho_sync.exceptions import PayloadError
 
 __all__ = ["ENTITY_HEADER", "OPERATION_HEADER", "DecodingRules", "Hints", "decode", "hints"]
-
-ENTITY_HEADER: Final = "X-Zoho-Sync-Entity"
-"""The header that names the entity, where neither route nor query do."""
-
-OPERATION_HEADER: Final = "X-Zoho-Sync-Operation"
-"""The header that names the operation, where neither argument nor query do."""
 
 _ID: Final = re.compile(r"[!-~]{1,100}")
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
@@ -45,25 +47,6 @@ _FOREIGN_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
     "price_list": ("item_id", "a row of a list, for one item, is not a price list"),
     "stock_adjustment": ("item_id", "a row of a list, for one item, is not an adjustment"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What is known of a delivery besides its body; each may be None.
-
-    Attributes:
-        entity: The entity type, by any of its names.
-        operation: The operation, in any of the words that `Operation` understands.
-        entity_id: Zoho's id of the entity.
-        organization_id: Zoho's id of the organization.
-        method: The HTTP method: a DELETE deletes, where nothing else names the operation.
-    """
-
-    entity: str | None = None
-    operation: str | None = None
-    entity_id: str | None = None
-    organization_id: str | None = None
-    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,48 +74,11 @@ class _Body(NamedTuple):
     beside: Mapping[str, Any]
 
 
-def hints(  # noqa: PLR0913  # one argument for each place in which a hint can stand
-    *,
-    entity: str | None = None,
-    operation: str | None = None,
-    entity_id: str | None = None,
-    organization_id: str | None = None,
-    query: Sequence[tuple[str, str]] = (),
-    headers: Mapping[str, str] | None = None,
-    method: str = "POST",
-) -> Hints:
-    """Gather the hints of one delivery: arguments go before the query, the query before headers.
-
-    The query may hold ``entity``, ``operation`` or ``op``, ``id`` and ``organization_id``; of equal
-    keys the first that is not blank counts. Words are taken as told: `decode` judges them.
-
-    Args:
-        entity: By argument or route.
-        operation: By argument.
-        entity_id: By argument or route.
-        organization_id: By argument.
-        query: The query string's pairs, URL-decoded.
-        headers: Looked up without regard to case.
-        method: The HTTP method.
-    """
-    sent = headers or {}
-    return Hints(
-        entity=_first(entity, first_value(query, "entity"), header_value(sent, ENTITY_HEADER)),
-        operation=_first(
-            operation,
-            first_value(query, "operation", "op"),
-            header_value(sent, OPERATION_HEADER),
-        ),
-        entity_id=_first(entity_id, first_value(query, "id")),
-        organization_id=_first(organization_id, first_value(query, "organization_id")),
-        method=method,
-    )
-
-
 def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
     """Return the event that a delivery makes; None if it is a ping.
 
-    A ping is an empty body, ``""`` or ``{}``, unless it is told to delete an id.
+    A ping is an empty body, ``""`` or ``{}``, unless it is told to delete: an id then, or else
+    nobody knows what.
 
     Args:
         body: As received.
@@ -165,10 +111,6 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
     )
 
 
-def _first(*values: str | None) -> str | None:
-    return next((value.strip() for value in values if value and value.strip()), None)
-
-
 def _read(body: bytes, content_type: str) -> _Body:
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _UNICODE:
@@ -196,8 +138,6 @@ def _object(text: str) -> Mapping[str, Any]:
         value = exact_json.loads(text) if text else {}
     except ValueError as error:
         raise PayloadError("", f"the body is not JSON: {error}") from None
-    except ArithmeticError:
-        raise PayloadError("", "the body holds a number beyond all bounds") from None
     if value == "":
         return {}
     if not isinstance(value, dict):
@@ -225,18 +165,21 @@ def _told_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
         return None
     name = catalog.resolve(hints.entity)
     if name is None:
-        raise PayloadError("entity", "no entity type goes by the name that was told")
+        # The word came from the route, the query or a header, not from the body.
+        known, near = ", ".join(catalog.kinds), did_you_mean(hints.entity, catalog.names)
+        problem = f"no entity type goes by {shown(hints.entity)}; known are {known}{near}"
+        raise PayloadError("entity", problem)
     return catalog.kinds[name]
 
 
 def _event_without_body(
     read: _Body, hints: Hints, told: EntityKind | None, rules: DecodingRules
 ) -> SyncEvent | None:
-    if hints.entity_id is None:
-        return None
     operation = _operation(hints, read)
     if operation is not Operation.DELETE:
         return None
+    if hints.entity_id is None:
+        raise PayloadError("id", "a delete without a body needs the id in the route, or as ?id=…")
     if told is None:
         raise PayloadError("entity", "a delete without a body must be told which entity it deletes")
     return SyncEvent(
@@ -254,7 +197,7 @@ def _refuse_error_answer(body: Mapping[str, Any]) -> None:
 
 def _operation(hints: Hints, read: _Body) -> Operation:
     if hints.operation is not None:
-        return _understood(hints.operation.strip().lower(), "operation")
+        return operation_of(hints.operation)
     for field in ("operation", "event"):
         word = read.content.get(field)
         if word is None or word == "":
@@ -262,15 +205,8 @@ def _operation(hints: Hints, read: _Body) -> Operation:
         if not isinstance(word, str):
             raise PayloadError(field, f"expected text, not {_named(word)}")
         # "bill.created", "Bill Created", "bill_created"
-        return _understood(re.split(r"[^a-z]+", word.strip().lower())[-1], field)
+        return operation_of(re.split(r"[^a-z]+", word.strip().lower())[-1], field, quoted=False)
     return Operation.DELETE if hints.method.upper() == "DELETE" else Operation.UPSERT
-
-
-def _understood(word: str, field: str) -> Operation:
-    try:
-        return Operation(word)
-    except ValueError:
-        raise PayloadError(field, "not a known word for an upsert or a delete") from None
 
 
 def _decided(

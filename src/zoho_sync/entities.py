@@ -135,6 +135,12 @@ class EntityCatalog:
                 self._names.setdefault(_folded(name), kind.entity_type)
                 self._names.setdefault(_folded(name) + "s", kind.entity_type)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that a type goes by, in one spelling; for guessing which one was meant."""
+        found = [(k.entity_type, *k.wrappers, *k.aliases) for k in self.kinds.values()]
+        return tuple(dict.fromkeys(name for names in found for name in names))
+
     def resolve(self, name: str) -> str | None:
         """Return the entity type that goes by ``name``, or None."""
         return self._names.get(_folded(name))
@@ -147,7 +153,7 @@ class EntityCatalog:
         """
         found = self.resolve(name)
         if found is None:
-            raise UnknownEntityType(name, self.kinds)
+            raise UnknownEntityType(name, self.kinds, self.names)
         return self.kinds[found]
 
     def decide(self, name: str, document: Mapping[str, Any], operation: str) -> EntityKind:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 
-from zoho_sync.exact_json import canonical_hash
+from zoho_sync._words import did_you_mean, shown
+from zoho_sync.exact_json import InexactError, canonical_hash
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.times import parse_time
 
@@ -20,6 +21,7 @@ __all__ = [
     "SyncEvent",
     "effective_time",
     "new_event_id",
+    "operation_of",
     "refuse_future",
 ]
 
@@ -29,10 +31,12 @@ DEFAULT_ORGANIZATION: Final = "default"
 TIME_FIELDS: Final = ("last_modified_time", "updated_time")
 """The fields that say when a document was last changed, the preferred one first."""
 
+REAPPLIED: Final = "reapply-"
+"""What the id of an event begins with that was queued for a mapping that has changed."""
+
 _MAX_NAME: Final = 64
 _MAX_ID: Final = 255
 _FUTURE_TOLERANCE: Final = timedelta(days=1)
-
 
 _UPSERT_WORDS: Final = frozenset(
     ("upsert", "create", "created", "add", "added", "edit", "edited", "update", "updated")
@@ -49,19 +53,32 @@ class Operation(enum.StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Operation | None:
         word = str(value).strip().lower()
-        if word in {
-            "upsert",
-            "create",
-            "created",
-            "add",
-            "added",
-            "edit",
-            "edited",
-            "update",
-            "updated",
-        }:
+        if word in _UPSERT_WORDS:
             return cls.UPSERT
-        return cls.DELETE if word in {"delete", "deleted", "remove", "removed"} else None
+        return cls.DELETE if word in _DELETE_WORDS else None
+
+
+def operation_of(word: str, path: str = "operation", *, quoted: bool = True) -> Operation:
+    """Return the operation that a word means.
+
+    Args:
+        word: As somebody wrote it.
+        path: Where it stood, for the error.
+        quoted: Whether the error may name the word: not if it comes from a body.
+
+    Raises:
+        PayloadError: It means none; the message lists those that do.
+    """
+    try:
+        return Operation(word)
+    except ValueError:
+        known = [*sorted(_UPSERT_WORDS), *sorted(_DELETE_WORDS)]
+        told = f"{shown(word)} is not" if quoted else "not"
+        problem = (
+            f"{told} a known word for an upsert or a delete; known are {', '.join(known)}"
+            f"{did_you_mean(word, known)}"
+        )
+        raise PayloadError(path, problem) from None
 
 
 class Arrival(NamedTuple):
@@ -95,6 +112,10 @@ class SyncEvent:
         arrival: When it was received; None until it is.
         id: Unique; it stays with the event through retries, parking and replay.
         content_hash: Of operation and payload; see `exact_json.canonical_hash`.
+
+    Raises:
+        PayloadError: A name or an id that is empty or too long, or a payload with a value that JSON
+            has no exact form for, such as a binary float.
     """
 
     entity_type: str
@@ -107,12 +128,21 @@ class SyncEvent:
     id: str = field(default_factory=new_event_id)
     content_hash: str = ""
 
+    @property
+    def reapplied(self) -> bool:
+        """Whether a changed mapping asked for it once more; see `ZohoSync.reapply`."""
+        return self.id.startswith(REAPPLIED)
+
     def __post_init__(self) -> None:
         _check_name("organization_id", self.organization_id, _MAX_NAME)
         _check_name("entity_type", self.entity_type, _MAX_NAME)
         _check_name("entity_id", self.entity_id, _MAX_ID)
         if not self.content_hash:
-            digest = canonical_hash(self.operation, self.payload)
+            try:
+                digest = canonical_hash(self.operation, self.payload)
+            except InexactError as error:
+                path = ".".join(filter(None, (self.entity_type, error.path)))
+                raise PayloadError(path, error.problem) from None
             object.__setattr__(self, "content_hash", digest)
 
 

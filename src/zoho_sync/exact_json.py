@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-__all__ = ["canonical_hash", "dumps", "loads"]
+__all__ = ["InexactError", "canonical_hash", "dumps", "loads", "path_text", "scalar_problem"]
 
 _MAX_DEPTH: Final = 100
+_MAX_INTEGER_BITS: Final = 14_000
+"""Python writes integers of up to 4,300 digits, some 14,284 bits."""
+
 _plain: Final = json.JSONEncoder(ensure_ascii=False).encode
 _escaped: Final = json.JSONEncoder(ensure_ascii=True).encode
+
+
+class InexactError(TypeError):
+    """A value that JSON has no exact form for.
+
+    Attributes:
+        path: Where it stands, for example ``invoice.line_items[2].quantity``; ``""`` for the whole.
+        problem: What is wrong with it, without the value.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}" if path else problem)
 
 
 def loads(text: str | bytes) -> Any:  # any JSON value
@@ -35,9 +52,12 @@ def dumps(value: Any) -> str:  # any JSON value
     """Write JSON, decimals as numbers with all their digits, keys in the order given.
 
     Raises:
-        TypeError: A value that JSON has no form for; binary floats are among them.
+        InexactError: A value that JSON has no form for; binary floats are among them.
     """
-    return "".join(_encode(value, ordered=False))
+    try:
+        return "".join(_encode(value, ordered=False))
+    except (TypeError, ValueError):
+        raise _inexact(value) from None
 
 
 def canonical_hash(operation: str, document: Mapping[str, Any]) -> str:
@@ -45,9 +65,54 @@ def canonical_hash(operation: str, document: Mapping[str, Any]) -> str:
 
     Keys are sorted, and every ``*_formatted`` key is left out: those twins follow the locale of the
     organization and say nothing that the plain field does not say.
+
+    Raises:
+        InexactError: A value that JSON has no form for.
     """
-    text = "".join(_encode([operation, _unformatted(document)], ordered=True))
+    try:
+        text = "".join(_encode([operation, _unformatted(document)], ordered=True))
+    except (TypeError, ValueError, AttributeError):
+        raise _inexact(document) from None
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def path_text(root: str, steps: Iterable[str | int]) -> str:
+    """Return a path as it is written: ``invoice.line_items[2].quantity``."""
+    text = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return text.removeprefix(".")
+
+
+def scalar_problem(value: object) -> str:
+    """Return why a value that is no text and no collection is not JSON; ``""`` if it is."""
+    if isinstance(value, int):
+        long = value.bit_length() > _MAX_INTEGER_BITS
+        return "an integer of thousands of digits" if long else ""
+    if isinstance(value, Decimal):
+        return "" if value.is_finite() else "not a finite number"
+    if isinstance(value, float):
+        return "a binary float, which has lost digits; give a Decimal, a str or an int"
+    known = value is None or isinstance(value, date)
+    return "" if known else f"a value that JSON does not have: {type(value).__name__}"
+
+
+def _inexact(value: Any) -> InexactError:  # any value
+    steps, problem = next(_flaws(value))
+    return InexactError(path_text("", steps), problem)
+
+
+def _flaws(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # any value
+    """Yield where and why a value has no form in JSON."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    elif not isinstance(value, str) and (problem := scalar_problem(value)):
+        yield (), problem
+    for step, item in items:
+        if isinstance(value, Mapping) and not isinstance(step, str):
+            yield (), "a key that is not text"
+        yield from (((step, *steps), problem) for steps, problem in _flaws(item))
 
 
 def _unformatted(value: Any) -> Any:  # any JSON value
@@ -74,6 +139,8 @@ def _encode(value: Any, *, ordered: bool) -> Iterator[str]:  # any JSON value
 def _encode_object(value: Mapping[str, Any], *, ordered: bool) -> Iterator[str]:
     yield "{"
     for position, key in enumerate(sorted(value) if ordered else value):
+        if not isinstance(key, str):
+            raise TypeError
         yield ("," if position else "") + _quote(key) + ":"
         yield from _encode(value[key], ordered=ordered)
     yield "}"
@@ -86,8 +153,7 @@ def _encode_scalar(value: Any) -> str:  # any JSON value
         return str(value)
     if isinstance(value, date):
         return _quote(value.isoformat())
-    message = f"{type(value).__name__} has no exact JSON form; give a str, an int or a Decimal"
-    raise TypeError(message)
+    raise TypeError
 
 
 def _check_depth(value: Any) -> None:  # any JSON value

@@ -22,9 +22,11 @@ event fails in the same way for ever; any other is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from zoho_sync._words import did_you_mean
 
 __all__ = [
     "ConfigurationError",
@@ -96,10 +98,11 @@ class UnknownEntityType(ConfigurationError):
         known: The names that exist.
     """
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> None:
         self.name = name
         self.known = tuple(sorted(known))
-        super().__init__(f"unknown entity type {name!r}; known are {', '.join(self.known)}")
+        near = did_you_mean(name, [*self.known, *aliases])
+        super().__init__(f"unknown entity type {name!r}; known are {', '.join(self.known)}{near}")
 
 
 class MissingExtra(ConfigurationError):
@@ -119,6 +122,7 @@ class PayloadError(ZohoSyncError):
 
     Attributes:
         path: The field, for example ``invoice.line_items[2].quantity``; ``""`` for the whole body.
+            Where a callable of a mapping cannot read the document, the mapping's attribute.
         problem: What is wrong with it, without the value (bodies reach no log).
     """
 
@@ -136,15 +140,24 @@ class ReferenceFailed(ZohoSyncError):
     Attributes:
         entity_type: Of the entity referred to.
         zoho_id: Its id.
+        deleted: Whether it existed, and was deleted.
         path: The field that refers to it, for example ``invoice.line_items[2].item_id``; ``""``
             where that is not known.
     """
 
     permanent = True
 
-    def __init__(self, entity_type: str, zoho_id: str, problem: str = "does not exist") -> None:
+    def __init__(
+        self,
+        entity_type: str,
+        zoho_id: str,
+        problem: str = "does not exist",
+        *,
+        deleted: bool = False,
+    ) -> None:
         self.entity_type = entity_type
         self.zoho_id = zoho_id
+        self.deleted = deleted
         self.path = ""
         super().__init__(f"{entity_type} {zoho_id} {problem}")
 
@@ -155,18 +168,52 @@ class RowRejected(ZohoSyncError):
     Attributes:
         table: The host's table, where it is known.
         constraint: The constraint's name or column, where the database says it.
-        foreign_key: Whether a foreign key refused them: the row referred to has gone.
+        path: The field of the document that fills the column, for example
+            ``invoice.line_items[2].quantity``; ``""`` where that is not known.
+    """
+
+    permanent = True
+
+    def __init__(self, problem: str, *, table: str = "", constraint: str = "") -> None:
+        self.table = table
+        self.constraint = constraint
+        self.path = ""
+        super().__init__(problem)
+
+
+class RowGone(RowRejected):
+    """A row that was just looked up has gone meanwhile: the host deleted it.
+
+    The event is repeated once, with the rows that it refers to held.
+    """
+
+
+class AmbiguousMatch(ZohoSyncError):
+    """Several rows of the host match an entity that is heard of first; none was taken over.
+
+    Link one of them with `ZohoSync.link` or ``zoho-sync link``, and replay the dead letter.
+
+    Attributes:
+        entity_type: Of the entity.
+        zoho_id: Its id.
+        table: The host's table.
+        primary_keys: Of the rows, each with the values of its columns.
     """
 
     permanent = True
 
     def __init__(
-        self, problem: str, *, table: str = "", constraint: str = "", foreign_key: bool = False
+        self, entity_type: str, zoho_id: str, table: str, primary_keys: Sequence[tuple[Any, ...]]
     ) -> None:
+        self.entity_type = entity_type
+        self.zoho_id = zoho_id
         self.table = table
-        self.constraint = constraint
-        self.foreign_key = foreign_key
-        super().__init__(problem)
+        self.primary_keys = tuple(primary_keys)
+        keys = ", ".join(str(key[0] if len(key) == 1 else key) for key in self.primary_keys)
+        super().__init__(
+            f"{entity_type} {zoho_id} matches {len(self.primary_keys)} rows of {table}: {keys};"
+            " link one of them, then replay"
+        )
 
 
 class ReferencePending(ZohoSyncError):

@@ -11,7 +11,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, cast
+
+from sqlalchemy import ClauseElement, ColumnElement, func
 
 from zoho_sync.payloads import Line, Payload
 
@@ -22,10 +24,13 @@ __all__ = [
     "ChildMap",
     "CustomField",
     "EntityMap",
+    "NaturalKey",
+    "Placeholder",
     "Reference",
     "Source",
     "custom_field",
     "describe_source",
+    "folded",
     "read_source",
 ]
 
@@ -64,8 +69,30 @@ class _Callable(Protocol):
     def __call__(self, payload: Any, /) -> Any: ...  # any payload model
 
 
-Source = str | CustomField | Literal[_Document.DOCUMENT] | _Callable
-"""A path (``"total"``, ``"billing_address.city"``), `custom_field`, `DOCUMENT`, or a callable."""
+Source = str | CustomField | Literal[_Document.DOCUMENT] | ColumnElement[Any] | _Callable
+"""Where a column's value comes from.
+
+A path (``"total"``, ``"billing_address.city"``), `custom_field`, `DOCUMENT`, a callable of the
+document, or a SQL expression, which the database evaluates with every event that writes the row. A
+callable may give a SQL expression too.
+"""
+
+NaturalKey = str | tuple[str, Callable[[Any], Any]]
+"""A mapped column of the host, or one with what makes spellings alike, such as `folded`."""
+
+Placeholder = Callable[[str], Mapping[str, Any]]
+"""Gives the columns of a row that stands for an entity, of which only Zoho's id is known."""
+
+
+def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return text for comparison: lower case, and one space for any run of them.
+
+    For `EntityMap.adopt`; evaluated by the database, on both sides. An index on the same
+    expression makes it quick. SQLite lowers ASCII letters alone.
+    """
+    spaced = func.replace(func.replace(func.replace(text, "\t", " "), "\n", " "), "\u00a0", " ")
+    marked = func.replace(func.replace(spaced, " ", "\u0001\u0002"), "\u0002\u0001", "")
+    return func.lower(func.trim(func.replace(marked, "\u0001\u0002", " ")))
 
 
 def read_source(
@@ -82,7 +109,9 @@ def read_source(
         return _read_custom_field(source, node)
     if isinstance(source, str):
         return _read_path(source, node)
-    return source(node)
+    if isinstance(source, ClauseElement):
+        return source
+    return cast("_Callable", source)(node)
 
 
 def _read_custom_field(source: CustomField, node: Payload | Line) -> Any:
@@ -111,6 +140,9 @@ def describe_source(source: Any) -> str:  # a source, or an insert-only value
 
     Callables count by qualified name: whoever changes what one does, changes ``revision=``.
     """
+    if isinstance(source, ClauseElement):
+        compiled = source.compile()
+        return f"{compiled} {sorted(compiled.params.items())}"
     if callable(source) and not isinstance(source, enum.Enum):
         # An instance that can be called, and a partial, go by the name of their class.
         named = source if hasattr(source, "__qualname__") else type(source)
@@ -126,15 +158,22 @@ class Reference:
         column: The host's column.
         to: The entity type referred to.
         source: Where the document holds the other entity's Zoho id; an empty id is NULL.
-        missing: While the other entity is unknown: ``"park"`` the event until it arrives, or
-            ``"fail"``, which makes it a dead letter.
+        missing: While the other entity is unknown: ``"park"`` the event until it arrives,
+            ``"fail"``, which makes it a dead letter, ``"null"``, which writes NULL now and the
+            key when the entity arrives, or a callable, which is given Zoho's id and returns
+            columns of the entity's table: a row is made of them that stands for the entity
+            until it arrives.
+        deleted: Where the other entity was deleted and its row is gone: ``"null"``, or ``"fail"``,
+            which makes the event a dead letter. Not given, it is ``"null"`` where the column
+            allows that. A row that is only marked as deleted is referred to like any other.
     """
 
     column: str
     _: KW_ONLY
     to: str
     source: Source
-    missing: Literal["park", "fail"] = "park"
+    missing: Literal["park", "fail", "null"] | Placeholder = "park"
+    deleted: Literal["null", "fail"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +208,18 @@ class EntityMap:
         columns: Host column → source in the document.
         key: The host column, unique, that holds Zoho's id; without one the library's ledger links
             the entity to the host's primary key, and the table needs no Zoho column at all.
+        adopt: Natural keys: the mapped columns in which the row of an entity that is heard of
+            first is looked for. Exactly one row that no other entity has is taken over; if there
+            is none, a row is made; several are a dead letter that names them.
         insert_only: Host column → value, or callable of the payload; written when a row is made
             and never again.
         references: Columns that hold primary keys of other entities.
         children: Lists of lines.
         on_delete: ``"soft"`` marks the row in ``deleted_column``, ``"hard"`` removes it for good,
             ``"ignore"`` leaves it.
-        deleted_column: A boolean or a time column, for soft deletes.
+        deleted_column: For soft deletes: a boolean that is True when deleted, or a time or date.
+        host_deleted: Where the host itself has deleted the row: ``"recreate"`` makes it anew,
+            ``"leave"`` ignores the entity's events from then on.
         organization_column: Holds the organization; part of the row's identity together with
             ``key``, for tables that several organizations share.
         when: Called with the payload; where it returns False the event is ignored.
@@ -185,11 +229,13 @@ class EntityMap:
     table: Any
     columns: Mapping[str, Source]
     key: str | None = None
+    adopt: Sequence[NaturalKey] = ()
     insert_only: Mapping[str, Any] = field(default_factory=dict)
     references: Sequence[Reference] = ()
     children: Sequence[ChildMap] = ()
     on_delete: Literal["soft", "hard", "ignore"] = "soft"
     deleted_column: str | None = None
+    host_deleted: Literal["recreate", "leave"] = "recreate"
     organization_column: str | None = None
     when: Callable[[Any], bool] | None = None
     revision: str = ""

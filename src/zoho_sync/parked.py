@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync._event_rows import event_from_row
+from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.events import SyncEvent
@@ -67,8 +68,9 @@ class ParkedEvents:
         if waiting_for is not None:
             kind, zoho_id = waiting_for
             statement = statement.where(table.c.waiting_type == kind, table.c.waiting_id == zoho_id)
-        async with self._sessions() as session, unit_of_work(session) as work:
-            rows = (await work.connection.execute(statement)).mappings().all()
+        with needing_tables():
+            async with self._sessions() as session, unit_of_work(session) as work:
+                rows = (await work.connection.execute(statement)).mappings().all()
         return [_parked(row) for row in rows]
 
 

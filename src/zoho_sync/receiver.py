@@ -17,7 +17,7 @@ from zoho_sync.abc import Enqueued
 from zoho_sync.dead_letters import DeadLetter
 from zoho_sync.decoding import DecodingRules, Hints, decode, hints
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
-from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
 from zoho_sync.outcomes import Receipt, ReceiptStatus
 from zoho_sync.signature import Verifier
 
@@ -31,7 +31,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 Query = str | Mapping[str, str] | Iterable[tuple[str, str]]
 """A query string, or its pairs, URL-decoded."""
 
-Body = bytes | str | Mapping[str, Any]
+Body = bytes | bytearray | memoryview | str | Mapping[str, Any]
 """A body as received; for trusted callers also a document."""
 
 
@@ -93,8 +93,14 @@ class Receiver:
             query=asked,
             headers=sent,
             method=method,
+            catalog=self.rules.catalog,
         )
-        return await self.take(body, header_value(sent, "content-type") or "", told)
+        try:
+            return await self.take(body, header_value(sent, "content-type") or "", told)
+        except ConfigurationError as error:
+            # The tables are missing, say: the sender is to come again when that is mended.
+            _log.error("delivery not taken in: %s", error)  # a traceback quotes values
+            raise QueueUnavailable(str(error)) from error
 
     async def take(self, body: bytes, content_type: str, told: Hints) -> Receipt:
         """Take in a body that is trusted."""
@@ -143,11 +149,24 @@ def as_bytes(body: Body) -> bytes:
     """Return a trusted body as bytes.
 
     Raises:
-        TypeError: A document with binary floats.
+        TypeError: It is no body.
+        PayloadError: A document with a value that JSON has no exact form for.
     """
     if isinstance(body, Mapping):
-        return exact_json.dumps(body).encode()
-    return body.encode() if isinstance(body, str) else body
+        try:
+            return exact_json.dumps(body).encode()
+        except exact_json.InexactError as error:
+            raise PayloadError(error.path, error.problem) from None
+    if isinstance(body, str):
+        # Half a surrogate pair is for the decoder to refuse, like any other wrong byte.
+        return body.encode(errors="surrogatepass")
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    message = (
+        f"a body is bytes, text, or one document as a mapping, and not {type(body).__name__}; "
+        "give several documents one by one"
+    )
+    raise TypeError(message)
 
 
 def _headers(headers: Headers) -> Mapping[str, str]:

@@ -45,7 +45,7 @@ class HandlerRegistry:
 
         Raises:
             ConfigurationError: There is a handler of that type already (`override` replaces it),
-                or the class is no usable handler.
+                its type is another name of one that exists, or the class is no usable handler.
         """
         if handler is None:
             return _Registrar(self)
@@ -73,8 +73,12 @@ class HandlerRegistry:
         return merged
 
     def ignore(self, entity_type: str) -> None:
-        """Settle the events of a type as ignored: they are counted, and change nothing."""
-        self._ignored.add(self._name(entity_type))
+        """Settle the events of a type as ignored: they are counted, and change nothing.
+
+        Raises:
+            UnknownEntityType: With the types that are known.
+        """
+        self._ignored.add(self.catalog().require(entity_type).entity_type)
 
     def is_ignored(self, entity_type: str) -> bool:
         """Return whether the events of a type are ignored."""
@@ -124,7 +128,8 @@ class HandlerRegistry:
         """
         handler = self.get(entity_type)
         if handler is None:
-            raise UnknownEntityType(entity_type, self._handlers)
+            handled = EntityCatalog(each.kind() for each in self._handlers.values())
+            raise UnknownEntityType(entity_type, handled.kinds, handled.names)
         return handler
 
     def __contains__(self, entity_type: object) -> bool:
@@ -146,6 +151,15 @@ class HandlerRegistry:
         return self.catalog().resolve(entity_type) or entity_type
 
     def _put(self, handler: Handler) -> Handler:
+        own = handler.entity_type
+        meant = self.catalog().resolve(own)
+        if meant not in (None, own):
+            # Its events would go to the other one: names lead to types, not to handlers.
+            message = (
+                f"{handler.__name__}: entity_type {own!r} is another name of {meant!r}; set "
+                f"entity_type = {meant!r}, or choose a name that no other type goes by"
+            )
+            raise ConfigurationError(message)
         self._handlers[handler.entity_type] = handler
         self._ignored.discard(handler.entity_type)
         return handler

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, Table, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from zoho_sync._dialects import Clock, database_time
+from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
-from zoho_sync.abc import Depth
+from zoho_sync._unit_of_work import one_snapshot
+from zoho_sync.abc import Depth, QueueBackend
 from zoho_sync.outcomes import Outcome
 
 __all__ = ["StatusReport", "read_status"]
@@ -62,10 +65,29 @@ class StatusReport:
 
 
 async def read_status(
+    sessions: Callable[[], AsyncSession],
+    queue: QueueBackend,
+    tables: Tables,
+    clock: Clock | None,
+    window: timedelta,
+) -> StatusReport:
+    """Read the report from the library's tables, all of it from one state of the database.
+
+    A queue outside the database is read first: an event that is settled meanwhile is counted twice
+    then, and none is missed.
+    """
+    depth = None if queue.capabilities.transactional else await queue.depth()
+    with needing_tables():
+        async with one_snapshot(sessions) as connection:
+            now = await database_time(connection, clock)
+            depth = depth or await queue.depth(connection=connection)
+            return await _read(connection, tables, depth, now, window)
+
+
+async def _read(
     connection: AsyncConnection, tables: Tables, queue: Depth, now: datetime, window: timedelta
 ) -> StatusReport:
-    """Read the report from the library's tables."""
-    journal, dead = tables.journal, tables.dead_letters
+    journal, dead, parked = tables.journal, tables.dead_letters, tables.parked
     entities: dict[str, dict[Outcome, int]] = {}
     grouped = select(journal.c.entity_type, journal.c.outcome, func.count())
     for name, outcome, count in await connection.execute(
@@ -82,17 +104,18 @@ async def read_status(
     recent[Outcome.DEAD_LETTER] = (await connection.execute(died)).scalar_one()
     last = await _last_arrival(connection, tables)
     failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
+    waiting = await _count(connection, parked, parked.c.parked_at > now - window)
     return StatusReport(
         at=now,
         window=window,
         queue=queue,
-        parked=await _count(connection, tables.parked),
+        parked=await _count(connection, parked),
         dead_letters=await _count(connection, dead),
         settled=_totals(entities),
         recent={outcome: count for outcome, count in recent.items() if count},
         entities=entities,
         last_arrival=last,
-        problems=(*_failures(recent, failing), *_delays(queue, last, now, window)),
+        problems=(*_failures(recent, failing, waiting), *_delays(queue, last, now, window)),
     )
 
 
@@ -118,7 +141,7 @@ async def _last_arrival(connection: AsyncConnection, tables: Tables) -> datetime
     return max((moment for moment in newest if moment is not None), default=None)
 
 
-def _failures(recent: Mapping[Outcome, int], failing: int) -> Iterator[str]:
+def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Iterator[str]:
     # What the mapping ignores, or an operator closes, is neither success nor failure.
     dead = recent.get(Outcome.DEAD_LETTER, 0)
     total = dead + sum(recent.get(outcome, 0) for outcome in _SUCCESS)
@@ -126,10 +149,13 @@ def _failures(recent: Mapping[Outcome, int], failing: int) -> Iterator[str]:
         yield f"{dead} of the last {total} events became dead letters"
     if failing and total == dead:
         yield f"{failing} event(s) failed and will be tried again, and none was applied"
+    if parked and total == dead:
+        yield f"{parked} event(s) were parked, and none was applied"
 
 
 def _delays(queue: Depth, last: datetime | None, now: datetime, window: timedelta) -> Iterator[str]:
-    if queue.oldest is not None and queue.ready and now - queue.oldest > _SLOW:
-        yield f"an event has been waiting since {queue.oldest.isoformat()}"
+    since = queue.claimable_since or queue.oldest
+    if since is not None and queue.ready and now - since > _SLOW:
+        yield f"an event has been waiting since {since.isoformat()}"
     if last is not None and now - last > window:
         yield f"nothing was received since {last.isoformat()}"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
-from zoho_sync._dialects import without_values
 from zoho_sync._executor import Executor
+from zoho_sync._faults import without_values
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
@@ -40,7 +40,6 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._running = 0
         self._rested = asyncio.Event()
-        self._next_sweep = 0.0
 
     def notify(self) -> None:
         """Say that something was enqueued, so that an idle worker need not wait for its poll."""
@@ -71,6 +70,7 @@ class Worker:
             for number in range(self._runtime.concurrency):
                 tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
             tasks.create_task(self._maintain(), name="zoho_sync maintenance")
+            tasks.create_task(self._sweep(), name="zoho_sync sweep")
 
     def _reserved(self) -> AbstractAsyncContextManager[None]:
         queue = self._runtime.queue
@@ -81,7 +81,7 @@ class Worker:
         while True:
             try:
                 self._arrived.clear()
-                busy = await self._step(_Tally()) or await self._sweep()
+                busy = await self._step(_Tally())
                 failures = 0
             except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
                 # The database or the queue is away: nothing is lost by waiting for it.
@@ -96,19 +96,20 @@ class Worker:
             if not busy:
                 await self._idle()
 
-    async def _sweep(self) -> bool:
-        """Look for parked events whose entity the host made itself; return whether there were any.
+    async def _sweep(self) -> None:
+        """Look for parked events, and for debts, whose entity the host made itself.
 
-        At every idle poll where that is quick; where much is parked, a small share of the time.
+        At every idle poll where that is quick; where much waits, a small share of the time.
         """
         clock = asyncio.get_running_loop()
-        if clock.time() < self._next_sweep:
-            return False
-        begun, self._next_sweep = clock.time(), float("inf")
-        try:
-            return await self._maintenance.sweep(deletes=False) > 0
-        finally:
-            self._next_sweep = clock.time() + (clock.time() - begun) * _SWEEP_SHARE
+        while True:
+            begun = clock.time()
+            try:
+                if await self._maintenance.sweep(deletes=False):
+                    self.notify()
+            except Exception as error:  # noqa: BLE001  # as in `_loop`
+                _log.warning("a sweep failed; trying again: %s", without_values(error))
+            await asyncio.sleep(max(_POLL, (clock.time() - begun) * _SWEEP_SHARE))
 
     async def _idle(self) -> None:
         try:

@@ -100,3 +100,14 @@ def test_what_the_application_says_itself_is_refused(
     answer = call("worker", "--once", "--app", "host_own:sync", *options)
     assert answer.code == 2
     assert options[0] in answer.err
+
+
+def test_sessions_that_only_route_by_class_are_refused(
+    call: Call, folder: Path, sqlite_url: str
+) -> None:
+    text = _HOST.format(url=sqlite_url, source="name")
+    routed = text.replace("async_sessionmaker(engine)", "async_sessionmaker(binds={wares: engine})")
+    write(folder, "host_routed", routed)
+    answer = call("status", "--app", "host_routed:sync")
+    assert answer.code == 2
+    assert "give the session factory bind=engine" in answer.err

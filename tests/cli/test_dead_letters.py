@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from tests.cli.conftest import SECRET_TEXT, Answer, Call
+from tests.cli.conftest import SECRET_TEXT, Answer, Call, in_database
+from zoho_sync import Outcome, ZohoSync
+from zoho_sync._tables import library_tables
 
 KEYS = {
     "id",
@@ -83,7 +86,7 @@ def test_show_of_an_unknown_id_fails(letters: Letters) -> None:
     assert answer.out == ""
 
 
-@pytest.mark.parametrize("command", ["replay", "purge"])
+@pytest.mark.parametrize("command", ["replay", "resolve", "purge"])
 def test_an_empty_filter_is_refused(letters: Letters, command: str) -> None:
     answer = letters(command)
     assert answer.code == 2
@@ -91,7 +94,7 @@ def test_an_empty_filter_is_refused(letters: Letters, command: str) -> None:
     assert len(letters.ids()) == 2
 
 
-@pytest.mark.parametrize("command", ["replay", "purge"])
+@pytest.mark.parametrize("command", ["replay", "resolve", "purge"])
 def test_ids_and_a_filter_are_refused(letters: Letters, command: str) -> None:
     assert letters(command, letters.ids()[0], "--entity", "bill").code == 2
 
@@ -112,8 +115,9 @@ def test_replay_by_filter(letters: Letters) -> None:
     assert "no such" in letters("replay", "--entity", "bill").out
 
 
-def test_purge_asks(letters: Letters) -> None:
-    answer = letters("purge", "--entity", "bill", "--json", input="n\n")
+@pytest.mark.parametrize("command", ["resolve", "purge"])
+def test_closing_asks(letters: Letters, command: str) -> None:
+    answer = letters(command, "--entity", "bill", "--json", input="n\n")
     assert answer.code == 1
     assert "Close 1 dead letter" in answer.err
     assert answer.out.strip() == ""
@@ -128,5 +132,42 @@ def test_purge_closes_for_good(letters: Letters) -> None:
     assert letters.ids() == []
 
 
-def test_purge_of_an_unknown_id_fails(letters: Letters) -> None:
-    assert letters("purge", "unknown", "--yes", "--json").code == 1
+def test_resolve_closes_and_says_why(letters: Letters, filled_url: str) -> None:
+    reason = "corrected in Zoho"
+    asked = letters("resolve", *letters.ids()[:1], "--reason", reason, input="y\n")
+    assert (asked.code, asked.out) == (0, "1 dead letter closed\n")
+    assert letters("resolve", *letters.ids(), "--yes", "--json").json == {"resolved": 1}
+    assert letters.ids() == []
+
+    async def reasons(sync: ZohoSync) -> list[str]:
+        journal = library_tables().journal.c
+        told = select(journal.reason).where(journal.outcome == Outcome.RESOLVED)
+        async with sync._sessions() as session:
+            return list(await session.scalars(told.order_by(journal.id)))
+
+    assert in_database(filled_url, reasons) == [reason, "resolved by an operator"]
+
+
+@pytest.mark.parametrize("command", ["resolve", "purge"])
+def test_closing_an_unknown_id_fails(letters: Letters, command: str) -> None:
+    assert letters(command, "unknown", "--yes", "--json").code == 1
+
+
+def test_show_tells_bytes_and_lists(call: Call, sqlite_url: str) -> None:
+    """A body that is no text is Base64, for people and for programs; a list has its own lines."""
+
+    async def prepare(sync: ZohoSync) -> None:
+        await sync.create_tables()
+        await sync.ingest(b"\xff\xfe")
+        await sync.ingest({"bill": {"bill_id": "1", "date": "30 Feb", "tags": ["a", {"b": 2}]}})
+        await sync.drain()
+
+    in_database(sqlite_url, prepare)
+    letters = Letters(call, sqlite_url)
+    raw, bill = letters.ids()
+    everything = letters("show", raw, "--json").json
+    assert (everything["body"], everything["body_base64"]) == (None, "//4=")
+    assert "(Base64) //4=" in letters("show", raw).out
+    lines = [line.strip() for line in letters("show", bill).out.splitlines()]
+    first = lines.index('"tags": [')
+    assert lines[first : first + 6] == ['"tags": [', '"a",', "{", '"b": 2', "}", "]"]

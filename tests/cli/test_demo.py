@@ -16,10 +16,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.cli.conftest import Call
-from zoho_sync import default_registry
-from zoho_sync.cli.demo import performance, story
+from tests.cli.conftest import Call, in_database
+from zoho_sync import ZohoSync, default_registry
+from zoho_sync._tables import library_tables
+from zoho_sync.cli.demo import performance, place, story
 from zoho_sync.cli.demo.place import DEFAULT_FILE, SCHEMA
+from zoho_sync.cli.demo.records import read_state
 from zoho_sync.cli.demo.story import Delivery
 
 
@@ -204,3 +206,31 @@ def test_the_bodies_are_what_zoho_sends() -> None:
     for each in story.STORY:
         if each.content_type == "application/json" and each.body:
             assert isinstance(json.loads(each.body), dict)
+
+
+def test_in_memory_it_leaves_nothing(call: Call, here: Path) -> None:
+    answer = call("demo", "--database-url", "sqlite://")
+    assert answer.code == 0
+    assert answer.out.endswith("(in memory)\n")
+    assert list(here.iterdir()) == []
+
+
+def test_an_empty_schema_of_its_own_is_made_anew(call: Call, postgres_url: str) -> None:
+    """A run that was ended before it had made its tables."""
+    marked = f"COMMENT ON SCHEMA {SCHEMA} IS '{place._MARK}'"
+    executed(postgres_url, f"CREATE SCHEMA {SCHEMA}", marked)
+    assert call("demo", "--database-url", postgres_url).code == 0
+
+
+def test_an_event_that_waits_or_is_nowhere_is_told_as_such(sqlite_url: str) -> None:
+    """The demonstration counts what is recorded, and what should be and is not."""
+
+    async def read(sync: ZohoSync) -> list[str]:
+        await sync.create_tables()
+        receipt = await sync.ingest({"item": {"item_id": "1"}})
+        async with sync._sessions() as session:
+            connection, tables = await session.connection(), library_tables()
+            ids = (*receipt.event_ids, "nobody")
+            return [(await read_state(connection, tables, each)).name for each in ids]
+
+    assert in_database(sqlite_url, read) == ["queued", "lost"]

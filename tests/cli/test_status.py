@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Call, in_database
 from zoho_sync import ZohoSync
+from zoho_sync.cli import main
 
 
 def test_status_accounts_for_every_event(call: Call, filled_url: str) -> None:
@@ -118,6 +120,8 @@ def test_a_mistyped_sqlite_file_is_not_made(call: Call, tmp_path: Path) -> None:
         ("not a url with hush-hush", "cannot be read"),
         ("oracle://scott:hush-hush@host/db", "not supported"),
         ("mysql+pymysql://scott:hush-hush@host/db", "not supported"),
+        ("postgresql+asyncpg://scott:hush-hush@host/db?plugin=none", "cannot be used"),
+        ("postgresql+asyncpg://h/db?prepared_statement_cache_size=hush-hush", "cannot be used"),
     ],
 )
 def test_a_url_that_means_nothing_is_a_usage_error(call: Call, url: str, told: str) -> None:
@@ -140,6 +144,8 @@ def test_tables_are_made_once(call: Call, database_url: str) -> None:
     second = call("tables", "create", "--database-url", database_url, "--json")
     assert "zoho_sync_ledger" in first.json["created"]
     assert second.json == {"created": []}
+    again = call("tables", "create", "--database-url", database_url)
+    assert "the library's tables are there already" in " ".join(again.out.split())
     checked = call("tables", "check", "--database-url", database_url, "--json")
     assert checked.json["ok"] is True
     assert checked.code == 0
@@ -149,7 +155,11 @@ def test_tables_check_names_what_is_missing(call: Call, sqlite_url: str, tmp_pat
     (tmp_path / "test.db").touch()
     answer = call("tables", "check", "--database-url", sqlite_url)
     assert answer.code == 1
-    assert "zoho_sync_journal" in answer.out
+    assert answer.out.count("zoho_sync_journal") == 1
+    assert answer.out.count("zoho_products") == 1
+    told = call("tables", "check", "--database-url", sqlite_url, "--json").json
+    assert "zoho_sync_journal" in told["missing"]
+    assert [finding["where"] for finding in told["findings"]] == ["mirror"]
 
 
 def test_status_works_on_every_database(call: Call, database_url: str) -> None:
@@ -170,3 +180,27 @@ def test_without_the_extra_it_says_which_to_install() -> None:
     assert done.returncode == 2
     assert 'pip install "zoho-sync[cli]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_the_driver_it_says_which_extra_brings_it(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoho_sync.cli.database.find_spec", lambda _: None)
+    answer = call("status", "--database-url", "postgresql://me:hush-hush@host/shop")
+    assert answer.code == 2
+    assert 'pip install "zoho-sync[postgres]"' in answer.err
+    assert "hush-hush" not in answer.err
+
+
+def test_a_module_of_its_own_that_is_missing_is_no_missing_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "zoho_sync.cli.commands")
+    monkeypatch.setitem(sys.modules, "zoho_sync.cli.attempt", None)
+    with pytest.raises(ModuleNotFoundError, match="import of zoho_sync"):
+        main()
+
+
+def test_whoever_imports_the_program_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert importlib.import_module("zoho_sync.cli.__main__").main is main
+    assert capsys.readouterr().out == ""

@@ -61,14 +61,14 @@ class Try:
     """``zoho-sync try`` on one database; nothing may be different afterwards."""
 
     def __init__(self, call: Call, url: str, folder: Path) -> None:
-        self._call, self._url, self._folder = call, url, folder
+        self._call, self.url, self._folder = call, url, folder
 
     def __call__(self, body: Any, *options: str) -> Answer:
         file = self._folder / "body.json"
         file.write_text(body if isinstance(body, str) else json.dumps(body), encoding="utf-8")
-        before = everything(self._url)
-        answer = self._call("try", str(file), "--database-url", self._url, *options)
-        assert everything(self._url) == before
+        before = everything(self.url)
+        answer = self._call("try", str(file), "--database-url", self.url, *options)
+        assert everything(self.url) == before
         return answer
 
 
@@ -121,6 +121,30 @@ def test_a_delete_is_shown(attempt: Try) -> None:
     assert set(row["columns"]) == {"deleted_at"}
 
 
+def test_a_delete_of_what_is_not_there_says_so(attempt: Try) -> None:
+    told = ("--operation", "delete", "--entity", "order", "--id", "99")
+    answer = attempt("", *told, "--json").json
+    assert (answer["outcome"], answer["rows"]) == ("applied", [])
+    assert "there is no such row" in answer["reason"]
+    people = attempt("", *told)
+    assert "there is no such row" in people.out
+    assert "holds that value already" not in people.out
+
+
+def test_a_delete_of_a_contact_that_nobody_knows_is_remembered(attempt: Try) -> None:
+    people = attempt("", "--operation", "delete", "--entity", "contact", "--id", "99")
+    assert "nobody knows this contact; its delete is remembered" in people.out
+    assert "holds that value already" not in people.out
+
+
+def test_a_delete_whose_document_lacks_the_id_is_shown(attempt: Try) -> None:
+    told = ("--operation", "delete", "--entity", "order", "--id", "31", "--json")
+    answer = attempt({"salesorder": {"salesorder_number": "SO-31"}}, *told)
+    assert answer.code == 0
+    (row,) = answer.json["rows"]
+    assert set(row["columns"]) == {"deleted_at"}
+
+
 def test_a_repeated_document_is_a_duplicate(attempt: Try) -> None:
     answer = attempt({"salesorder": ORDER}, "--json")
     assert answer.code == 0
@@ -142,10 +166,10 @@ def test_an_old_document_is_stale(attempt: Try) -> None:
         ('{"weather": "fine"}', ""),
     ],
 )
-def test_what_would_be_a_dead_letter_is_refused(attempt: Try, body: Any, path: str) -> None:
+def test_what_would_be_a_dead_letter_is_named_so(attempt: Try, body: Any, path: str) -> None:
     answer = attempt(body, "--json")
     assert answer.code == 3
-    assert answer.json["outcome"] == "refused"
+    assert answer.json["outcome"] == "dead_letter"
     assert answer.json["error_type"] == "PayloadError"
     assert answer.json["path"].endswith(path)
     assert answer.json["reason"]
@@ -209,6 +233,23 @@ INVOICE = {
 }
 
 
+def host(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make an application with tables of its own: ``try_host:sync``."""
+    (folder / "try_host.py").write_text(_HOST.format(url=url), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "try_host", raising=False)
+
+    async def prepare(sync: ZohoSync) -> None:
+        await sync.create_tables()
+        engine = create_async_engine(url)
+        async with engine.begin() as connection:
+            await connection.run_sync(erp.metadata.create_all)
+        await engine.dispose()
+
+    in_database(url, prepare)
+
+
 @pytest.mark.parametrize(
     ("body", "outcome", "code"),
     [
@@ -216,8 +257,8 @@ INVOICE = {
         ({"invoice": {**INVOICE, "status": "draft"}}, "ignored", 0),
         ({"contact": {"contact_id": "5", "contact_type": "vendor"}}, "ignored", 0),
         ({"user": {"user_id": "7"}}, "applied", 0),
-        ({"salesorder": ORDER}, "refused", 3),
-        ({"item": {"item_id": "1"}}, "refused", 3),
+        ({"salesorder": ORDER}, "dead_letter", 3),
+        ({"item": {"item_id": "1"}}, "dead_letter", 3),
         ({"bill": {"bill_id": "1"}}, "retry", 1),
         ({"contact": {"contact_id": "9", "contact_type": "customer"}}, "parked", 0),
     ],
@@ -232,19 +273,7 @@ def test_on_the_hosts_own_tables(  # noqa: PLR0913  # fixtures
     outcome: str,
     code: int,
 ) -> None:
-    (tmp_path / "try_host.py").write_text(_HOST.format(url=sqlite_url), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "try_host", raising=False)
-
-    async def prepare(sync: ZohoSync) -> None:
-        await sync.create_tables()
-        engine = create_async_engine(sqlite_url)
-        async with engine.begin() as connection:
-            await connection.run_sync(erp.metadata.create_all)
-        await engine.dispose()
-
-    in_database(sqlite_url, prepare)
+    host(sqlite_url, tmp_path, monkeypatch)
     (tmp_path / "body.json").write_text(json.dumps(body), encoding="utf-8")
     before = everything(sqlite_url)
     answer = call("try", "body.json", "--app", "try_host:sync", "--json")
@@ -253,3 +282,35 @@ def test_on_the_hosts_own_tables(  # noqa: PLR0913  # fixtures
     assert call("try", "body.json", "--app", "try_host:sync").code == code
     if outcome == "parked":
         assert answer.json["waits_for"] == {"entity_type": "customer", "entity_id": "9"}
+
+
+def test_what_changes_no_column_says_so(
+    call: Call, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host(sqlite_url, tmp_path, monkeypatch)
+    client = {"contact_id": "9", "contact_type": "customer", "contact_name": "Ada", "email": "a@b"}
+
+    async def send(sync: ZohoSync) -> None:
+        await sync.ingest({"contact": {**client, "last_modified_time": "2025-03-01T10:00:00Z"}})
+
+    in_database(sqlite_url, send)
+    assert call("worker", "--once", "--app", "try_host:sync").out == "1 applied\n"
+    newer = {"contact": {**client, "last_modified_time": "2025-03-02T10:00:00Z"}}
+    (tmp_path / "body.json").write_text(json.dumps(newer), encoding="utf-8")
+    answer = call("try", "body.json", "--app", "try_host:sync")
+    assert "would be applied" in answer.out
+    assert "Every column holds that value already." in answer.out
+
+
+def test_a_delete_of_a_contact_goes_to_what_is_known(attempt: Try) -> None:
+    """Customers and vendors share their ids: the ledger says which of them it is."""
+
+    async def send(sync: ZohoSync) -> None:
+        vendor = {"contact_id": "5", "contact_type": "vendor", "contact_name": "Kaffa"}
+        await sync.ingest({"contact": vendor})
+        await sync.drain()
+
+    in_database(attempt.url, send)
+    told = ("--operation", "delete", "--entity", "contact", "--id", "5", "--json")
+    (row,) = attempt("", *told).json["rows"]
+    assert (row["table"], set(row["columns"])) == (mirror.vendors.name, {"deleted_at"})

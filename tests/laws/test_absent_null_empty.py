@@ -399,7 +399,8 @@ async def test_law_5_a_column_that_cannot_be_cleared_is_named(
     assert await sync.drain() == {Outcome.DEAD_LETTER: 2}
     assert await row(sessions, invoices) == before
     letters = await sync.dead_letters.list()
-    assert all("column number" in letter.error for letter in letters)
+    assert [letter.path for letter in letters] == ["invoice.invoice_number"] * 2
+    assert all(".number" in letter.error for letter in letters)
 
 
 @dataclass(frozen=True)

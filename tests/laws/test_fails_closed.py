@@ -16,14 +16,27 @@ from contextlib import suppress
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Table, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    Enum,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from tests.laws.plain_sql import Sessions, clear, counts, library
 from zoho_sync import (
     AnyOf,
     BaseEntityHandler,
     ConfigurationError,
+    EntityMap,
     HandlerRegistry,
     HeaderToken,
     Outcome,
@@ -34,6 +47,7 @@ from zoho_sync import (
     ZohoSync,
     mirror,
 )
+from zoho_sync.handlers import CustomerHandler
 from zoho_sync.outcomes import Receipt, ReceiptStatus
 from zoho_sync.payloads import CustomerPayload
 from zoho_sync.signature import SIGNATURE_HEADER, Verifier, sign
@@ -220,6 +234,52 @@ async def test_law_7_failing_handler_is_quoted_nowhere_but_in_its_own_event(
     held = await stored(sessions, ALL_TABLES)
     assert [name for name, text in held.items() if leaks([text])] == ["jobs"]
     assert not leaks(list(logged(caplog)))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Date(), Integer(), Numeric(9, 2), Boolean(), Uuid(), Enum("a", "b", name="letters")],
+    ids=lambda kind: type(kind).__name__,
+)
+async def test_law_7_value_that_the_database_refuses_is_quoted_nowhere(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    """Drivers and databases say what they cannot convert; its dead letter names no value."""
+    host = MetaData()
+    table = Table(
+        "refusing",
+        host,
+        Column("id", Integer, primary_key=True),
+        Column("number", Text, unique=True),
+        Column("value", kind),
+        Column("closed", Boolean),
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(host.create_all)
+
+    class Customers(CustomerHandler):
+        mapping = EntityMap(
+            table=table,
+            key="number",
+            columns={"value": lambda payload: payload.notes},
+            deleted_column="closed",
+        )
+
+    heard: list[str] = []
+    sync = ZohoSync(
+        async_sessionmaker(engine),
+        registry=HandlerRegistry([Customers]),
+        hooks=[lambda settled: heard.append(repr(settled.result))],
+    )
+    await sync.create_tables()
+    await sync.ingest(BODIES[0])
+    with caplog.at_level(logging.DEBUG):
+        await sync.drain()
+    letters = await sync.dead_letters.list()
+    said = [f"{letter.error} {letter.history}" for letter in letters]
+    assert leaks([*logged(caplog), *heard, *said]) == []
+    if engine.dialect.name == "postgresql":
+        assert [letter.error_type for letter in letters] == ["RowRejected"]
 
 
 async def test_law_7_database_that_fails_takes_no_body_into_the_log(

@@ -197,6 +197,55 @@ async def test_law_8_stuck_queue_is_noticed(
     assert engine is not None
 
 
+async def test_law_8_window_in_which_all_park_is_noticed(sync: ZohoSync) -> None:
+    for number in range(20):
+        await sync.ingest({"contact": NAMELESS["contact"] | {"contact_id": f"c{number}"}})
+    assert await sync.drain() == {Outcome.PARKED: 20}
+    assert await problems(sync) == "20 event(s) were parked, and none was applied"
+    await sync.ingest(customer())
+    await sync.drain()
+    assert await problems(sync) == ""
+
+
+async def test_law_8_what_comes_back_is_not_late(sync: ZohoSync, clock: Hands) -> None:
+    """It arrived hours ago, and waits since a moment ago."""
+    await sync.ingest(customer(outstanding_receivable_amount="a lot"))
+    await sync.ingest(NAMELESS)
+    await sync.drain()
+    clock.move(hours=3)
+    for number in range(3):
+        await sync.ingest(customer(f"c{number}"))
+    await sync.drain()
+    await sync.dead_letters.replay([letter.id for letter in await sync.dead_letters.list()])
+    await sync.apply(SyncEvent("customer", "c9", customer("c9")["contact"]))
+    assert (await sync.status()).queue.ready == 2
+    assert await problems(sync) == ""
+    clock.move(minutes=6)
+    assert "waiting since" in await problems(sync)
+
+
+async def test_law_8_report_is_of_one_moment(
+    engine: AsyncEngine, sync: ZohoSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that is settled while the report is read is counted once."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer: nothing is settled while the report is read")
+    await sync.ingest(customer())
+    queue = sync._runtime.queue
+    depth = queue.depth
+
+    async def slowly(**arguments: Any) -> Any:
+        read = await depth(**arguments)
+        await sync.drain()
+        return read
+
+    monkeypatch.setattr(queue, "depth", slowly)
+    report = await sync.status()
+    assert (report.accepted, report.queue.total) == (1, 1)
+    monkeypatch.undo()
+    assert (await sync.status()).settled == {Outcome.APPLIED: 1}
+
+
 async def test_law_8_silence_is_noticed(sync: ZohoSync, clock: Hands) -> None:
     await sync.ingest(customer())
     await sync.drain()

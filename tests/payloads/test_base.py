@@ -97,6 +97,15 @@ def test_an_id_without_a_field_is_a_mistake_of_the_application() -> None:
             id_fields: ClassVar[tuple[str, ...]] = ("parcel_id",)
 
 
+def test_id_fields_are_a_tuple() -> None:
+    with pytest.raises(ConfigurationError, match=r"must be a tuple: \('parcel_id',\)"):
+
+        class Parcel(Payload):
+            entity_type = "parcel"
+            id_fields = "parcel_id"  # type: ignore[assignment]  # what is easily written
+            parcel_id: ZohoId = None
+
+
 def test_a_model_may_be_validated_again() -> None:
     invoice = InvoicePayload.model_validate({"invoice_id": "1"})
     assert InvoicePayload.model_validate(invoice) is invoice

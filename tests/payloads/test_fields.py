@@ -208,3 +208,9 @@ def test_ids_keep_every_digit(number: int) -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_times_survive(moment: datetime) -> None:
     assert read("moment", moment) == parse_time(moment.isoformat()) == moment
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_time_that_utc_cannot_say_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="outside the calendar"):
+        parse_time(text)

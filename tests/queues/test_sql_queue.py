@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.faults.shop import Client, Script, create_shop, customer, invoice, registry
@@ -713,3 +714,14 @@ async def test_a_crowd_of_claimers_and_deaths(queue: SQLQueue, clock: Clock) -> 
             clock.forward(seconds=61)
             held.clear()
     assert (await queue.depth()).total + acked == 25
+
+
+async def test_tables_of_another_version_are_no_outage(
+    queue: SQLQueue, engine: AsyncEngine
+) -> None:
+    """A sender that is asked to come again would do so for ever."""
+    assert queue.capabilities.transactional
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE zoho_sync_jobs RENAME attempts TO tries"))
+    with pytest.raises(DBAPIError, match="attempts"):
+        await queue.enqueue(events(1))

@@ -161,6 +161,31 @@ async def test_other_routes_do_not_exist(app: ASGIApp, door: Door, path: str) ->
     assert not door.seen
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/invoce", "there is no route '/invoce'; did you mean 'invoice'?"),
+        ("/spaceship/7", "there is no route '/spaceship/7'"),
+        ("/invoice/1/2", "there is no route '/invoice/1/2'"),
+        ("/a\nb\x1b", "there is no route '/a�b�'"),
+        ("/" + "x" * 500, f"there is no route '/{'x' * 39}…'"),
+    ],
+)
+async def test_a_route_that_does_not_exist_is_logged(
+    door: Door, path: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo in a workflow rule loses every delivery, and Zoho does not tell."""
+    knows = NAMES.__contains__
+    app = receiver_app(door, max_body=MAX_BODY, knows=knows, names=sorted(NAMES))
+    wire = Wire()
+    await app(http(path), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 404
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("zoho_sync.web.asgi", "WARNING")
+    assert record.getMessage() == said
+    assert json.loads(wire.sent[1]["body"]) == {"status": "not_found", "event_ids": []}
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "OPTIONS"])
 async def test_other_methods_are_not_allowed(app: ASGIApp, door: Door, method: str) -> None:
     answer = await call(app, method, "/invoice")

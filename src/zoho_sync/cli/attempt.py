@@ -23,7 +23,7 @@ from zoho_sync.outcomes import Outcome
 
 __all__ = ["try_file"]
 
-_EXIT_CODES: Final = {"refused": REFUSED, Outcome.RETRY.value: FAILED}
+_EXIT_CODES: Final = {Outcome.DEAD_LETTER.value: REFUSED, Outcome.RETRY.value: FAILED}
 _WORDS: Final = {
     "applied": "would be applied",
     "stale": "is stale: nothing would change",
@@ -31,7 +31,7 @@ _WORDS: Final = {
     "ignored": "would be ignored",
     "parked": "would be parked",
     "retry": "would fail, and be tried again",
-    "refused": "would become a dead letter",
+    "dead_letter": "would become a dead letter",
     "ping": "is a test ping: nothing would be stored",
 }
 
@@ -51,7 +51,8 @@ def try_file(target: Target, /, file: str, **told: str | None) -> None:
     """Show what the body in FILE would change, and change nothing; - reads standard input.
 
     The body is applied in a transaction that is rolled back. Shown are the entity's row and its
-    lines, column by column; or what the event would wait for, or why it would be refused.
+    lines, column by column; or what the event would wait for, or why it would be refused. Without
+    --app, the mirror's tables are what it is applied to.
     """
     with click.open_file(file, "rb") as opened_file:
         body = opened_file.read()
@@ -74,12 +75,14 @@ async def _attempt(target: Target, body: bytes, told: Mapping[str, str | None]) 
     )
     # A ZohoSync that is made here knows no organization but this one.
     own = {"organization_id": known.organization_id} if known.organization_id else {}
-    async with opened(target, options=None if target.app else own) as chosen:
+    async with opened(target, options=None if target.app else own, applies=True) as chosen:
         try:
             received = decode(body, told["content_type"] or "", known, chosen.rules)
         except PayloadError as error:
             kind = type(error).__name__
-            return None, Trial("refused", str(error), error_type=kind, path=error.path)
+            return None, Trial(
+                Outcome.DEAD_LETTER.value, str(error), error_type=kind, path=error.path
+            )
         if received is None:
             return None, Trial("ping")
         return received, await try_event(chosen, received)
@@ -94,7 +97,7 @@ def _for_people(name: str, received: SyncEvent | None, trial: Trial) -> list[Ren
         parts.append(indented(safe(trial.reason)))
     for change in trial.rows:
         parts += ["", indented(safe(_heading(change))), indented(_columns(change))]
-    if trial.outcome == Outcome.APPLIED.value and not trial.rows:
+    if trial.outcome == Outcome.APPLIED.value and not trial.rows and not trial.reason:
         parts.append(indented(_without_rows(mapped=trial.mapped)))
     return [*parts, "", "Nothing was changed."]
 

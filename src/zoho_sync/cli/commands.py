@@ -9,6 +9,8 @@ import click
 from zoho_sync.cli.attempt import try_file
 from zoho_sync.cli.dead_letters import dead_letters
 from zoho_sync.cli.demo import demo
+from zoho_sync.cli.links import adopt, forget, link, reapply
+from zoho_sync.cli.parked import parked
 from zoho_sync.cli.status import status
 from zoho_sync.cli.tables import tables
 from zoho_sync.cli.target import Target, common_options
@@ -31,5 +33,17 @@ def zoho_sync(context: click.Context) -> None:
     logging.getLogger("zoho_sync").addHandler(logging.NullHandler())
 
 
-for _command in (demo, worker, status, dead_letters, try_file, tables):
+for _command in (
+    demo,
+    worker,
+    status,
+    dead_letters,
+    parked,
+    try_file,
+    tables,
+    link,
+    adopt,
+    reapply,
+    forget,
+):
     zoho_sync.add_command(_command)

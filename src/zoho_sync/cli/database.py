@@ -72,6 +72,6 @@ def new_engine(url: URL, *, search_path: str | None = None) -> AsyncEngine:
         )
     try:
         return create_async_engine(url, hide_parameters=True, connect_args=options)
-    except (ArgumentError, InvalidRequestError, TypeError) as error:
+    except (ArgumentError, InvalidRequestError, TypeError, ValueError) as error:
         message = f"the database URL cannot be used ({type(error).__name__})"
         raise ConfigurationError(message) from None

@@ -1,11 +1,11 @@
-"""``zoho-sync dead-letters``: list, show, replay, purge."""
+"""``zoho-sync dead-letters``: list, show, replay, resolve, purge."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import click
 
@@ -15,12 +15,12 @@ from zoho_sync.cli.output import counted, print_json, show
 from zoho_sync.cli.running import FAILED, Failure, run
 from zoho_sync.cli.status import duration
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
-from zoho_sync.exceptions import UnknownEntityType
+from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, Replayed
 
 __all__ = ["dead_letters"]
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+_Which = tuple[str, ...] | DeadLetterFilter
 _COUNTED: Final = 1_000
 _WHICH: Final = (
     "say which dead letters: ids, or --entity, --organization, --error-type, --older-than"
@@ -37,17 +37,22 @@ class _Wanted:
     older_than: timedelta | None
 
     def filter(self, chosen: Opened) -> DeadLetterFilter:
-        catalog = chosen.runtime.context.catalog
-        entity_type = catalog.resolve(self.entity) if self.entity else None
-        if self.entity and entity_type is None:
-            raise UnknownEntityType(self.entity, catalog.kinds)
         older = self.older_than
         return DeadLetterFilter(
-            entity_type=entity_type,
+            entity_type=chosen.entity_type(self.entity),
             organization_id=self.organization,
             error_type=self.error_type,
             died_before=datetime.now(UTC) - older if older is not None else None,
         )
+
+
+class _Closing(Protocol):
+    """A way to close dead letters; its name is the answer's key."""
+
+    __name__: str
+
+    async def __call__(self, letters: DeadLetters, which: _Which) -> int:
+        """Close them; return how many."""
 
 
 _FILTERS: Final = (
@@ -165,12 +170,39 @@ def _tell(replayed: Replayed, unknown: Sequence[str]) -> None:
 @dead_letters.command()
 @click.argument("ids", nargs=-1)
 @_filters
+@click.option("--reason", metavar="TEXT", default="", help="What the journal says about it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options()
+@click.pass_obj
+def resolve(
+    target: Target, /, ids: tuple[str, ...], *, reason: str, yes: bool, **filters: Any
+) -> None:
+    """Close dead letters that were taken care of otherwise, by id or by filter."""
+
+    async def resolved(letters: DeadLetters, which: _Which) -> int:
+        return await letters.resolve(which, reason=reason)
+
+    _close(target, ids, _Wanted(**filters), resolved, yes=yes)
+
+
+@dead_letters.command()
+@click.argument("ids", nargs=-1)
+@_filters
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options()
 @click.pass_obj
 def purge(target: Target, /, ids: tuple[str, ...], *, yes: bool, **filters: Any) -> None:
     """Close dead letters for good, by id or by filter; the journal says so."""
-    wanted = _Wanted(**filters)
+
+    async def purged(letters: DeadLetters, which: _Which) -> int:
+        return await letters.purge(which)
+
+    _close(target, ids, _Wanted(**filters), purged, yes=yes)
+
+
+def _close(
+    target: Target, ids: tuple[str, ...], wanted: _Wanted, how: _Closing, *, yes: bool
+) -> None:
     _require_choice(ids, wanted)
     if not yes:
         number = run(_count(target, ids, wanted))
@@ -178,9 +210,9 @@ def purge(target: Target, /, ids: tuple[str, ...], *, yes: bool, **filters: Any)
         what = many or counted(number, "dead letter")
         # On standard error: standard output is the answer's alone.
         click.confirm(f"Close {what} for good, without applying?", abort=True, err=True)
-    closed = run(_purge(target, ids, wanted))
+    closed = run(_closed(target, ids, wanted, how))
     if target.as_json:
-        print_json({"purged": closed})
+        print_json({how.__name__: closed})
     else:
         show(f"{counted(closed, 'dead letter')} closed")
     if ids and closed < len(set(ids)):
@@ -195,9 +227,9 @@ async def _count(target: Target, ids: tuple[str, ...], wanted: _Wanted) -> int:
         return len(await letters.list(wanted.filter(chosen), limit=_COUNTED))
 
 
-async def _purge(target: Target, ids: tuple[str, ...], wanted: _Wanted) -> int:
+async def _closed(target: Target, ids: tuple[str, ...], wanted: _Wanted, how: _Closing) -> int:
     async with opened(target) as chosen:
-        return await chosen.sync.dead_letters.purge(ids or wanted.filter(chosen))
+        return await how(chosen.sync.dead_letters, ids or wanted.filter(chosen))
 
 
 def _require_choice(ids: tuple[str, ...], wanted: _Wanted) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, inspect, select, text
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from zoho_sync._runtime import Runtime
@@ -22,6 +22,7 @@ from zoho_sync.cli.running import UNREACHABLE, Failure, reason
 from zoho_sync.cli.target import Target
 from zoho_sync.decoding import DecodingRules
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.linking import Linker
 
 __all__ = ["Opened", "opened"]
 
@@ -53,6 +54,19 @@ class Opened:
     def rules(self) -> DecodingRules:
         """How `sync` reads bodies."""
         return self.sync._receiver.rules  # noqa: SLF001  # as above
+
+    @property
+    def linker(self) -> Linker:
+        """What links entities to rows."""
+        return self.sync._linker  # noqa: SLF001  # as above
+
+    def entity_type(self, name: str | None) -> str | None:
+        """Return the entity type that goes by a name; None for none.
+
+        Raises:
+            UnknownEntityType: None goes by it.
+        """
+        return self.runtime.context.catalog.require(name).entity_type if name else None
 
     def session(self) -> AsyncSession:
         """Return a new session on the database."""
@@ -86,6 +100,32 @@ class Opened:
             )
             raise Failure(message)
 
+    async def refuse_an_applications(self) -> None:
+        """Make sure that the ledger knows of no rows and no entity types but those of `sync`.
+
+        Otherwise an application with mappings of its own works on this database, and its events
+        would go elsewhere, for good.
+
+        Raises:
+            ConfigurationError: It does; the message says how to name the application.
+        """
+        context = self.runtime.context
+        ledger = context.tables.ledger.c
+        known = [bound.table.fullname for bound in context.bindings.values()]
+        elsewhere = ledger.table_name.is_(None) | ledger.table_name.not_in(known)
+        foreign = ledger.primary_key.is_not(None) & elsewhere
+        unknown = ledger.entity_type.not_in(list(context.catalog.kinds))
+        statement = select(ledger.entity_type, ledger.table_name).where(foreign | unknown).limit(1)
+        async with self.session() as session:
+            found = (await session.execute(statement)).first()
+        if found is not None:
+            kept = f"{found.entity_type} in {found.table_name or 'tables of its own'}"
+            message = (
+                f"{self.where} is kept by an application's own mappings ({kept}); without it, its "
+                "events would go to the mirror. Use --app module:attribute"
+            )
+            raise ConfigurationError(message)
+
 
 @asynccontextmanager
 async def opened(
@@ -94,6 +134,7 @@ async def opened(
     options: Mapping[str, Any] | None = None,
     makes_file: bool = False,
     tables: bool = True,
+    applies: bool = False,
 ) -> AsyncIterator[Opened]:
     """Open what the common options mean.
 
@@ -102,6 +143,7 @@ async def opened(
         options: More arguments for a `ZohoSync` that is made here.
         makes_file: Whether an SQLite file may be made.
         tables: Whether the library's tables must be there.
+        applies: Whether events are applied: without an application only where there is none.
 
     Raises:
         ConfigurationError: The options mean nothing.
@@ -109,16 +151,17 @@ async def opened(
     """
     sync = _found(target, options or {}, makes_file=makes_file)
     engine = _engine(sync)
-    chosen = Opened(sync, shown_url(engine.url) if engine is not None else "the database")
+    chosen = Opened(sync, shown_url(engine.url))
     try:
         async with sync:
             await _probe(chosen)
             if tables:
                 await chosen.require_tables()
+            if applies and target.app is None:
+                await chosen.refuse_an_applications()
             yield chosen
     finally:
-        if engine is not None:
-            await engine.dispose()
+        await engine.dispose()
 
 
 def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> ZohoSync:
@@ -151,22 +194,22 @@ def _require_file(url: URL) -> None:
         raise Failure(message, UNREACHABLE)
 
 
-def _engine(sync: ZohoSync) -> AsyncEngine | None:
+def _engine(sync: ZohoSync) -> AsyncEngine:
     session = sync._runtime.sessions()  # noqa: SLF001  # as above
     try:
-        bind = session.get_bind()
-    except SQLAlchemyError:
-        # A host that routes by class: its sessions find their engines themselves.
-        return None
-    return AsyncEngine(bind) if isinstance(bind, Engine) else None
+        return AsyncEngine(session.get_bind().engine)
+    except UnboundExecutionError:
+        message = (
+            "the sessions of your application have no database of their own, only binds= of "
+            "classes; give the session factory bind=engine"
+        )
+        raise ConfigurationError(message) from None
 
 
 async def _probe(chosen: Opened) -> None:
     try:
         async with asyncio.timeout(_PATIENCE), chosen.session() as session:
             await session.execute(text("SELECT 1"))
-    except ConfigurationError:
-        raise
     except Exception as error:
         # Whatever it is, at this point it means that there is no way to the database.
         message = f"{chosen.where} cannot be reached: {reason(error)}"

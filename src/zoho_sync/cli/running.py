@@ -7,9 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
-from zoho_sync._dialects import Fault, classify, primary_message
+from zoho_sync._faults import Fault, classify, is_of_database, primary_message
 from zoho_sync.cli.output import redacted
 from zoho_sync.exceptions import (
     ConfigurationError,
@@ -46,8 +45,10 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
     """
     try:
         return asyncio.run(work)
-    except (ZohoSyncError, SQLAlchemyError, OSError) as error:
-        raise failure(error) from error
+    except Exception as error:
+        if isinstance(error, ZohoSyncError) or is_of_database(error):
+            raise failure(error) from error
+        raise
 
 
 def failure(error: Exception) -> Failure:

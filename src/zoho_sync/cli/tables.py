@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
+from zoho_sync._mapping_check import LIBRARY
 from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import counted, indented, print_json, safe, show
 from zoho_sync.cli.running import FAILED, run
@@ -75,7 +76,8 @@ async def _findings(chosen: Opened) -> tuple[list[Finding], list[str]]:
     try:
         return [], list(await chosen.sync.check())
     except MappingError as error:
-        return list(error.findings), []
+        # The library's tables are named by themselves.
+        return [each for each in error.findings if each.where != LIBRARY], []
 
 
 def _for_people(found: dict[str, Any]) -> list[RenderableType]:

@@ -65,7 +65,7 @@ _OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
         "--database-url",
         metavar="URL",
         envvar="ZOHO_SYNC_DATABASE_URL",
-        help="Without an application: the database; ZOHO_SYNC_DATABASE_URL.",
+        help="Without an application: the database with the mirror; ZOHO_SYNC_DATABASE_URL.",
         expose_value=False,
         callback=_note,
     ),

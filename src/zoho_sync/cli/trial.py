@@ -11,14 +11,15 @@ from sqlalchemy import Connection, Table, event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._binding import BoundChild, BoundEntity
-from zoho_sync._dialects import Fault, begin_immediately, classify
+from zoho_sync._dialects import begin_immediately
+from zoho_sync._faults import Fault, classify
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import Key, equals
 from zoho_sync._upsert import RowWriter
 from zoho_sync.cli.opening import Opened
 from zoho_sync.cli.running import reason
 from zoho_sync.entities import CONTACT
-from zoho_sync.events import SyncEvent
+from zoho_sync.events import Operation, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.outcomes import Outcome, SyncResult
@@ -28,8 +29,8 @@ __all__ = ["ColumnChange", "RowChange", "Trial", "try_event"]
 Row = Mapping[str, Any]
 Snapshot = dict[str, dict[Key, Row]]
 
-REFUSED: Final = "refused"
-"""What would be a dead letter."""
+_DEAD: Final = Outcome.DEAD_LETTER.value
+_NO_ROW: Final = "there is no such row; the delete is remembered, so that no older edit makes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Trial:
     """What would become of an event.
 
     Attributes:
-        outcome: As of `Outcome`; ``refused`` for what would be a dead letter.
+        outcome: As of `Outcome`, or ``ping``.
         reason: Why, in words.
         error_type: Of the error, if there was one.
         path: The field that is wrong.
@@ -94,7 +95,7 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
         if isinstance(handler, Trial):
             return handler
         bound = handler.binding()
-        located = await _located(handler, connection, bound, received, entry)
+        located = await _located(connection, bound, received, entry)
         before = await _snapshot(connection, bound, located)
         try:
             result = await handler.sync(_document(handler, received), received.operation)
@@ -103,7 +104,8 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
             return _failed(error, mapped=bound is not None)
         after = await _snapshot(connection, bound, _key(result) or located)
         rows = tuple(_changes(before, after))
-        return Trial(result.outcome.value, result.reason, rows=rows, mapped=bound is not None)
+        told = result.reason or _missing_row(received, bound, located, result)
+        return Trial(result.outcome.value, told, rows=rows, mapped=bound is not None)
 
 
 class _OwnCommit(ConfigurationError):
@@ -113,8 +115,7 @@ class _OwnCommit(ConfigurationError):
 @asynccontextmanager
 async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
     async with chosen.session() as session:
-        if not session.in_transaction():
-            await session.begin()
+        await session.begin()
         connection = await session.connection()
         await begin_immediately(connection)
         event.listen(connection.sync_connection, "commit", _refuse_commit)
@@ -153,14 +154,13 @@ def _handler(
         return Trial(Outcome.APPLIED.value, "nobody knows this contact; its delete is remembered")
     handler_class = registry.get(entity_type)
     if handler_class is None:
-        return Trial(REFUSED, f"no handler for {entity_type}", error_type="UnknownEntityType")
+        return Trial(_DEAD, f"no handler for {entity_type}", error_type="UnknownEntityType")
     handler = handler_class(session, organization_id=tried.organization_id)
     handler.context = chosen.runtime.context
     return handler
 
 
 async def _located(
-    handler: BaseEntityHandler[Any],
     connection: AsyncConnection,
     bound: BoundEntity | None,
     tried: SyncEvent,
@@ -168,7 +168,7 @@ async def _located(
 ) -> Key | None:
     if bound is None:
         return None
-    rows = RowWriter(connection, bound, handler.resolve)
+    rows = RowWriter(connection, bound)
     return await rows.locate(
         tried.entity_id, tried.organization_id, entry.table_name, entry.primary_key
     )
@@ -197,6 +197,14 @@ async def _rows(
     return {tuple(row[name] for name in names): dict(row) for row in found.mappings()}
 
 
+def _missing_row(
+    tried: SyncEvent, bound: BoundEntity | None, located: Key | None, result: SyncResult
+) -> str:
+    """Return what to say of a delete that has nothing to delete."""
+    fresh = tried.operation is Operation.DELETE and result.outcome is Outcome.APPLIED
+    return _NO_ROW if fresh and bound is not None and located is None else ""
+
+
 def _changes(before: Snapshot, after: Snapshot) -> list[RowChange]:
     changes = []
     for table in {**before, **after}:
@@ -223,8 +231,11 @@ def _key(result: SyncResult) -> Key | None:
 
 
 def _document(handler: BaseEntityHandler[Any], tried: SyncEvent) -> Mapping[str, Any]:
-    # A delete may have come without a document: its id is enough.
-    return tried.payload or {handler.kind().id_fields[0]: tried.entity_id}
+    # A delete may have come without a document, or with one that lacks the id: it was told then.
+    kind = handler.kind()
+    if tried.operation is not Operation.DELETE or kind.entity_id(tried.payload):
+        return tried.payload
+    return {**tried.payload, kind.id_fields[0]: tried.entity_id}
 
 
 def _failed(raised: Exception, *, mapped: bool) -> Trial:
@@ -235,9 +246,9 @@ def _failed(raised: Exception, *, mapped: bool) -> Trial:
         parked = Outcome.PARKED.value
         return Trial(parked, str(error), error_type=kind, waits_for=target, mapped=mapped)
     if not isinstance(error, ZohoSyncError):
-        outcome = REFUSED if classify(error) is Fault.REJECTED else Outcome.RETRY.value
+        outcome = _DEAD if classify(error) is Fault.REJECTED else Outcome.RETRY.value
         return Trial(outcome, reason(error), error_type=kind, mapped=mapped)
-    outcome = REFUSED if error.permanent else Outcome.RETRY.value
+    outcome = _DEAD if error.permanent else Outcome.RETRY.value
     path = getattr(error, "path", "") or getattr(error, "table", "")
     return Trial(outcome, str(error), error_type=kind, path=path, mapped=mapped)
 

@@ -37,11 +37,17 @@ def worker(target: Target, batch_size: int | None, concurrency: int | None, *, o
 
     At the first signal, what is being applied is rolled back and given back to the queue: another
     worker takes it over at once. The log goes to standard error.
+
+    Your own mappings are known to your own ZohoSync alone: name it with --app. Without it, events
+    are applied to the mirror's tables only, and a database that an application keeps is refused.
     """
     _log_to_stderr()
     given = {"batch_size": batch_size, "concurrency": concurrency}
     options = {name: value for name, value in given.items() if value is not None}
-    stopped_by, counts = run(_work(target, options, once=once))
+    _tell(target, *run(_work(target, options, once=once)), once=once)
+
+
+def _tell(target: Target, stopped_by: str, counts: dict[Outcome, int], *, once: bool) -> None:
     if target.as_json:
         told = {outcome.value: count for outcome, count in counts.items()}
         print_json({"stopped_by": stopped_by, "outcomes": told if once else None})
@@ -55,7 +61,7 @@ def worker(target: Target, batch_size: int | None, concurrency: int | None, *, o
 async def _work(
     target: Target, options: dict[str, Any], *, once: bool
 ) -> tuple[str, dict[Outcome, int]]:
-    async with opened(target, options=options) as chosen:
+    async with opened(target, options=options, applies=True) as chosen:
         runtime = chosen.runtime
         _log.info(
             "working on %s, in batches of %d, %d at once",
@@ -63,6 +69,8 @@ async def _work(
             runtime.batch_size,
             runtime.concurrency,
         )
+        if target.app is None:
+            _log.info("without --app, events are applied to the mirror's tables only")
         return await _until_told(chosen, once=once)
 
 
@@ -102,7 +110,7 @@ def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
     def stop(number: signal.Signals) -> None:
         if received:
             # Leases end by themselves; nothing that is half done was committed.
-            os._exit(FAILED)
+            os._exit(FAILED)  # pragma: no cover  # nothing can be written down any more
         received.append(number.name)
         _log.info("%s: stopping; once more ends at once", number.name)
         work.cancel()

@@ -8,23 +8,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zoho_sync._binding import BoundEntity
-from zoho_sync._dialects import (
-    Fault,
-    breaks_reference,
-    classify,
-    database_time,
-    hide_values,
-    primary_message,
-)
 from zoho_sync._host_keys import encode_key, plain_key
-from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._journal import JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._references import References
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change, RowWriter, carried_columns
 from zoho_sync.decisions import Decision, LedgerState, Proposal, decide
-from zoho_sync.events import Arrival, Operation, SyncEvent, effective_time, refuse_future
-from zoho_sync.exceptions import PayloadError, ReferencePending, RowRejected, ZohoSyncError
+from zoho_sync.events import Arrival, Operation, SyncEvent, refuse_future
+from zoho_sync.handlers._calls import call_handler
+from zoho_sync.handlers._placeholders import make_placeholder
+from zoho_sync.handlers._siblings import retire, sibling
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.payloads import Payload, parse
@@ -36,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "WHOLE_DOCUMENT",
     "Applied",
-    "apply_directly",
     "apply_event",
     "arrived_under_lock",
     "journalled",
@@ -68,28 +62,6 @@ def ledger_key(handler: BaseEntityHandler[Any], event: SyncEvent) -> LedgerKey:
     return LedgerKey(event.organization_id, namespace, event.entity_id)
 
 
-async def apply_directly(
-    handler: BaseEntityHandler[Any],
-    work: UnitOfWork,
-    payload: Payload | Mapping[str, Any],
-    operation: Operation,
-) -> SyncResult:
-    """Apply a change that came from no queue: lock, take an arrival, apply, journal."""
-    event = _understand(handler, payload, operation)
-    ledger = Ledger(work.connection, handler.context.tables.ledger)
-    key = ledger_key(handler, event)
-    await ledger.prepare([key])
-    entry = (await ledger.lock([key]))[key]
-    now = await database_time(work.connection, handler.context.clock)
-    event = arrived_under_lock(event, entry, now)
-    applied = await apply_event(handler, work, event, entry)
-    if applied.entry is not None:
-        await ledger.write(key, applied.entry)
-    journal = Journal(work.connection, handler.context.tables.journal)
-    await journal.append([journalled(event, applied, now)])
-    return applied.result
-
-
 def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntry:
     """Return the journal's entry of an event that was settled by applying it."""
     return JournalEntry(
@@ -100,30 +72,6 @@ def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntr
         changed=applied.result.changed,
         fingerprint=applied.fingerprint,
     )
-
-
-def _understand(
-    handler: BaseEntityHandler[Any], payload: Payload | Mapping[str, Any], operation: Operation
-) -> SyncEvent:
-    context, kind = handler.context, handler.kind()
-    document = payload.model_dump(exclude_unset=True) if isinstance(payload, Payload) else payload
-    entity_id = kind.entity_id(document)
-    if not entity_id:
-        raise PayloadError(f"{kind.entity_type}.{kind.id_fields[0]}", "missing or empty")
-    moment = effective_time(
-        document, path=kind.entity_type, time_zone=context.time_zone, formats=context.date_formats
-    )
-    try:
-        return SyncEvent(
-            entity_type=kind.entity_type,
-            entity_id=entity_id,
-            payload=document,
-            operation=operation,
-            organization_id=handler.organization_id,
-            effective_time=moment,
-        )
-    except TypeError as error:
-        raise PayloadError(kind.entity_type, str(error)) from None
 
 
 def arrived_under_lock(event: SyncEvent, entry: LedgerEntry, now: datetime) -> SyncEvent:
@@ -159,10 +107,15 @@ async def apply_event(
     payload = None if event.operation is Operation.DELETE else _parse(handler, event)
     if reason := _unwanted(bound, payload):
         return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
-    located = await _locate(handler, work, bound, event, entry)
-    # Where the row is gone, or was never made, no column was written.
-    state = entry.state if bound is None or located else _without_columns(entry.state)
+    located = await _locate(work, bound, event, entry)
+    if _is_left(bound, entry, payload) and located is None:
+        return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
+    other = sibling(handler.context.bindings, bound, entry)
+    state = _state(handler, bound, entry, located, moved=other is not None)
     decision = decide(state, _proposal(handler, bound, event, payload))
+    late = decision.state.version != Version.of(event, grace=handler.context.grace)
+    if late and (other is not None or (located is None and _is_overridden(handler))):
+        decision = Decision(Outcome.STALE, entry.state, reason="overtaken by a newer event")
     fingerprint = bound.fingerprint if bound else ""
     if decision.outcome is not Outcome.APPLIED:
         result = _result(event, handler, decision, located)
@@ -171,15 +124,48 @@ async def apply_event(
         connection=work.connection,
         joined=work.joined,
         bound=bound,
-        links=handler.context.tables.child_links,
-        resolve=handler.resolve,
+        tables=handler.context.tables,
+        references=_references(handler, work, event),
         owner=ledger_key(handler, event),
         located=located,
+        may_adopt=not _was_linked(bound, entry),
         deleted_at=decision.state.deleted_at if payload is None else None,
-        change=None if payload is None else _change(event, payload, state, decision),
+        change=None
+        if payload is None
+        else _change(event, payload, state, decision, moved=other is not None),
     )
-    result = await _write(handler, event, writing, decision)
-    return Applied(result, _entry(entry, event, bound, decision, result), fingerprint)
+    if other is not None:
+        await retire(writing, other, entry, event, Version.of(event).effective_time)
+    result = await _write(handler, event, writing, decision, late=late)
+    known = _entry(entry, event, bound, decision, result)
+    if bound is not None and bound.key is not None and known.row != entry.row:
+        # What the host's key column says goes before a link that was made for another row.
+        ledger = Ledger(work.connection, handler.context.tables.ledger)
+        await ledger.unlink(known, writing.owner)
+    return Applied(result, known, fingerprint)
+
+
+def _state(
+    handler: BaseEntityHandler[Any],
+    bound: BoundEntity | None,
+    entry: LedgerEntry,
+    located: Key | None,
+    *,
+    moved: bool,
+) -> LedgerState:
+    """Return what the ledger knows, as far as it holds for the row that is there."""
+    if bound is None or (located is None and _is_overridden(handler)):
+        # Whether there is a row, only the handler's own code knows.
+        return entry.state
+    return _without_columns(entry.state) if located is None or moved else entry.state
+
+
+def _is_overridden(handler: BaseEntityHandler[Any]) -> bool:
+    """Return whether a handler writes by its own code.
+
+    That code sees whole documents, and knows no column's version: late events are not given to it.
+    """
+    return not getattr(type(handler).upsert, "follows_mapping", False)
 
 
 def _parse(handler: BaseEntityHandler[Any], event: SyncEvent) -> Payload:
@@ -197,12 +183,35 @@ def _unwanted(bound: BoundEntity | None, payload: Payload | None) -> str:
         return ""
     if payload is None:
         return "deletes are ignored" if bound.mapping.on_delete == "ignore" else ""
-    when = bound.mapping.when
+    when = bound.when
     return "" if when is None or when(payload) else "the mapping's condition does not hold"
 
 
+def _was_linked(bound: BoundEntity | None, entry: LedgerEntry) -> bool:
+    is_same = bound is not None and entry.table_name == bound.table.fullname
+    return is_same and entry.primary_key is not None
+
+
+def _is_left(bound: BoundEntity | None, entry: LedgerEntry, payload: Payload | None) -> bool:
+    """Return whether a row that the host has deleted stays away."""
+    if bound is None or payload is None or bound.mapping.host_deleted != "leave":
+        return False
+    return _was_linked(bound, entry)
+
+
+def _references(handler: BaseEntityHandler[Any], work: UnitOfWork, event: SyncEvent) -> References:
+    context = handler.context
+
+    async def stand_in(entity_type: str, zoho_id: str, values: Mapping[str, Any]) -> Any:
+        kind = context.catalog.require(entity_type)
+        key = LedgerKey(event.organization_id, kind.namespace, zoho_id)
+        return await make_placeholder(work.connection, context, key, kind.entity_type, values)
+
+    owner = ledger_key(handler, event)
+    return References(handler.resolve, stand_in, context.catalog, owner, event.entity_type)
+
+
 async def _locate(
-    handler: BaseEntityHandler[Any],
     work: UnitOfWork,
     bound: BoundEntity | None,
     event: SyncEvent,
@@ -210,7 +219,7 @@ async def _locate(
 ) -> Key | None:
     if bound is None:
         return None
-    rows = RowWriter(work.connection, bound, handler.resolve)
+    rows = RowWriter(work.connection, bound)
     return await rows.locate(
         event.entity_id, event.organization_id, entry.table_name, entry.primary_key
     )
@@ -233,23 +242,34 @@ def _proposal(
         event,
         columns,
         fingerprint=bound.fingerprint if bound else "",
-        hard=bound is not None and bound.mapping.on_delete == "hard",
+        hard=_is_hard(bound),
         grace=handler.context.grace,
     )
 
 
 async def _write(
-    handler: BaseEntityHandler[Any], event: SyncEvent, writing: Writing, decision: Decision
+    handler: BaseEntityHandler[Any],
+    event: SyncEvent,
+    writing: Writing,
+    decision: Decision,
+    *,
+    late: bool,
 ) -> SyncResult:
     payload = writing.change.payload if writing.change is not None else None
     await handler.before_apply(event)
-    key = await _call(handler, writing, payload, event.entity_id)
+    key = await call_handler(handler, writing, payload, event.entity_id, late=late)
     result = replace(_result(event, handler, decision, None), primary_key=key)
+    if writing.adopted:
+        result = replace(result, reason="took over a row of the host")
     await handler.after_apply(event, result)
     return result
 
 
-def _change(event: SyncEvent, payload: Payload, state: LedgerState, decision: Decision) -> Change:
+def _change(
+    event: SyncEvent, payload: Payload, state: LedgerState, decision: Decision, *, moved: bool
+) -> Change:
+    # A contact that comes back to a table finds the row there that it was deleted from.
+    was_deleted = state.deleted_at is not None or moved
     return Change(
         entity_id=event.entity_id,
         organization_id=event.organization_id,
@@ -257,48 +277,8 @@ def _change(event: SyncEvent, payload: Payload, state: LedgerState, decision: De
         document=event.payload,
         write=decision.write,
         deleted_at=decision.state.deleted_at,
-        revives=state.deleted_at is not None and decision.state.deleted_at is None,
+        revives=was_deleted and decision.state.deleted_at is None,
     )
-
-
-async def _call(
-    handler: BaseEntityHandler[Any], writing: Writing, payload: Payload | None, entity_id: str
-) -> Any:
-    handler._begin(writing)  # noqa: SLF001  # the two halves of one class
-    try:
-        if payload is None:
-            await handler.delete(entity_id)
-        key = plain_key(writing.located) if payload is None else await handler.upsert(payload)
-        if not writing.joined:
-            await _flush(handler)
-    except Exception as error:
-        if classify(error) is Fault.REJECTED:
-            raise _rejected(writing, error, payload) from error
-        raise
-    finally:
-        handler._end()  # noqa: SLF001  # the two halves of one class
-    return key
-
-
-async def _flush(handler: BaseEntityHandler[Any]) -> None:
-    """Write what a handler's code added to the session, so that what is refused is its error."""
-    session = handler.session
-    if session.new or session.dirty or session.deleted:
-        await session.flush()
-
-
-def _rejected(writing: Writing, error: Exception, payload: Payload | None) -> ZohoSyncError:
-    problem, constraint = primary_message(error)
-    hide_values(error)
-    bound, dangling = writing.bound, breaks_reference(error)
-    if dangling and payload is None and bound is not None:
-        return ReferencePending(
-            bound.entity_type,
-            writing.owner.entity_id,
-            f"rows of the host still refer to the deleted row ({constraint or problem})",
-        )
-    table = bound.table.name if bound else ""
-    return RowRejected(problem, table=table, constraint=constraint, foreign_key=dangling)
 
 
 def _result(
@@ -327,10 +307,23 @@ def _entry(
 ) -> LedgerEntry:
     key = result.primary_key
     newest = decision.state.version == result.version
+    table = bound.table.fullname if bound is not None else None
+    link: tuple[str | None, str | None]
+    if key is not None:
+        link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
+    elif table is not None and event.operation is Operation.DELETE and not _is_hard(bound):
+        # The host has deleted the row: that there was one is to be remembered.
+        link = entry.row
+    else:
+        link = (None, None)
     return LedgerEntry(
         state=decision.state,
         entity_type=event.entity_type if newest else entry.entity_type or event.entity_type,
         event_id=event.id if newest else entry.event_id or event.id,
-        table_name=bound.table.fullname if bound is not None and key is not None else None,
-        primary_key=None if key is None else encode_key(key if isinstance(key, tuple) else (key,)),
+        table_name=link[0],
+        primary_key=link[1],
     )
+
+
+def _is_hard(bound: BoundEntity | None) -> bool:
+    return bound is not None and bound.mapping.on_delete == "hard"

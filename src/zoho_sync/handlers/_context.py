@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from functools import cached_property
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._dialects import Clock
@@ -37,3 +38,9 @@ class HandlerContext:
     date_formats: tuple[str, ...] = ()
     clock: Clock | None = None
     grace: timedelta = TIMELESS_DELETE_GRACE
+
+    @cached_property
+    def makes_placeholders(self) -> bool:
+        """Whether a reference of any mapping makes rows for entities that are not there."""
+        rows = [each for bound in self.bindings.values() for each in (bound, *bound.children)]
+        return any(callable(each.missing) for row in rows for each in row.references)

@@ -11,10 +11,11 @@ from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import decode_key, plain_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import equals, identity_values
+from zoho_sync.entities import CONTACT
 from zoho_sync.exceptions import ReferenceFailed, ReferencePending
 from zoho_sync.handlers._context import HandlerContext
 
-__all__ = ["find_key", "resolve_key"]
+__all__ = ["find_entity", "find_key", "resolve_key"]
 
 
 async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a miss means
@@ -34,15 +35,41 @@ async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a m
     kind = context.catalog.require(entity_type)
     key = LedgerKey(organization_id, kind.namespace, zoho_id)
     entry = (await Ledger(connection, context.tables.ledger).read([key])).get(key)
-    bound = context.bindings.get(kind.entity_type)
-    found = await find_key(connection, bound, key, entry, hold=hold)
+    found = await find_entity(connection, context, key, kind.entity_type, entry, hold=hold)
     if found is not None:
         return plain_key(found)
-    if entry is not None and entry.state.deleted_at is not None and _is_final(bound):
-        raise ReferenceFailed(kind.entity_type, zoho_id, "was deleted")
+    if entry is not None and entry.state.deleted_at is not None and _is_final(context, entry):
+        raise ReferenceFailed(kind.entity_type, zoho_id, "was deleted", deleted=True)
     if missing == "fail":
         raise ReferenceFailed(kind.entity_type, zoho_id)
     raise ReferencePending(kind.entity_type, zoho_id)
+
+
+async def find_entity(  # noqa: PLR0913  # where to look, and what for
+    connection: AsyncConnection,
+    context: HandlerContext,
+    key: LedgerKey,
+    entity_type: str,
+    entry: LedgerEntry | None,
+    *,
+    hold: bool = False,
+) -> tuple[Any, ...] | None:
+    """Return the primary key of an entity's row; None while there is none.
+
+    A contact is looked for where the ledger says that it lives; where the ledger knows nothing,
+    among the host's customers and vendors.
+    """
+    wanted = [entity_type]
+    if entity_type == CONTACT:
+        kinds = [name for name in context.bindings if context.catalog.namespace(name) == CONTACT]
+        known = entry.entity_type if entry is not None else None
+        wanted = [known] if known is not None and known in context.bindings else kinds
+    for name in wanted or [entity_type]:
+        bound = context.bindings.get(name)
+        found = await find_key(connection, bound, key, entry, hold=hold)
+        if found is not None:
+            return found
+    return None
 
 
 async def find_key(
@@ -73,5 +100,6 @@ async def find_key(
     return None if row is None else tuple(row)
 
 
-def _is_final(bound: BoundEntity | None) -> bool:
+def _is_final(context: HandlerContext, entry: LedgerEntry) -> bool:
+    bound = context.bindings.get(entry.entity_type or "")
     return bound is not None and bound.mapping.on_delete == "hard"

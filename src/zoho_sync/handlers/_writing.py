@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._binding import BoundEntity
+from zoho_sync._adoption import unlinked_match
+from zoho_sync._binding import BoundChild, BoundEntity, BoundReference
 from zoho_sync._children import ChildWriter
+from zoho_sync._debts import Debts
 from zoho_sync._host_keys import plain_key
 from zoho_sync._ledger import LedgerKey
-from zoho_sync._row_values import Key
-from zoho_sync._upsert import Change, Resolver, RowWriter
+from zoho_sync._references import References
+from zoho_sync._row_values import Key, Values, refusals_at
+from zoho_sync._tables import Tables
+from zoho_sync._upsert import Change, RowWriter
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.payloads import Payload
 
@@ -29,23 +33,27 @@ class Writing:
         connection: Inside the event's transaction.
         joined: Whether that transaction is the host's, and what the session holds may be, too.
         bound: Where the entity is mapped; None for a handler that writes by its own code.
-        links: The library's table of child links.
-        resolve: Finds other entities.
+        tables: The library's own.
+        references: Finds other entities.
         owner: The entity.
         located: Its row's primary key, while it has a row.
+        may_adopt: Whether a row of the host may be taken over: no row was ever linked.
         change: What an upsert writes; None for a delete.
         deleted_at: What a delete writes.
+        adopted: Whether a row of the host was taken over.
     """
 
     connection: AsyncConnection
     joined: bool
     bound: BoundEntity | None
-    links: Table
-    resolve: Resolver
+    tables: Tables
+    references: References
     owner: LedgerKey
     located: Key | None = None
+    may_adopt: bool = False
     change: Change | None = None
     deleted_at: datetime | None = None
+    adopted: bool = False
 
     async def upsert(self, payload: Payload) -> Any:
         """Write the change, and return the host's primary key."""
@@ -53,12 +61,24 @@ class Writing:
         if self.change is None:
             message = "upsert() called while a delete is applied"
             raise ConfigurationError(message)
-        rows = RowWriter(self.connection, bound, self.resolve)
-        self.located = await rows.upsert(self.change, self.located)
+        rows, had_row = RowWriter(self.connection, bound), self.located is not None
+        if not had_row and self._can_owe():
+            # What a row that has gone owed is not this one's debt.
+            await Debts(self.connection, self.tables.debts).forget(self.owner)
+        with refusals_at(bound, payload.entity_type):
+            values = await rows.values(self.change, self.references)
+            if self.located is None and self.may_adopt and bound.adopt:
+                self.located = await self._adopt(rows, self.change, values)
+            if self.located is None or not self.adopted:
+                self.located = await rows.write(self.change, values, self.located)
+        await self._owe(
+            "", [r for r in bound.references if r.name in self.change.write], had_row=had_row
+        )
         for child in bound.children:
             if child.name in self.change.write:
-                writer = ChildWriter(self.connection, child, self.links, self.resolve)
+                writer = self._lines(child)
                 await writer.replace(self.owner, self.located, payload)
+                await self._owe(child.name, child.references, had_row=had_row)
         return plain_key(self.located)
 
     async def delete(self, entity_id: str) -> None:
@@ -69,15 +89,43 @@ class Writing:
             raise ConfigurationError(message)
         if self.located is None:
             return
-        rows = RowWriter(self.connection, bound, self.resolve)
+        rows = RowWriter(self.connection, bound)
         if bound.mapping.on_delete == "soft":
             await rows.mark_deleted(self.located, self.deleted_at)
             return
         for child in bound.children:
-            writer = ChildWriter(self.connection, child, self.links, self.resolve)
-            await writer.remove_all(self.owner, self.located)
+            await self._lines(child).remove_all(self.owner, self.located)
         await rows.remove(self.located)
+        await Debts(self.connection, self.tables.debts).forget(self.owner)
         self.located = None
+
+    async def _adopt(self, rows: RowWriter, change: Change, values: Values) -> Key | None:
+        """Take over the one row that matches; whoever loses a race for it looks again."""
+        bound = self._mapped("upsert")
+        identity = (change.organization_id, change.entity_id)
+        found: Key | None = None
+        while not self.adopted:
+            ledger = self.tables.ledger
+            found = await unlinked_match(self.connection, bound, ledger, values, identity)
+            if found is None:
+                return None
+            self.adopted = await rows.adopt(change, values, found) is not None
+        return found
+
+    async def _owe(self, child: str, written: Sequence[BoundReference], *, had_row: bool) -> None:
+        """Note what the written references owe now, in place of what they owed before."""
+        columns = {each.name for each in written} if had_row else set[str]()
+        debts = [debt for debt in self.references.debts if debt.child == child]
+        if columns or debts:
+            rows = Debts(self.connection, self.tables.debts)
+            await rows.replace(self.owner, child, columns, debts)
+
+    def _can_owe(self) -> bool:
+        bound = self._mapped("upsert")
+        return any(rows.references for rows in (bound, *bound.children))
+
+    def _lines(self, child: BoundChild) -> ChildWriter:
+        return ChildWriter(self.connection, child, self.tables.child_links, self.references)
 
     def _mapped(self, method: str) -> BoundEntity:
         if self.bound is None:

@@ -13,10 +13,10 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from zoho_sync._binding import BoundEntity, bind
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.entities import BUILTIN_KINDS, EntityKind
-from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent
-from zoho_sync.exceptions import ConfigurationError, PayloadError, RowRejected
-from zoho_sync.handlers._application import apply_directly
+from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
+from zoho_sync.exceptions import ConfigurationError, RowGone
 from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.handlers._direct import apply_directly
 from zoho_sync.handlers._resolution import resolve_key
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.mapping import EntityMap
@@ -39,7 +39,12 @@ class BaseEntityHandler(Generic[PayloadT]):
     A subclass declares; it rarely needs code::
 
         class Invoices(InvoiceHandler):
-            mapping = EntityMap(table=Invoice, key="zoho_invoice_id", columns={"amount": "total"})
+            mapping = EntityMap(
+                table=Invoice,
+                key="zoho_invoice_id",
+                columns={"amount": "total"},
+                deleted_column="deleted_at",
+            )
 
     For full control, override `upsert` and `delete`. A handler belongs to one session and, like
     it, to one task. ``await Invoices(session).sync(payload)`` works alone, in a transaction of its
@@ -118,17 +123,13 @@ class BaseEntityHandler(Generic[PayloadT]):
             RowRejected: The host's schema refuses the values.
             HostTransactionLost: The database ended the host's transaction.
         """
-        try:
-            understood = Operation(operation)
-        except ValueError:
-            raise PayloadError("operation", "neither an upsert nor a delete") from None
+        understood = operation_of(operation)
         joined = self.session.in_transaction()
         try:
             return await self._sync(payload, understood)
-        except RowRejected as rejected:
-            if joined or not rejected.foreign_key:
+        except RowGone:
+            if joined:
                 raise
-        # The host deleted a row that was just looked up: again, and this time it is held.
         self.holds_targets = True
         try:
             return await self._sync(payload, understood)
@@ -143,6 +144,8 @@ class BaseEntityHandler(Generic[PayloadT]):
         mapping says. Return None where there is no row to speak of.
         """
         return await self._current().upsert(payload)
+
+    upsert.follows_mapping = True  # type: ignore[attr-defined]  # what overrides it does not
 
     async def delete(self, entity_id: str) -> None:
         """Do what the mapping says about a deleted entity; override it for full control."""

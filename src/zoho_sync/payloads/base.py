@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import tzinfo
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from zoho_sync.exceptions import ConfigurationError
@@ -18,6 +19,16 @@ class _Document(BaseModel):
     """A JSON object of Zoho's: unknown keys are kept, and nothing changes it afterwards."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    # How times were read, for values that no field declares and that are read later.
+    _time_zone: tzinfo | None = PrivateAttr(default=None)
+    _date_formats: tuple[str, ...] = PrivateAttr(default=())
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep how times are to be read."""
+        if isinstance(context, Mapping):
+            self._time_zone = context.get("time_zone")
+            self._date_formats = tuple(context.get("date_formats") or ())
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +94,10 @@ class Payload(_Document):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Check that the id has a field of its own."""
         super().__pydantic_init_subclass__(**kwargs)
-        names = getattr(cls, "id_fields", ())
+        names: tuple[str, ...] | str = getattr(cls, "id_fields", ())
+        if isinstance(names, str):
+            message = f"{cls.__name__}.id_fields is text; it must be a tuple: ({names!r},)"
+            raise ConfigurationError(message)
         if names and names[0] not in cls.model_fields:
             message = f"{cls.__name__} declares no field {names[0]!r}, where its id belongs"
             raise ConfigurationError(message)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, tzinfo
-from decimal import Decimal
+from datetime import tzinfo
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from zoho_sync.exact_json import path_text, scalar_problem
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads.base import Payload
 from zoho_sync.payloads.fields import REFUSED
@@ -16,8 +16,6 @@ from zoho_sync.payloads.fields import REFUSED
 __all__ = ["parse"]
 
 _MAX_DEPTH: Final = 100
-_MAX_INTEGER_BITS: Final = 14_000
-"""Python writes integers of up to 4,300 digits, some 14,284 bits."""
 
 _PROBLEMS: Final = {
     "missing": "missing",
@@ -61,7 +59,7 @@ def parse(
         except ValidationError as error:
             flaw = _first_problem(error)
     # Raised here and not above: what pydantic says quotes values, so it must not be its context.
-    raise PayloadError(_path(root, flaw[0]), flaw[1])
+    raise PayloadError(path_text(root, flaw[0]), flaw[1])
 
 
 def _first_problem(error: ValidationError) -> _Flaw:
@@ -69,10 +67,6 @@ def _first_problem(error: ValidationError) -> _Flaw:
     if first["type"] == REFUSED:
         return first["loc"], first["msg"]
     return first["loc"], _PROBLEMS.get(first["type"], f"not valid: {first['type']}")
-
-
-def _path(root: str, steps: Iterable[_Step]) -> str:
-    return root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def _find_flaw(value: object, depth: int) -> _Flaw | None:
@@ -85,7 +79,7 @@ def _find_flaw(value: object, depth: int) -> _Flaw | None:
         return _find_flaw_in_object(value, depth + 1)
     if isinstance(value, (list, tuple)):
         return _find_flaw_in_list(value, depth + 1)
-    problem = _scalar_problem(value)
+    problem = scalar_problem(value)
     return ((), problem) if problem else None
 
 
@@ -110,18 +104,6 @@ def _find_flaw_in_list(items: Iterable[object], depth: int) -> _Flaw | None:
         if flaw := _find_flaw(item, depth):
             return (position, *flaw[0]), flaw[1]
     return None
-
-
-def _scalar_problem(value: object) -> str:
-    if isinstance(value, int):
-        long = value.bit_length() > _MAX_INTEGER_BITS
-        return "an integer of thousands of digits" if long else ""
-    if isinstance(value, Decimal):
-        return "" if value.is_finite() else "not a finite number"
-    if isinstance(value, float):
-        return "a binary float, which has lost digits; give a Decimal, a str or an int"
-    known = value is None or isinstance(value, date)
-    return "" if known else f"a value that JSON does not have: {type(value).__name__}"
 
 
 def _text_problem(text: str) -> str:

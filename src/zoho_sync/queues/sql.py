@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import select, union_all
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._dialects import (
-    Clock,
-    Fault,
-    bound_waits,
-    classify,
-    database_time,
-    hide_values,
-    lacks_table,
-    primary_message,
-)
+from zoho_sync._dialects import Clock, bound_waits, database_time
 from zoho_sync._event_rows import dedupe_key
+from zoho_sync._faults import Fault, classify, hide_values, is_of_database, primary_message
 from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal
 from zoho_sync._parked import Parked
+from zoho_sync._places import find_places
 from zoho_sync._reserved import ReservedConnection
+from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
-from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
+from zoho_sync.exceptions import QueueUnavailable
 
 __all__ = ["SQLQueue"]
 
@@ -128,11 +120,13 @@ class SQLQueue:
             not_before = await self._now(connection) + delay
             await Jobs(connection, self._tables.jobs).release(jobs, not_before)
 
-    async def depth(self) -> Depth:
+    async def depth(self, *, connection: AsyncConnection | None = None) -> Depth:
         """Return how much is in the queue; see `QueueBackend.depth`."""
-        async with self._transaction() as connection:
+        if connection is not None:
             now = await self._now(connection)
             return await Jobs(connection, self._tables.jobs).depth(now)
+        async with self._transaction() as own:
+            return await self.depth(connection=own)
 
     async def close(self) -> None:
         """Do nothing: the connections are the host's."""
@@ -171,17 +165,8 @@ class SQLQueue:
         known |= await Parked(connection, self._tables).equals(keys) if keys else {}
         known |= await jobs.queued(keys) if keys else {}
         # A host that did not hear the answer enqueues once more what may be settled by now.
-        present = await self._present(connection, {event.id for event in events})
+        present = await find_places(connection, self._tables, {event.id for event in events})
         return known | {_key(event): event.id for event in events if event.id in present}
-
-    async def _present(self, connection: AsyncConnection, ids: Collection[str]) -> set[str]:
-        """Return which of these very events are anywhere."""
-        tables = self._tables
-        places = (tables.jobs, tables.parked, tables.dead_letters, tables.journal)
-        found = union_all(
-            *(select(place.c.event_id).where(place.c.event_id.in_(ids)) for place in places)
-        )
-        return set((await connection.execute(found)).scalars())
 
     async def _insert(
         self, connection: AsyncConnection, fresh: Mapping[str, SyncEvent]
@@ -203,14 +188,14 @@ class SQLQueue:
         sessions: Callable[[], AbstractAsyncContextManager[AsyncSession]] | None = None,
     ) -> AsyncIterator[AsyncConnection]:
         try:
-            async with (sessions or self._sessions)() as session, unit_of_work(session) as work:
-                await bound_waits(work.connection, lease)
-                yield work.connection
-        except (SQLAlchemyError, OSError) as error:
+            with needing_tables():
+                async with (sessions or self._sessions)() as session, unit_of_work(session) as work:
+                    await bound_waits(work.connection, lease)
+                    yield work.connection
+        except Exception as error:
+            if not is_of_database(error):
+                raise
             hide_values(error)
-            if lacks_table(error):
-                message = "the library's tables are missing; call await sync.create_tables()"
-                raise ConfigurationError(message) from error
             if classify(error) is Fault.REJECTED:
                 raise
             message = f"the queue's database does not answer: {primary_message(error)[0]}"

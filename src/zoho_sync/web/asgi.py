@@ -8,14 +8,18 @@ refused stands in the operator's log and never in the answer.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from zoho_sync._http import pairs
+from zoho_sync._words import did_you_mean, shown
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.outcomes import Receipt, ReceiptStatus
 
 __all__ = ["ASGIApp", "FrontDoor", "receiver_app"]
+
+_log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -82,14 +86,24 @@ class _TooLargeError(Exception):
     """The body is larger than allowed."""
 
 
-def receiver_app(receive: FrontDoor, *, max_body: int, knows: Callable[[str], bool]) -> ASGIApp:
+def receiver_app(
+    receive: FrontDoor,
+    *,
+    max_body: int,
+    knows: Callable[[str], bool],
+    names: Sequence[str] = (),
+) -> ASGIApp:
     """Return the ASGI application that receives deliveries.
 
     Args:
         receive: What each delivery is handed to.
         max_body: The largest body that is accepted, in bytes; reading stops beyond it.
         knows: Whether an entity type goes by a name; routes of other names do not exist.
+        names: Of entity types: the log suggests the nearest for a route that does not exist.
     """
+
+    def exists(route: Sequence[str]) -> bool:
+        return _exists(route, knows, names)
 
     async def app(scope: Scope, asgi_receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -98,7 +112,7 @@ def receiver_app(receive: FrontDoor, *, max_body: int, knows: Callable[[str], bo
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http":
             try:
-                answer = await _answer(scope, asgi_receive, receive, max_body, knows)
+                answer = await _answer(scope, asgi_receive, receive, max_body, exists)
             except _DisconnectedError:
                 return
             await _send(send, answer)
@@ -123,10 +137,10 @@ async def _answer(
     asgi_receive: Receive,
     receive: FrontDoor,
     max_body: int,
-    knows: Callable[[str], bool],
+    exists: Callable[[Sequence[str]], bool],
 ) -> _Answer:
     route = _route(scope)
-    if len(route) > _LONGEST_ROUTE or "" in route or (route and not knows(route[0])):
+    if not exists(route):
         return _NOT_FOUND
     if scope["method"] not in _METHODS:
         return _WRONG_METHOD
@@ -147,6 +161,18 @@ async def _answer(
     except QueueUnavailable:
         return _UNAVAILABLE
     return _Answer(receipt.http_status, receipt.status, receipt.event_ids)
+
+
+def _exists(route: Sequence[str], knows: Callable[[str], bool], names: Sequence[str]) -> bool:
+    """Return whether there is a route; log it if not: a typo in Zoho would lose every delivery."""
+    if len(route) > _LONGEST_ROUTE or "" in route:
+        near = ""
+    elif route and not knows(route[0]):
+        near = did_you_mean(route[0], names)
+    else:
+        return True
+    _log.warning("there is no route %s%s", shown("/" + "/".join(route)), near)
+    return False
 
 
 def _route(scope: Scope) -> list[str]:

@@ -37,13 +37,7 @@ async def make_anew(url: URL) -> AsyncEngine:
     Raises:
         NotOurs: There is something that the demo did not make; nothing was touched.
     """
-    backend = url.get_backend_name()
-    if backend == "sqlite":
-        return await _sqlite(url)
-    if backend == "postgresql":
-        return await _postgresql(url)
-    message = f"the demo runs on SQLite and PostgreSQL, not on {backend}"
-    raise ConfigurationError(message)
+    return await (_sqlite if url.get_backend_name() == "sqlite" else _postgresql)(url)
 
 
 async def _sqlite(url: URL) -> AsyncEngine:

@@ -1,0 +1,220 @@
+"""What an error of a database means, and what may be said of it: never the values of a document."""
+
+from __future__ import annotations
+
+import enum
+import re
+import traceback
+
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    PendingRollbackError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
+
+from zoho_sync._callables import raised_in
+from zoho_sync.exceptions import RowRejected, ZohoSyncError
+
+__all__ = [
+    "Fault",
+    "breaks_reference",
+    "classify",
+    "hide_values",
+    "is_of_database",
+    "lacks_table",
+    "named_column",
+    "primary_message",
+    "without_values",
+]
+
+
+class Fault(enum.Enum):
+    """What an exception from the database means for the transaction that it hit."""
+
+    CONFLICT = "conflict"
+    """Deadlock, serialization failure, busy: the same statements may succeed at once."""
+    LOCK_TIMEOUT = "lock timeout"
+    """Another transaction holds a lock for too long."""
+    CONNECTION = "connection"
+    """The connection is gone, and the transaction with it."""
+    REJECTED = "rejected"
+    """The schema refuses the data, or the statement is wrong: it will always fail."""
+    UNKNOWN = "unknown"
+    """Anything else; it may pass."""
+
+
+_CONFLICTS = {"40001", "40P01"}
+_LOCK_TIMEOUTS = {"55P03"}
+# Classes: data, constraints, names and types, views with a check; P0 is what triggers raise.
+_REJECTIONS = {"22", "23", "42", "44", "P0"}
+# From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
+_REFERENCES = {"23503", "23001"}
+# What is wrong with the statement itself, such as a column that does not exist, or with its values:
+# SQLite's driver calls it operational.
+_SQLITE_WRONG = {"SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"}
+# Class 57 is operator intervention; 25P03 is the idle timeout that the worker sets for itself; the
+# last two say that there are connections enough, and that the database is not there.
+_CONNECTION_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "3D000"}
+# Connections that failed, and logins.
+_CONNECTION_CLASSES = {"08", "28"}
+_STATE_LENGTH = 5
+
+
+_DATA = "22"
+_ARGUMENT = re.compile(r"(invalid input for query argument \$\d+): .*", re.DOTALL)
+# Other reasons may quote the value once more.
+_REASON = re.compile(r"\((value out of \w+ range|expected \w+, got \w+)\)$")
+_QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
+
+
+def classify(error: BaseException) -> Fault:
+    """Say what an exception means for the transaction that it hit."""
+    state = sqlstate(error)
+    if isinstance(error, PendingRollbackError) or _is_lost_state(state):
+        return Fault.CONNECTION
+    if not isinstance(error, DBAPIError):
+        return Fault.REJECTED if isinstance(error, StatementError) else Fault.UNKNOWN
+    if state in _CONFLICTS or _sqlite_busy(error):
+        return Fault.CONFLICT
+    if state in _LOCK_TIMEOUTS:
+        return Fault.LOCK_TIMEOUT
+    if _is_lost(error, state):
+        return Fault.CONNECTION
+    return Fault.REJECTED if _is_rejected(error, state) else Fault.UNKNOWN
+
+
+def _is_lost(error: DBAPIError, state: str) -> bool:
+    return error.connection_invalidated or (isinstance(error, InterfaceError) and not state)
+
+
+def _is_lost_state(state: str) -> bool:
+    return state in _CONNECTION_STATES or state[:2] in _CONNECTION_CLASSES
+
+
+def is_of_database(error: BaseException) -> bool:
+    """Return whether an error is the database's, its driver's or the network's.
+
+    To be asked where nothing but the library's own statements run: a handler's own errors look the
+    same. While it connects, SQLAlchemy 2.0 hands on the errors of some drivers as they are; what
+    they have in common is an SQLSTATE.
+    """
+    return isinstance(error, (SQLAlchemyError, OSError)) or len(sqlstate(error)) == _STATE_LENGTH
+
+
+def _is_rejected(error: DBAPIError, state: str) -> bool:
+    rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
+    return rejected or state[:2] in _REJECTIONS or _sqlite_name(error) in _SQLITE_WRONG
+
+
+def breaks_reference(error: BaseException) -> bool:
+    """Return whether a foreign key is what refused a statement."""
+    if not isinstance(error, DBAPIError):
+        return False
+    # SQLite gives ON DELETE RESTRICT the code of a trigger; the text is the same for all.
+    return sqlstate(error) in _REFERENCES or str(error.orig) == "FOREIGN KEY constraint failed"
+
+
+def sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of an error; ``""`` where the driver gives none."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    for name in ("sqlstate", "pgcode"):
+        state = getattr(origin, name, None)
+        if isinstance(state, str):
+            return state
+    return ""
+
+
+def _sqlite_busy(error: DBAPIError) -> bool:
+    return _sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def _sqlite_name(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlite_errorname", "") or ""
+
+
+def lacks_table(error: BaseException) -> bool:
+    """Return whether a statement failed because its table does not exist."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return sqlstate(error) == "42P01" or str(error.orig).startswith("no such table")
+
+
+def without_values(error: BaseException) -> str:
+    """Return an error for a log: what it is and where it was raised, down to its first cause.
+
+    Drivers quote the values of a document, and so does a traceback; nothing of that is in it. An
+    error that a mapping's callable raised is told with the attribute that holds the callable.
+    """
+    told, seen = [], error
+    while True:
+        place = raised_in(seen)
+        told.append(f"{type(seen).__name__}{_text(seen)}{f' in {place}' if place else ''}")
+        if seen.__cause__ is None or isinstance(seen, DBAPIError):
+            break
+        seen = seen.__cause__
+    # The first cause is nearest to the mistake; but a driver's error is raised in the driver.
+    origin = error if isinstance(seen, DBAPIError) else seen
+    frames = traceback.extract_tb(origin.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return " from ".join(told) + place
+
+
+def hide_values(error: BaseException) -> None:
+    """Keep the values that were sent out of the text of a driver's error."""
+    if isinstance(error, StatementError):
+        error.hide_parameters = True
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+        return f": {primary_message(error)[0]}"
+    if isinstance(error, RowRejected):
+        # Its text may be the driver's; names are the schema's.
+        names = [name for name in (error.table, error.constraint) if name]
+        return f" ({', '.join(names)})" if names else ""
+    return f": {error}" if isinstance(error, (ZohoSyncError, OSError)) else ""
+
+
+def primary_message(error: BaseException) -> tuple[str, str]:
+    """Return the database's own message, and the constraint or column that it names.
+
+    Only the first line, and never a value, nor the statement's parameters: those hold the document.
+    """
+    origin = getattr(error, "orig", None) or error
+    details = getattr(origin, "__cause__", None) or origin
+    constraint = getattr(details, "constraint_name", None) or getattr(details, "column_name", None)
+    message = _cut_values(error, str(getattr(details, "message", None) or origin))
+    lines = message.splitlines() or [type(error).__name__]
+    return lines[0][:500].replace("\x00", ""), constraint or ""
+
+
+def _cut_values(error: BaseException, message: str) -> str:
+    """Take the values out of a message: drivers and databases quote what they cannot convert."""
+    message = _ARGUMENT.sub(_without_argument, message)
+    before_sending = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    if before_sending or sqlstate(error).startswith(_DATA):
+        # From the first quote to the last: a value may hold quotes itself.
+        message = _QUOTED.sub("'…'", message)
+    return message
+
+
+def _without_argument(found: re.Match[str]) -> str:
+    reason = _REASON.search(found[0])
+    return f"{found[1]} {reason[0]}" if reason else found[1]
+
+
+_SQLITE_COLUMN = re.compile(r"(?:NOT NULL|UNIQUE) constraint failed: ([^.,]+)\.([^.,]+)")
+
+
+def named_column(error: BaseException) -> tuple[str, str]:
+    """Return the table and the one column that the database names; ``""`` where it names none."""
+    origin = getattr(error, "orig", None) or error
+    if found := _SQLITE_COLUMN.fullmatch(str(origin)):
+        return found[1], found[2]
+    details = getattr(origin, "__cause__", None) or origin
+    return getattr(details, "table_name", None) or "", getattr(details, "column_name", None) or ""

@@ -1,0 +1,88 @@
+"""What `ZohoSync` is given, checked before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import tzinfo
+from typing import Any, Final
+
+from zoho_sync._words import shown
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.retry import RetryPolicy
+
+__all__ = ["check_numbers", "check_parts", "organizations"]
+
+_VERIFIERS: Final = "give SignedRequest(secret), or another of the library's verifiers"
+
+
+def organizations(configured: Any) -> tuple[str, ...]:  # whatever the host gave
+    """Return the organizations that were configured; none means one constant for all.
+
+    Raises:
+        ConfigurationError: They are not ids as text.
+    """
+    if configured is None:
+        return ()
+    names = (configured,) if isinstance(configured, (str, int)) else _members(configured)
+    if any(isinstance(name, int) for name in names):
+        message = 'organization_id is a number; write it as text: organization_id="60012345678"'
+        raise ConfigurationError(message)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        message = (
+            "organization_id must be Zoho's id of the organization, as text, or several of them"
+        )
+        raise ConfigurationError(message)
+    return names
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Refuse what is no whole number of at least 1.
+
+    Raises:
+        ConfigurationError: The message says which.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            message = f"{name} must be a whole number of at least 1"
+            raise ConfigurationError(message)
+
+
+def check_parts(  # whatever the host gave
+    verifier: Any, retry: Any, time_zone: Any, date_formats: Any, hooks: Any
+) -> None:
+    """Refuse arguments of another kind than `ZohoSync` describes.
+
+    Raises:
+        ConfigurationError: The message says which, and the remedy; it holds no secret.
+    """
+    _check_verifier(verifier)
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise _refusal("retry", retry, "give RetryPolicy(max_attempts=…)")
+    if time_zone is not None and not isinstance(time_zone, tzinfo):
+        name = shown(time_zone) if isinstance(time_zone, str) else '"Asia/Kolkata"'
+        raise _refusal("time_zone", time_zone, f"give zoneinfo.ZoneInfo({name})")
+    if isinstance(date_formats, str):
+        remedy = f"give it in a tuple: date_formats=({shown(date_formats)},)"
+        raise _refusal("date_formats", date_formats, remedy)
+    if not all(isinstance(each, str) for each in _members(date_formats)):
+        raise _refusal("date_formats", date_formats, 'give texts: date_formats=("%d/%m/%Y",)')
+    if not all(callable(each) for each in _members(hooks)):
+        raise _refusal("hooks", hooks, "give callables in a list: hooks=[heard]")
+
+
+def _check_verifier(verifier: Any) -> None:
+    if isinstance(verifier, type):
+        problem = f"verifier is the class {verifier.__name__}; give one of it, with its secret"
+        raise ConfigurationError(problem)
+    if verifier is not None and not callable(getattr(verifier, "verify", None)):
+        raise _refusal("verifier", verifier, _VERIFIERS)
+
+
+def _members(given: Any) -> tuple[Any, ...]:
+    """Return what is listed; what is no list is its only member, and refused as such."""
+    return tuple(given) if isinstance(given, Collection) and not isinstance(given, str) else (None,)
+
+
+def _refusal(name: str, given: Any, remedy: str) -> ConfigurationError:
+    # By its type alone: a secret may stand where a verifier should.
+    return ConfigurationError(f"{name} is of type {type(given).__name__}; {remedy}")

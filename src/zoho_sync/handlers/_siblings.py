@@ -1,0 +1,51 @@
+"""A contact that changes between customer and vendor: one ledger row, two tables of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from zoho_sync._binding import BoundEntity
+from zoho_sync._debts import Debts
+from zoho_sync._faults import Fault, classify
+from zoho_sync._ledger import LedgerEntry
+from zoho_sync._upsert import RowWriter
+from zoho_sync.events import SyncEvent
+from zoho_sync.handlers._calls import refusal
+from zoho_sync.handlers._writing import Writing
+
+__all__ = ["retire", "sibling"]
+
+
+def sibling(
+    bindings: Mapping[str, BoundEntity], bound: BoundEntity | None, entry: LedgerEntry
+) -> BoundEntity | None:
+    """Return the mapping of the other type that an entity had; None if its type is the same.
+
+    Where both types live in one table, there is but one row, and nothing to move.
+    """
+    if bound is None or entry.entity_type in {None, bound.entity_type}:
+        return None
+    other = bindings.get(str(entry.entity_type))
+    return None if other is None or other.table is bound.table else other
+
+
+async def retire(
+    writing: Writing, other: BoundEntity, entry: LedgerEntry, event: SyncEvent, moment: datetime
+) -> None:
+    """Delete the row that an entity had under its other type, as that type's mapping says."""
+    await Debts(writing.connection, writing.tables.debts).forget(writing.owner)
+    if other.mapping.on_delete == "ignore":
+        return
+    rows = RowWriter(writing.connection, other)
+    located = await rows.locate(
+        event.entity_id, event.organization_id, entry.table_name, entry.primary_key
+    )
+    leaving = replace(writing, bound=other, located=located, change=None, deleted_at=moment)
+    try:
+        await leaving.delete(event.entity_id)
+    except Exception as error:
+        if classify(error) is Fault.REJECTED:
+            raise refusal(leaving, error, None) from error
+        raise
