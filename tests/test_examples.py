@@ -27,6 +27,14 @@ the shipment: applied 1
 1Z-4711 of 2026-03-04
   4 x Bulb
 """,
+    "orm_handler.py": """\
+mail: Dear Hotel Meridian, thank you
+invoice: accepted; applied 1
+invoice, once more: duplicate; nothing to do
+older state: accepted; stale 1
+Hotel Meridian owes 149.90
+in the cache: 0
+""",
     "flask_host.py": """\
 a delivery, unsigned: HTTP 401
 a delivery, signed: HTTP 200, accepted
