@@ -177,7 +177,8 @@ async def test_rows_locked_in_opposite_orders_lose_nothing(engines: list[AsyncEn
     await settled(watcher)
     for worker in workers:
         worker.cancel()
-    await asyncio.gather(*workers, return_exceptions=True)
+    ended = await asyncio.gather(*workers, return_exceptions=True)
+    assert [error for error in ended if not isinstance(error, asyncio.CancelledError)] == []
 
     rows = await ask(watcher, "SELECT name, stamp, visits FROM shop_clients")
     assert {name: stamp for name, stamp, _ in rows} == {
