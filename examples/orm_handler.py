@@ -1,4 +1,4 @@
-"""A handler with the ORM, a cache that is cleared and a mail that is sent once.
+"""A handler with the ORM, a cache that is cleared, and a mail that is asked for once.
 
 Run it with ``python examples/orm_handler.py``; it needs ``pip install "zoho-sync[sqlite]"``.
 """
@@ -43,7 +43,7 @@ class Debtor(Base):
 
 
 class Mail(Base):
-    """Mail to be sent. The event's id is its key: however often it is tried, there is one."""
+    """Mail to be sent. The event's id is its key: however often it is applied, there is one."""
 
     __tablename__ = "mails"
     event_id: Mapped[str] = mapped_column(primary_key=True)
@@ -78,9 +78,12 @@ class Debtors(BaseEntityHandler[InvoicePayload]):
             await self.session.delete(debtor)
 
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
-        """Ask for a mail in the same transaction: it is there exactly if the rows are."""
+        """Ask for a mail in the same transaction: it is there exactly if the rows are.
+
+        A document that is applied again, because the handler has changed, is no news to anybody.
+        """
         del result
-        if event.operation is Operation.UPSERT:
+        if event.operation is Operation.UPSERT and not event.reapplied:
             name = event.payload.get("customer_name", "customer")
             self.session.add(Mail(event_id=event.id, words=f"Dear {name}, thank you"))
 
@@ -103,9 +106,14 @@ class AfterCommit:
             await self.send_mail()
 
     async def send_mail(self) -> None:
-        """Send the mail that waits."""
+        """Send the mail that waits; of several workers, each takes what no other is sending.
+
+        Who dies between sending and committing sends again: give the event's id to the mail
+        service as the idempotency key, or as the Message-ID.
+        """
+        waiting = select(Mail).where(Mail.sent.is_(False)).with_for_update(skip_locked=True)
         async with self._sessions() as session, session.begin():
-            for mail in await session.scalars(select(Mail).where(Mail.sent.is_(False))):
+            for mail in await session.scalars(waiting):
                 print(f"mail: {mail.words}")
                 mail.sent = True
 

@@ -1,4 +1,4 @@
-"""Tables as hosts have them: in schemas, with names that need quotes, odd keys, and triggers."""
+"""Tables as hosts have them: in schemas, with names that need quotes, odd keys, own defaults."""
 
 from __future__ import annotations
 
