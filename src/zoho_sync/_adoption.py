@@ -56,8 +56,12 @@ async def unlinked_match(
         conditions.append(or_(bound.organization == mine, bound.organization.is_(None)))
     if bound.key is not None:
         conditions.append(is_unkeyed(bound))
-    statement = select(*bound.primary_key).where(and_(*conditions)).order_by(*bound.primary_key)
-    locked = statement.limit(_MOST).with_for_update(of=bound.table)
+    if bound.discriminator is not None:
+        kind = bound.discriminator
+        conditions.append(kind.column.in_(kind.classes))
+    statement = select(*bound.primary_key).select_from(bound.selectable).where(and_(*conditions))
+    tables = [part.table for part in bound.parts]
+    locked = statement.order_by(*bound.primary_key).limit(_MOST).with_for_update(of=tables)
     rows = [tuple(row) for row in await connection.execute(locked)]
     free = await _unlinked(connection, bound, ledger, rows)
     if len(free) > 1:

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Table, inspect
-from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper
+from sqlalchemy import Column, FromClause, Table
 
 from zoho_sync._callables import NamedCallable, named
+from zoho_sync._inheritance import (
+    Discriminator,
+    Part,
+    discriminator_of,
+    joined,
+    mapper_of,
+    parts_of,
+)
 from zoho_sync._mapping_shape import misshapen
 from zoho_sync.exceptions import Finding, MappingError
 from zoho_sync.mapping import ChildMap, EntityMap, NaturalKey, Placeholder, Reference, Source
@@ -58,6 +64,8 @@ class BoundRows:
 
     Attributes:
         table: The host's table.
+        parts: The tables that a row is spread over, the last of which is `table`.
+        discriminator: Says of which class a row is.
         key: Holds Zoho's id; None for link identity.
         organization: Holds the organization.
         primary_key: The host's primary key.
@@ -67,12 +75,19 @@ class BoundRows:
     """
 
     table: Table
+    parts: tuple[Part, ...]
+    discriminator: Discriminator | None
     key: Column[Any] | None
     organization: Column[Any] | None
     primary_key: tuple[Column[Any], ...]
     columns: Mapping[str, tuple[Column[Any], Source]]
     insert_only: Mapping[Column[Any], Any]
     references: tuple[BoundReference, ...]
+
+    @property
+    def selectable(self) -> FromClause:
+        """What to select a row from."""
+        return joined(self.parts)
 
     @property
     def identity(self) -> tuple[Column[Any], ...]:
@@ -114,7 +129,7 @@ def table_of(target: Any) -> Table | None:  # what the host gave
     """Return the table of an ORM class or a `Table`; None for anything else."""
     if isinstance(target, Table):
         return target
-    mapper = _mapper(target)
+    mapper = mapper_of(target)
     table = mapper.local_table if mapper else None
     return table if isinstance(table, Table) else None
 
@@ -175,9 +190,19 @@ def _rows(rows: EntityMap | ChildMap, owner: str, findings: list[Finding]) -> di
             )
         )
         return None
+    parts = parts_of(rows.table, table)
+    if any(len(part.key) < len(table.primary_key.columns) for part in parts):
+        problem = (
+            f"{table.name!r} is joined to what it inherits from by other columns than its key."
+        )
+        remedy = "Map the Table itself, or override upsert() and write it with the ORM."
+        findings.append(Finding(f"{owner}.table", problem, remedy))
+        return None
     find = _Finder(rows.table, owner, findings)
     return {
         "table": table,
+        "parts": parts,
+        "discriminator": discriminator_of(rows.table),
         "key": find.column("key", rows.key),
         "organization": find.column(
             "organization_column", getattr(rows, "organization_column", None)
@@ -195,10 +220,9 @@ class _Finder:
     def __init__(self, target: Any, owner: str, findings: list[Finding]) -> None:
         table = table_of(target)
         self._owner, self._findings = owner, findings
-        self._columns: dict[str, Column[Any]] = (
-            {c.key: c for c in table.columns} if table is not None else {}
-        )
-        mapper = _mapper(target)
+        parts = parts_of(target, table) if table is not None else ()
+        self._columns = {c.key: c for part in parts for c in part.table.columns}
+        mapper = mapper_of(target)
         if mapper is not None:
             attributes = {a.key: a.columns[0] for a in mapper.column_attrs}
             self._columns |= {k: c for k, c in attributes.items() if isinstance(c, Column)}
@@ -252,11 +276,3 @@ class _Finder:
             column = self.column("adopt", name)
             if column is not None:
                 yield BoundNaturalKey(column, normalise)
-
-
-def _mapper(target: Any) -> Mapper[Any] | None:  # what the host gave
-    try:
-        found = inspect(target)
-    except NoInspectionAvailable:
-        return None
-    return found if isinstance(found, Mapper) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, String, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundChild
@@ -19,11 +19,11 @@ from zoho_sync._row_values import (
     equals,
     identity_values,
     insert_only_values,
-    insert_row,
     read_values,
     refusals_at,
     with_defaults,
 )
+from zoho_sync._rows import delete_row, insert_row, update_row
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping import read_source
 from zoho_sync.payloads import Line, Payload, line_key
@@ -106,7 +106,7 @@ class ChildWriter:
 
     async def _remove(self, owner: LedgerKey, line_id: str, row: Key) -> None:
         child = self._child
-        await self._connection.execute(delete(child.table).where(equals(child.primary_key, row)))
+        await delete_row(self._connection, child, row)
         if child.key is None:
             await self._connection.execute(delete(self._links).where(self._mine(owner, line_id)))
 
@@ -120,22 +120,15 @@ class ChildWriter:
         await self._insert(owner, line_id, values, line)
 
     async def _update(self, row: Key, values: Values) -> bool:
-        child = self._child
-        settled = {c.name: v for c, v in with_defaults(values, inserting=False).items()}
-        where = equals(child.primary_key, row)
-        statement = update(child.table).where(where).values(settled)
-        if (await self._connection.execute(statement)).rowcount == 1:
-            return True
-        # A trigger of the host may suppress an update that changes nothing.
-        there = select(*child.primary_key).where(where)
-        return (await self._connection.execute(there)).first() is not None
+        settled = with_defaults(values, inserting=False)
+        return await update_row(self._connection, self._child, row, settled)
 
     async def _insert(self, owner: LedgerKey, line_id: str, values: Values, line: Line) -> None:
         child = self._child
         everything = values | insert_only_values(child, line)
         everything |= identity_values(child, line_id, owner.organization_id)
         # Nobody else adds lines of an entity whose ledger row is locked: no conflict to expect.
-        row = await insert_row(self._connection, child, everything, unique=())
+        row = await insert_row(self._connection, child, everything, unique=False)
         if child.key is None and row is not None:
             link: Mapping[str, Any] = {
                 **owner._asdict(),
@@ -159,7 +152,8 @@ async def line_rows(
     if isinstance(child.key.type, String):
         # A host whose column may not be NULL leaves it empty in the lines that it adds.
         condition &= child.key != ""
-    rows = await connection.execute(select(child.key, *child.primary_key).where(condition))
+    statement = select(child.key, *child.primary_key).select_from(child.selectable)
+    rows = await connection.execute(statement.where(condition))
     return {str(row[0]): tuple(row[1:]) for row in rows}
 
 

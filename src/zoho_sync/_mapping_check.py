@@ -222,12 +222,13 @@ def _on_one_bind(
         bound = handler.binding()
         if bound is None:
             continue
-        places = [(f"{handler.__name__}.table", bound.table, bound.mapping.table)]
+        own = f"{handler.__name__}.table"
+        places = [(own, part.table, bound.mapping.table) for part in bound.parts]
         for position, (child, declared) in enumerate(
             zip(bound.children, bound.mapping.children, strict=True)
         ):
             where = f"{handler.__name__}.children[{position}].table"
-            places.append((where, child.table, declared.table))
+            places += [(where, part.table, declared.table) for part in child.parts]
         for where, table, declared_table in places:
             if _is_here(session, table, declared_table):
                 targets.setdefault(table, where)

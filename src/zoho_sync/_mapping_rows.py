@@ -68,7 +68,8 @@ class RowsCheck:
         """Check an entity's own table, and those of its lines."""
         self._rows(owner, model, bound, lines=False)
         self._entity_key(owner, bound)
-        DeletionCheck(self._report, self._dialect, self._facts.get(bound.table)).run(owner, bound)
+        place = bound.deleted.table if bound.deleted is not None else bound.table
+        DeletionCheck(self._report, self._dialect, self._facts.get(place)).run(owner, bound)
         listed: dict[Table, str] = {}
         for position, child in enumerate(bound.children):
             where = f"{owner}.children[{position}]"
@@ -85,10 +86,10 @@ class RowsCheck:
         self._repeated(uses)
         self._real_columns(rows, uses)
         self._unfilled(owner, rows, uses)
-        facts = self._facts.get(rows.table)
         sources = SourceCheck(self._report, model, self._dialect, lines=lines)
         for use in uses:
             if use.source is not None and sources.exists(use.where, use.source):
+                facts = self._facts.get(use.column.table)
                 real = facts.column(use.column.name) if facts else None
                 sources.fits(use.where, use.source, use.column, real)
                 self._empty(use, model, lines=lines)
@@ -111,11 +112,13 @@ class RowsCheck:
                 problem = f"its primary key {column.name!r} is {column.type}."
                 remedy = f"Map a table whose key is one of {known} in Python."
                 self._report.refuse(where, problem, remedy)
-        facts = self._facts.get(rows.table)
+        # What is inherited from gives out the keys.
+        root = rows.parts[0].table
+        facts = self._facts.get(root)
         if rows.key is None and facts is not None and facts.reuses_rowids:
             self._report.refuse(
                 where,
-                f"SQLite gives the primary key of a deleted row of {rows.table.name!r} to the "
+                f"SQLite gives the primary key of a deleted row of {root.name!r} to the "
                 "next one, and the library's link would then overwrite a stranger.",
                 "Create the table with sqlite_autoincrement=True, or give a key= column.",
             )
@@ -129,10 +132,10 @@ class RowsCheck:
             seen.setdefault(use.column, use.where)
 
     def _real_columns(self, rows: BoundRows, uses: list[_Use]) -> None:
-        facts = self._facts.get(rows.table)
         for use in uses:
             name, table = use.column.name, use.column.table
-            if table is not rows.table:
+            facts = self._facts.get(table)
+            if table not in {part.table for part in rows.parts}:
                 problem = f"column {name!r} is in {table.name!r}, not in {rows.table.name!r}."
                 remedy = "Map the class or the Table that has the column itself."
                 self._report.refuse(use.where, problem, remedy)
@@ -159,20 +162,18 @@ class RowsCheck:
             self._report.refuse(use.where, problem, "Declare the type that the database has.")
 
     def _unfilled(self, owner: str, rows: BoundRows, uses: list[_Use]) -> None:
-        facts = self._facts.get(rows.table)
-        if facts is None:
-            return
-        used = [*(use.column.name for use in uses)]
-        filled = {id(found) for name in used if (found := facts.column(name))}
-        declared = {column.name: column for column in rows.table.columns}
-        for real in facts.columns.values():
-            made = real.generated or _is_generated(declared.get(real.name))
-            if not real.nullable and not made and id(real) not in filled:
+        for part in rows.parts:
+            facts = self._facts.get(part.table)
+            used = {use.column for use in uses} | {column for column, _ in part.inherits}
+            if rows.discriminator is not None:
+                used.add(rows.discriminator.column)
+            names = {column.name for column in used if column.table is part.table}
+            for name in _unfilled(part.table, facts, names) if facts is not None else ():
                 problem = (
-                    f"column {real.name!r} of {rows.table.name!r} may not be NULL and has no "
+                    f"column {name!r} of {part.table.name!r} may not be NULL and has no "
                     "default, and nothing fills it."
                 )
-                remedy = f"Map it, or give a value: insert_only={{{real.name!r}: …}}."
+                remedy = f"Map it, or give a value: insert_only={{{name!r}: …}}."
                 self._report.refuse(f"{owner}.columns", problem, remedy)
 
     def _empty(self, use: _Use, model: Model | None, *, lines: bool) -> None:
@@ -202,11 +203,20 @@ class RowsCheck:
                 problem = f"Zoho's ids are text, and a column of type {column.type} is not."
                 self._report.refuse(where, problem, "Make the column String, or BigInteger.")
             sources.warn_of_narrow_ids(where, column)
-        facts = self._facts.get(bound.table)
         names = [column.name for column in bound.identity]
+        tables = {column.table for column in bound.identity}
+        if len(tables) > 1:
+            problem = (
+                f"{names[0]!r} and {names[1]!r} are in two tables, and no constraint spans both."
+            )
+            remedy = "Name columns of one table."
+            self._report.refuse(f"{owner}.organization_column", problem, remedy)
+            return
+        table = next(iter(tables), bound.table)
+        facts = self._facts.get(table)
         there = facts is not None and all(map(facts.column, names))
         if facts is not None and names and there and not facts.is_unique(names):
-            problem = f"({', '.join(names)}) is not unique in {bound.table.name!r}."
+            problem = f"({', '.join(names)}) is not unique in {table.name!r}."
             arguments = ", ".join(repr(name) for name in names)
             remedy = (
                 f"Add UniqueConstraint({arguments}) on exactly these columns; a partial index "
@@ -263,6 +273,16 @@ def _uses(owner: str, rows: BoundRows) -> Iterator[_Use]:
         yield _Use(f"{owner}.references[{reference.name!r}]", reference.column)
     if isinstance(rows, BoundEntity) and rows.deleted is not None:
         yield _Use(f"{owner}.deleted_column", rows.deleted)
+
+
+def _unfilled(table: Table, facts: TableFacts, names: set[str]) -> Iterator[str]:
+    """Give the columns that may not be NULL, and that neither the database nor ``names`` fill."""
+    filled = {id(found) for name in names if (found := facts.column(name))}
+    declared = {column.name: column for column in table.columns}
+    for real in facts.columns.values():
+        made = real.generated or _is_generated(declared.get(real.name))
+        if not real.nullable and not made and id(real) not in filled:
+            yield real.name
 
 
 def _has_default(column: Column[Any]) -> bool:

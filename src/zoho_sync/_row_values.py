@@ -19,13 +19,10 @@ from sqlalchemy import (
     Integer,
     String,
     and_,
-    insert,
     literal_column,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundRows
-from zoho_sync._dialects import insert_if_absent
 from zoho_sync._untyped_values import is_untyped, read_untyped
 from zoho_sync.exceptions import RowRejected
 from zoho_sync.mapping import ABSENT, CustomField, read_source
@@ -40,7 +37,6 @@ __all__ = [
     "field_of",
     "identity_values",
     "insert_only_values",
-    "insert_row",
     "read_values",
     "refusals_at",
     "required_columns",
@@ -134,7 +130,8 @@ def field_of(rows: BoundRows, table: str, column: str, path: str) -> str:
     """Return the field that fills a column; ``""`` where the mapping does not say it."""
     sources = {found.name: source for found, source in rows.columns.values()}
     sources |= {reference.column.name: reference.source for reference in rows.references}
-    source = sources.get(column) if table == rows.table.name else None
+    is_here = table in {part.table.name for part in rows.parts}
+    source = sources.get(column) if is_here else None
     name = source.name if isinstance(source, CustomField) else source
     return f"{path}.{name}" if isinstance(name, str) else ""
 
@@ -159,7 +156,12 @@ def insert_only_values(rows: BoundRows, node: Payload | Line) -> Values:
 
 def required_columns(rows: BoundRows) -> list[Column[Any]]:
     """Return the columns that an INSERT must name: not null, and nothing else fills them."""
-    return [column for column in rows.table.columns if not column.nullable and not _filled(column)]
+    found = []
+    for part in rows.parts:
+        inherited = {column for column, _ in part.inherits}
+        open_to = [c for c in part.table.columns if not c.nullable and c not in inherited]
+        found += [column for column in open_to if not _filled(column)]
+    return [c for c in found if rows.discriminator is None or c is not rows.discriminator.column]
 
 
 def _filled(column: Column[Any]) -> bool:
@@ -214,17 +216,3 @@ def deletion_mark(column: Column[Any], deleted_at: datetime | None) -> Any:
 def equals(columns: Sequence[Column[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition that columns have values."""
     return and_(*(column == value for column, value in zip(columns, values, strict=True)))
-
-
-async def insert_row(
-    connection: AsyncConnection, rows: BoundRows, values: Values, *, unique: Sequence[Column[Any]]
-) -> Key | None:
-    """Insert a row and return its primary key; None where a row equal in ``unique`` is there."""
-    named = {column.name: value for column, value in with_defaults(values, inserting=True).items()}
-    if not unique:
-        result = await connection.execute(insert(rows.table).values(named))
-        return tuple(result.inserted_primary_key or ())
-    names = [column.name for column in unique]
-    statement = insert_if_absent(connection.dialect.name, rows.table, [named], names)
-    row = (await connection.execute(statement.returning(*rows.primary_key))).first()
-    return None if row is None else tuple(row)

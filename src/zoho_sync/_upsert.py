@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._adoption import is_unkeyed
@@ -21,12 +21,12 @@ from zoho_sync._row_values import (
     equals,
     identity_values,
     insert_only_values,
-    insert_row,
     read_values,
     required_columns,
     with_defaults,
 )
-from zoho_sync.exceptions import ReferencePending, RowGone
+from zoho_sync._rows import delete_row, find_row, insert_row, update_row
+from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected
 from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.payloads import Payload
 
@@ -116,9 +116,10 @@ class RowWriter:
         if bound.deleted is not None:
             values = values | {bound.deleted: deletion_mark(bound.deleted, change.deleted_at)}
         if bound.key is not None:
-            mine = {column.name: value for column, value in identity.items()}
-            where = equals(bound.primary_key, located) & is_unkeyed(bound)
-            keyed = await connection.execute(update(bound.table).where(where).values(mine))
+            part = next(each for each in bound.parts if each.table is bound.key.table)
+            mine = {column.key: value for column, value in identity.items()}
+            where = equals(part.key, located) & is_unkeyed(bound)
+            keyed = await connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
                 return None
         await self.update(located, values)
@@ -148,8 +149,7 @@ class RowWriter:
 
     async def remove(self, located: Key) -> None:
         """Remove a row for good."""
-        statement = delete(self._bound.table).where(equals(self._bound.primary_key, located))
-        await self._connection.execute(statement)
+        await delete_row(self._connection, self._bound, located)
 
     async def _insert(self, change: Change, values: Values) -> Key:
         bound = self._bound
@@ -160,11 +160,12 @@ class RowWriter:
         elif bound.deleted is not None and not bound.deleted.nullable:
             everything.setdefault(bound.deleted, deletion_mark(bound.deleted, None))
         self._refuse_incomplete(change, everything)
-        key = await insert_row(self._connection, bound, everything, unique=bound.identity)
+        key = await insert_row(self._connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
             identity = identity_values(bound, change.entity_id, change.organization_id)
             key = await self._first(identity)
+            await self._refuse_other_class(change, key)
             if key is None:
                 problem = f"the row of {bound.entity_type} {change.entity_id} comes and goes"
                 raise ReferencePending(bound.entity_type, change.entity_id, problem)
@@ -178,16 +179,23 @@ class RowWriter:
             RowRejected: A column that may not be NULL would be.
             RowGone: There is no such row.
         """
-        bound = self._bound
-        settled = {c.name: v for c, v in with_defaults(values, inserting=False).items()}
-        if not settled:
-            return
-        where = equals(bound.primary_key, located)
-        done = await self._connection.execute(update(bound.table).where(where).values(settled))
-        # A trigger of the host may suppress an update that changes nothing.
-        if done.rowcount != 1 and await self._first_of(where) is None:
+        bound, settled = self._bound, with_defaults(values, inserting=False)
+        if not await update_row(self._connection, bound, located, settled):
             problem = f"row {located} of {bound.table.name} has gone"
             raise RowGone(problem, table=bound.table.name)
+
+    async def _refuse_other_class(self, change: Change, key: Key | None) -> None:
+        """Refuse an entity whose id is in the row of a class that is not mapped here."""
+        bound = self._bound
+        if key is not None or len(bound.parts) == 1 or bound.key is None:
+            return
+        part = next(each for each in bound.parts if each.table is bound.key.table)
+        identity = identity_values(bound, change.entity_id, change.organization_id)
+        there = select(*part.key).where(equals(tuple(identity), tuple(identity.values())))
+        if (await self._connection.execute(there)).first() is not None:
+            table, column = part.table.name, bound.key.name
+            problem = f"{table}.{column}: a row of another class has this id"
+            raise RowRejected(problem, table=table, constraint=column)
 
     def _refuse_incomplete(self, change: Change, values: Values) -> None:
         missing = [column.name for column in required_columns(self._bound) if column not in values]
@@ -196,9 +204,5 @@ class RowWriter:
             raise ReferencePending(self._bound.entity_type, change.entity_id, problem)
 
     async def _first(self, where: Values) -> Key | None:
-        return await self._first_of(equals(tuple(where), tuple(where.values())))
-
-    async def _first_of(self, condition: ColumnElement[bool]) -> Key | None:
-        statement = select(*self._bound.primary_key).where(condition)
-        row = (await self._connection.execute(statement)).first()
-        return None if row is None else tuple(row)
+        condition = equals(tuple(where), tuple(where.values()))
+        return await find_row(self._connection, self._bound, condition)

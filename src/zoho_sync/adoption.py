@@ -66,7 +66,11 @@ async def _count(
     ]
     keyed = func.coalesce(~is_unkeyed(bound), False) if bound.key is not None else None
     extra = [] if keyed is None else [keyed]
-    rows = await connection.stream(select(*bound.primary_key, *extra, *naturals))
+    statement = select(*bound.primary_key, *extra, *naturals).select_from(bound.selectable)
+    if bound.discriminator is not None:
+        kind = bound.discriminator
+        statement = statement.where(kind.column.in_(kind.classes))
+    rows = await connection.stream(statement)
     seen, total, taken, keyless = Counter[tuple[Any, ...]](), 0, 0, 0
     width = len(bound.primary_key)
     async for row in rows:

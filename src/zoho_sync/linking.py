@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Column, select, update
+from sqlalchemy import Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._adoption import is_unkeyed, unlinked_match
@@ -22,6 +22,7 @@ from zoho_sync._host_keys import decode_key, encode_key, plain_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._parked import Parked
 from zoho_sync._row_values import Key, coerce, deletion_mark, equals, identity_values
+from zoho_sync._rows import find_row, update_row
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.decisions import LedgerState
 from zoho_sync.exceptions import AmbiguousMatch, ConfigurationError
@@ -257,8 +258,9 @@ class _Linking:
         bound, ledger = self._bound, self._context.tables.ledger
         mine = identity_values(bound, key.entity_id, key.organization_id)
         columns = tuple(mine) or bound.primary_key
-        statement = select(*columns).where(equals(bound.primary_key, row)).with_for_update()
-        there = (await self._connection.execute(statement)).first()
+        statement = select(*columns).select_from(bound.selectable)
+        locked = statement.where(equals(bound.primary_key, row)).with_for_update()
+        there = (await self._connection.execute(locked)).first()
         if there is None:
             return f"{bound.table.name} has no such row"
         for column, value in zip(columns, there, strict=True):
@@ -284,8 +286,7 @@ class _Linking:
         if bound.key is None:
             return False
         where = equals(bound.primary_key, row) & is_unkeyed(bound)
-        statement = select(*bound.primary_key).where(where)
-        return (await self._connection.execute(statement)).first() is not None
+        return await find_row(self._connection, bound, where) is not None
 
     async def _write(
         self,
@@ -299,10 +300,7 @@ class _Linking:
         values = identity_values(bound, key.entity_id, key.organization_id)
         if bound.deleted is not None and deleted_at is not None:
             values[bound.deleted] = deletion_mark(bound.deleted, deleted_at)
-        if values:
-            named = {column.name: value for column, value in values.items()}
-            where = equals(bound.primary_key, row)
-            await self._connection.execute(update(bound.table).where(where).values(named))
+        await update_row(self._connection, bound, row, values)
         # No column of this row was written by an event: the newest one may come once more.
         state = replace(entry.state, carried=frozenset(), older={}, content_hash="", fingerprint="")
         linked = replace(

@@ -174,7 +174,9 @@ class _Keeper:
         where = self._where(key, entry)
         if where is None:
             return None
-        found: Any = (await connection.execute(select(self.column).where(where))).scalar()
+        source = self.column.table if self.rows is None else self.rows.selectable
+        statement = select(self.column).select_from(source).where(where)
+        found: Any = (await connection.execute(statement)).scalar()
         return found if isinstance(found, Mapping) else None
 
     def _where(self, key: LedgerKey, entry: LedgerEntry) -> ColumnElement[bool] | None:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from sqlalchemy import Connection, Table, event, select
+from sqlalchemy import Connection, event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._binding import BoundChild, BoundEntity
+from zoho_sync._binding import BoundEntity, BoundRows
 from zoho_sync._dialects import begin_immediately
 from zoho_sync._faults import Fault, classify
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
@@ -179,22 +179,25 @@ async def _snapshot(
 ) -> Snapshot:
     if bound is None or key is None:
         return {}
-    rows = {bound.table.fullname: await _rows(connection, bound.table, bound.primary_key, key)}
+    found = await _rows(connection, bound, bound.primary_key, key)
     for child in bound.children:
-        rows[child.table.fullname] = await _lines(connection, child, key)
-    return rows
-
-
-async def _lines(connection: AsyncConnection, child: BoundChild, key: Key) -> dict[Key, Row]:
-    return await _rows(connection, child.table, child.parent, key)
+        found |= await _rows(connection, child, child.parent, key)
+    return found
 
 
 async def _rows(
-    connection: AsyncConnection, table: Table, columns: Sequence[Any], key: Key
-) -> dict[Key, Row]:
-    names = [column.key for column in table.primary_key.columns]
-    found = await connection.execute(select(table).where(equals(columns, key)))
-    return {tuple(row[name] for name in names): dict(row) for row in found.mappings()}
+    connection: AsyncConnection, rows: BoundRows, columns: Sequence[Any], key: Key
+) -> Snapshot:
+    """Return rows by their primary keys, for each of the tables that they are spread over."""
+    found: Snapshot = {}
+    for part in rows.parts:
+        statement = select(part.table, *rows.primary_key).select_from(rows.selectable)
+        listed = await connection.execute(statement.where(equals(columns, key)))
+        width, names = len(rows.primary_key), part.table.columns.keys()
+        found[part.table.fullname] = {
+            tuple(row[-width:]): dict(zip(names, row, strict=False)) for row in listed
+        }
+    return found
 
 
 def _missing_row(

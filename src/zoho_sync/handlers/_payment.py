@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +17,7 @@ from zoho_sync._faults import Fault, classify, without_values
 from zoho_sync._host_keys import plain_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import Key, coerce, equals
+from zoho_sync._rows import find_row, update_row
 from zoho_sync._unit_of_work import savepoint
 from zoho_sync._upsert import RowWriter
 from zoho_sync.exceptions import RowRejected
@@ -87,14 +87,11 @@ class _Payment:
         key = await self._target(debt)
         if key is None:
             return False
-        column = reference.column
-        where = equals(rows.primary_key, row)
+        column, where = reference.column, equals(rows.primary_key, row)
         # A row that the host holds is left to the next sweep: nobody waits for it here.
-        free = select(*rows.primary_key).where(where).with_for_update(skip_locked=True)
-        if (await self._connection.execute(free)).first() is None:
+        if await find_row(self._connection, rows, where, skip_locked=True) is None:
             return False
-        statement = update(rows.table).where(where)
-        await self._connection.execute(statement.values({column.name: coerce(column, key)}))
+        await update_row(self._connection, rows, row, {column: coerce(column, key)})
         await debts.paid(debt)
         return True
 

@@ -18,8 +18,8 @@ from zoho_sync._row_values import (
     coerce,
     deletion_mark,
     identity_values,
-    insert_row,
 )
+from zoho_sync._rows import insert_row
 from zoho_sync.exceptions import ConfigurationError, ReferencePending
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._resolution import find_key
@@ -79,7 +79,7 @@ async def _insert(
     if bound.deleted is not None and (deleted_at is not None or not bound.deleted.nullable):
         values.setdefault(bound.deleted, deletion_mark(bound.deleted, deleted_at))
     values |= identity_values(bound, key.entity_id, key.organization_id)
-    row = await insert_row(connection, bound, values, unique=bound.identity)
+    row = await insert_row(connection, bound, values, unique=True)
     row = row or await find_key(connection, bound, key, None)
     if row is None:
         problem = f"the row of {bound.entity_type} {key.entity_id} comes and goes"
@@ -93,7 +93,7 @@ def _values(bound: BoundEntity, columns: Mapping[str, Any]) -> Values:
         for column, value in bound.insert_only.items()
         if not callable(value)
     }
-    named = {column.key: column for column in bound.table.columns}
+    named = {column.key: column for part in bound.parts for column in part.table.columns}
     named |= {name: column for name, (column, _) in bound.columns.items()}
     for name, value in columns.items():
         if name not in named:

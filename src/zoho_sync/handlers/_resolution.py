@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import decode_key, plain_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import equals, identity_values
+from zoho_sync._rows import find_row
 from zoho_sync.entities import CONTACT
 from zoho_sync.exceptions import ReferenceFailed, ReferencePending
 from zoho_sync.handlers._context import HandlerContext
@@ -93,11 +93,8 @@ async def find_key(
     else:
         return None
     condition = equals(tuple(where), tuple(where.values()))
-    statement = select(*bound.primary_key).where(condition)
-    if hold:
-        statement = statement.with_for_update(read=True, key_share=True)
-    row = (await connection.execute(statement)).first()
-    return None if row is None else tuple(row)
+    lock = {"read": True, "key_share": True} if hold else {}
+    return await find_row(connection, bound, condition, **lock)
 
 
 def _is_final(context: HandlerContext, entry: LedgerEntry) -> bool:

@@ -1,0 +1,115 @@
+"""The statements on one row of the host, which inheritance may spread over several tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._binding import BoundRows
+from zoho_sync._dialects import insert_if_absent
+from zoho_sync._inheritance import Part
+from zoho_sync._row_values import Key, Values, equals, with_defaults
+
+__all__ = ["delete_row", "find_row", "insert_row", "update_row"]
+
+
+async def find_row(
+    connection: AsyncConnection, rows: BoundRows, condition: ColumnElement[bool], **lock: Any
+) -> Key | None:
+    """Return the primary key of the row that meets a condition; None where there is none.
+
+    Args:
+        connection: Where to look.
+        rows: The bound mapping.
+        condition: On any column of the row.
+        lock: Arguments of ``with_for_update``, to lock the row.
+    """
+    statement = select(*rows.primary_key).select_from(rows.selectable).where(condition)
+    if lock:
+        statement = statement.with_for_update(**lock)
+    row = (await connection.execute(statement)).first()
+    return None if row is None else tuple(row)
+
+
+async def insert_row(
+    connection: AsyncConnection, rows: BoundRows, values: Values, *, unique: bool
+) -> Key | None:
+    """Insert a row and return its primary key.
+
+    Args:
+        connection: Where to insert.
+        rows: The bound mapping.
+        values: What to write, by column.
+        unique: Whether a row with the same Zoho identity may be there already: then nothing is
+            written, and None is returned.
+    """
+    held = _with_class(rows, with_defaults(values, inserting=True))
+    for part in rows.parts:
+        conflict = [c for c in rows.identity if c.table is part.table] if unique else []
+        made = await _insert_part(connection, rows, part, held, conflict)
+        if made is None:
+            await _delete_parts(connection, rows.parts[: rows.parts.index(part)], held)
+            return None
+        held |= dict(zip(part.table.primary_key.columns, made, strict=True))
+    return tuple(held[column] for column in rows.primary_key)
+
+
+async def update_row(
+    connection: AsyncConnection, rows: BoundRows, key: Key, values: Values
+) -> bool:
+    """Write columns of a row; return whether the row is there."""
+    missed = False
+    for part in rows.parts:
+        mine = {c.key: value for c, value in values.items() if c.table is part.table}
+        if mine:
+            statement = update(part.table).where(equals(part.key, key)).values(mine)
+            missed |= (await connection.execute(statement)).rowcount != 1
+    # A trigger of the host may suppress an update that changes nothing.
+    return not missed or await find_row(connection, rows, equals(rows.primary_key, key)) is not None
+
+
+async def delete_row(connection: AsyncConnection, rows: BoundRows, key: Key) -> None:
+    """Remove a row."""
+    for part in reversed(rows.parts):
+        await connection.execute(delete(part.table).where(equals(part.key, key)))
+
+
+def _with_class(rows: BoundRows, values: Values) -> Values:
+    """Add of which class a row is, unless the mapping says it."""
+    kind = rows.discriminator
+    if kind is None or kind.column in values:
+        return values
+    return values | {kind.column: kind.written}
+
+
+async def _insert_part(
+    connection: AsyncConnection,
+    rows: BoundRows,
+    part: Part,
+    held: Values,
+    conflict: list[Column[Any]],
+) -> Key | None:
+    """Insert what one table holds of a row; return that table's primary key."""
+    values = {column: value for column, value in held.items() if column.table is part.table}
+    values |= {mine: held[other] for mine, other in part.inherits if other in held}
+    # A key that the mapping itself gives is the key of every table.
+    given = zip(part.key, rows.primary_key, strict=True)
+    values |= {mine: held[own] for mine, own in given if own in held}
+    named = {column.key: value for column, value in values.items()}
+    if not conflict:
+        result = await connection.execute(insert(part.table).values(named))
+        return tuple(result.inserted_primary_key or ())
+    names = [column.key for column in conflict]
+    statement = insert_if_absent(connection.dialect.name, part.table, [named], names)
+    returned = statement.returning(*part.table.primary_key.columns)
+    row = (await connection.execute(returned)).first()
+    return None if row is None else tuple(row)
+
+
+async def _delete_parts(connection: AsyncConnection, parts: tuple[Part, ...], held: Values) -> None:
+    for part in reversed(parts):
+        key = part.table.primary_key.columns
+        condition = equals(tuple(key), [held[column] for column in key])
+        await connection.execute(delete(part.table).where(condition))
