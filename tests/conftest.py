@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from tests.servers import ServerUnavailableError, skip_or_fail
+from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.postgres import PostgresServer, available_postgres
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "mariadb")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -58,6 +59,16 @@ def postgres_server() -> Iterator[PostgresServer]:
         skip_or_fail(reason)
 
 
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """The MariaDB server of this test process."""
+    try:
+        with available_mariadb() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """An SQLite database in a file of its own."""
@@ -72,10 +83,22 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(name)
 
 
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
+    """An empty MariaDB database, dropped after the test."""
+    name = mariadb_server.create_database()
+    yield mariadb_server.url(name)
+    mariadb_server.drop_database(name)
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database; the test runs once on each that is supported."""
-    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    fixture = {
+        "sqlite": "sqlite_url",
+        "postgresql": "postgres_url",
+        "mariadb": "mariadb_url",
+    }[request.param]
     url: str = request.getfixturevalue(fixture)
     return url
 

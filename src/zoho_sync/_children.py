@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, String, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundChild
+from zoho_sync._dialects import sees_commits
 from zoho_sync._host_keys import decode_key, encode_key
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._references import References
@@ -147,17 +148,22 @@ class ChildWriter:
 async def line_rows(
     connection: AsyncConnection, child: BoundChild, links: Table, owner: LedgerKey, parent: Key
 ) -> dict[str, Key]:
-    """Return the primary keys of the lines that came from Zoho, by the key of the line."""
+    """Return the primary keys of the lines that came from Zoho, by the key of the line.
+
+    In a transaction that shows an earlier state of the database they are locked, as in `find_row`.
+    """
+    lock = not sees_commits(connection)
     if child.key is None:
-        statement = select(links.c.line_id, links.c.primary_key)
-        found = await connection.execute(statement.where(_linked(child, links, owner)))
+        linked = select(links.c.line_id, links.c.primary_key).where(_linked(child, links, owner))
+        found = await connection.execute(linked.with_for_update() if lock else linked)
         return {row[0]: decode_key(row[1], child.primary_key) for row in found}
     condition = equals(child.parent, parent) & child.key.is_not(None)
     if isinstance(child.key.type, String):
         # A host whose column may not be NULL leaves it empty in the lines that it adds.
         condition &= child.key != ""
     statement = select(child.key, *child.primary_key).select_from(child.selectable)
-    rows = await connection.execute(statement.where(condition))
+    statement = statement.where(condition)
+    rows = await connection.execute(statement.with_for_update() if lock else statement)
     return {str(row[0]): tuple(row[1:]) for row in rows}
 
 

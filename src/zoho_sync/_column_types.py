@@ -1,20 +1,45 @@
 """Column types that give back exactly what they were given, on every database.
 
 SQLite keeps numbers as binary floats and has no time zones, so there exact text stands in for both.
+MariaDB has no time zones either: its times are UTC. Its TEXT ends at 64 KiB, and it compares text
+without regard to case, unless it is told otherwise.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import DateTime, Dialect, Numeric, Text
+from sqlalchemy import DateTime, Dialect, LargeBinary, Numeric, Text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from zoho_sync.exact_json import dumps, loads
 
-__all__ = ["ExactDecimal", "ExactJSON", "UtcDateTime"]
+__all__ = [
+    "BYTES",
+    "LONG_TEXT",
+    "MARIADB",
+    "MARIADB_TABLE",
+    "ExactDecimal",
+    "ExactJSON",
+    "UtcDateTime",
+]
+
+MARIADB: Final = ("mysql", "mariadb")
+"""SQLAlchemy's names of MariaDB: as URLs begin with either, so is its dialect called."""
+
+LONG_TEXT: Final = Text().with_variant(mysql.LONGTEXT(), *MARIADB)
+"""Text of any length."""
+
+BYTES: Final = LargeBinary().with_variant(mysql.LONGBLOB(), *MARIADB)
+"""Bytes of any length."""
+
+# Ids and hashes that differ must not be taken for one, not even by case or by a space at the end.
+_TEXT_OPTIONS: Final = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
+MARIADB_TABLE: Final = {f"{each}_{key}": v for each in MARIADB for key, v in _TEXT_OPTIONS.items()}
+"""Options of a table of ours: transactions, and text that is compared exactly."""
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
@@ -79,8 +104,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
 class UtcDateTime(TypeDecorator[datetime]):
     """A time, aware UTC, with microseconds: ``timestamp with time zone``.
 
-    On SQLite it is text of one width, ``2026-01-31 09:05:00.000000+00:00``, which sorts by time. A
-    naive time is a `ValueError`.
+    On SQLite it is text of one width, ``2026-01-31 09:05:00.000000+00:00``, which sorts by time; on
+    MariaDB ``DATETIME(6)``, in UTC. A naive time is a `ValueError`.
     """
 
     impl = DateTime(timezone=True)
@@ -88,6 +113,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the type that stores the time."""
+        if dialect.name in MARIADB:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         stored = Text() if dialect.name == "sqlite" else DateTime(timezone=True)
         return dialect.type_descriptor(stored)
 
@@ -101,14 +128,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         moment = value.astimezone(UTC)
         if dialect.name == "sqlite":
             return moment.isoformat(sep=" ", timespec="microseconds")
-        return moment
+        return moment.replace(tzinfo=None) if dialect.name in MARIADB else moment
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # the signature is SQLAlchemy's
         """Return the time that was read, aware UTC."""
         if value is None:
             return None
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        # SQLite's own CURRENT_TIMESTAMP is UTC and does not say so.
+        # SQLite's own CURRENT_TIMESTAMP is UTC and does not say so, and nor does MariaDB.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -121,6 +148,11 @@ class ExactJSON(TypeDecorator[Any]):
 
     impl = Text
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type that stores the text."""
+        # Not MariaDB's JSON, which is the same, but for a check that refuses what it cannot read.
+        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in MARIADB else Text())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002  # the signature is SQLAlchemy's
         """Return the document as text."""

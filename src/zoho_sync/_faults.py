@@ -29,6 +29,7 @@ __all__ = [
     "hide_values",
     "is_of_database",
     "lacks_table",
+    "mariadb_code",
     "named_column",
     "primary_message",
     "unique_columns",
@@ -52,9 +53,18 @@ class Fault(enum.Enum):
 
 
 _CONFLICTS = {"40001", "40P01"}
+# MariaDB's own numbers, where its SQLSTATE says less or nothing: a row that has changed since the
+# transaction saw it; a wait for a lock that was too long; connections that cannot be had, were
+# ended by the server, or broke under the client; databases that are not there or not ours.
+_MARIADB_CONFLICTS = {1020, 1213}
+_MARIADB_LOCK_TIMEOUT = 1205
+_MARIADB_LOST = {1040, 1044, 1045, 1049, 1053, 1080, 1130, 1927, *range(2000, 2060)}
+_MARIADB_REFERENCES = {1216, 1217, 1451, 1452}
+_MARIADB_UNIQUE = {1062, 1169, 1586}
+_MARIADB_NO_TABLE = 1146
 _LOCK_TIMEOUTS = {"55P03"}
-# Classes: data, constraints, names and types, views with a check; P0 is what triggers raise.
-_REJECTIONS = {"22", "23", "42", "44", "P0"}
+# Classes: data, constraints, names and types, views with a check; P0 and 45 is what triggers raise.
+_REJECTIONS = {"22", "23", "42", "44", "45", "P0"}
 # From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
 _REFERENCES = {"23503", "23001"}
 _UNIQUE = "23505"
@@ -84,9 +94,10 @@ def classify(error: BaseException) -> Fault:
         return Fault.CONNECTION
     if not isinstance(error, DBAPIError):
         return Fault.REJECTED if isinstance(error, StatementError) else Fault.UNKNOWN
-    if state in _CONFLICTS or _sqlite_busy(error):
+    code = mariadb_code(error)
+    if state in _CONFLICTS or code in _MARIADB_CONFLICTS or _sqlite_busy(error):
         return Fault.CONFLICT
-    if state in _LOCK_TIMEOUTS:
+    if state in _LOCK_TIMEOUTS or code == _MARIADB_LOCK_TIMEOUT:
         return Fault.LOCK_TIMEOUT
     if _is_lost(error, state):
         return Fault.CONNECTION
@@ -94,7 +105,8 @@ def classify(error: BaseException) -> Fault:
 
 
 def _is_lost(error: DBAPIError, state: str) -> bool:
-    return error.connection_invalidated or (isinstance(error, InterfaceError) and not state)
+    broken = error.connection_invalidated or mariadb_code(error) in _MARIADB_LOST
+    return broken or (isinstance(error, InterfaceError) and not state)
 
 
 def _is_lost_state(state: str) -> bool:
@@ -126,13 +138,16 @@ def breaks_reference(error: BaseException) -> bool:
     """Return whether a foreign key is what refused a statement."""
     if not isinstance(error, DBAPIError):
         return False
+    if mariadb_code(error) in _MARIADB_REFERENCES:
+        return True
     # SQLite gives ON DELETE RESTRICT the code of a trigger; the text is the same for all.
     return sqlstate(error) in _REFERENCES or str(error.orig) == "FOREIGN KEY constraint failed"
 
 
 def breaks_uniqueness(error: BaseException) -> bool:
     """Return whether a unique constraint or index is what refused a statement."""
-    return sqlstate(error) == _UNIQUE or bool(unique_columns(error))
+    mine = isinstance(error, DBAPIError) and mariadb_code(error) in _MARIADB_UNIQUE
+    return mine or sqlstate(error) == _UNIQUE or bool(unique_columns(error))
 
 
 def unique_columns(error: BaseException) -> str:
@@ -155,6 +170,15 @@ def sqlstate(error: BaseException) -> str:
     return ""
 
 
+def mariadb_code(error: DBAPIError) -> int:
+    """Return MariaDB's own number of an error; 0 for other databases."""
+    # An error of the operating system has a number as well.
+    if isinstance(error.orig, OSError):
+        return 0
+    first = next(iter(getattr(error.orig, "args", ())), None)
+    return first if isinstance(first, int) else 0
+
+
 def _sqlite_busy(error: DBAPIError) -> bool:
     return _sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
@@ -167,6 +191,8 @@ def lacks_table(error: BaseException) -> bool:
     """Return whether a statement failed because its table does not exist."""
     if not isinstance(error, DBAPIError):
         return False
+    if mariadb_code(error) == _MARIADB_NO_TABLE:
+        return True
     return sqlstate(error) == "42P01" or str(error.orig).startswith("no such table")
 
 
@@ -212,11 +238,43 @@ def primary_message(error: BaseException) -> tuple[str, str]:
     Only the first line, and never a value, nor the statement's parameters: those hold the document.
     """
     origin = getattr(error, "orig", None) or error
+    if isinstance(error, DBAPIError) and mariadb_code(error):
+        return _of_mariadb(error)
     details = getattr(origin, "__cause__", None) or origin
     constraint = getattr(details, "constraint_name", None) or getattr(details, "column_name", None)
     message = _cut_values(error, str(getattr(details, "message", None) or origin))
     lines = message.splitlines() or [type(error).__name__]
     return lines[0][:500].replace("\x00", ""), constraint or ""
+
+
+# Of these the quotes hold names alone: nulls, unknown columns and tables, foreign keys and checks,
+# columns that are too short or have no default, locks.
+_MARIADB_NAMES_ALONE = {
+    *_MARIADB_REFERENCES,
+    *_MARIADB_LOST,
+    *(1048, 1054, 1146, 1205, 1213, 1264, 1265, 1364, 1406, 4025),
+}
+_MARIADB_DUPLICATE = re.compile(r"Duplicate entry '.*' for key '([^']*)'", re.DOTALL)
+_MARIADB_NAMED = re.compile(
+    r"for key '([^']+)'|CONSTRAINT `([^`]+)`|(?:[Cc]olumn|Field) '([^']+)'|\.`([^`.]+)` at row"
+)
+_MARIADB_COLUMN = re.compile(r"(?:[Cc]olumn|Field) '([^']+)'|\.`([^`.]+)` at row")
+_RAISED = "45"
+
+
+def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
+    """Return a message of MariaDB, and the constraint or column in it: there is no other field."""
+    origin = error.orig
+    message = str(origin.args[-1]) if origin is not None else ""
+    message = _MARIADB_DUPLICATE.sub(r"Duplicate entry for key '\1'", message)
+    by_host = sqlstate(error)[:2] == _RAISED
+    found = None if by_host else _MARIADB_NAMED.search(message)
+    named = next(filter(None, found.groups()), "") if found else ""
+    if not by_host and not breaks_uniqueness(error):
+        keep = mariadb_code(error) in _MARIADB_NAMES_ALONE
+        message = message if keep else _QUOTED.sub("'…'", message)
+    lines = message.splitlines() or [type(error).__name__]
+    return lines[0][:500].replace("\x00", ""), named
 
 
 def _cut_values(error: BaseException, message: str) -> str:
@@ -242,5 +300,8 @@ def named_column(error: BaseException) -> tuple[str, str]:
     origin = getattr(error, "orig", None) or error
     if found := _SQLITE_COLUMN.fullmatch(str(origin)):
         return found[1], found[2]
+    if isinstance(error, DBAPIError) and mariadb_code(error):
+        column = _MARIADB_COLUMN.search(str(origin))
+        return "", next(filter(None, column.groups()), "") if column else ""
     details = getattr(origin, "__cause__", None) or origin
     return getattr(details, "table_name", None) or "", getattr(details, "column_name", None) or ""

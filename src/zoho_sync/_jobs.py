@@ -24,8 +24,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import Clock, chunks, execution_time, insert_if_absent
+from zoho_sync._dialects import (
+    Clock,
+    chunks,
+    execution_time,
+    indexed,
+    insert_absent,
+    insert_if_absent,
+)
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync._tables import PREFIX
 from zoho_sync.abc import Depth, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
@@ -34,6 +42,8 @@ __all__ = ["Jobs", "enqueueing", "job_row"]
 
 _REAP = 100
 _RESTORE = 200
+_BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
+_BY_CONTESTED = f"ix_{PREFIX}jobs_contested"
 
 
 class Jobs:
@@ -51,10 +61,9 @@ class Jobs:
         stored = []
         for event in events:
             table, row = self._table, _new_row(event, now)
-            statement = insert_if_absent(self._connection.dialect.name, table, [row])
-            job_id = (await self._connection.execute(statement.returning(table.c.id))).scalar()
-            arrival = event.arrival or Arrival(now, job_id or 0)
-            stored.append(None if job_id is None else replace(event, arrival=arrival))
+            made = await insert_absent(self._connection, table, [row], returning=[table.c.id])
+            arrival = event.arrival or Arrival(now, made[0][0] if made else 0)
+            stored.append(replace(event, arrival=arrival) if made else None)
         return stored
 
     async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -70,9 +79,10 @@ class Jobs:
         wanted = [row for row in rows if row["dedupe_key"] is None or _is_latest(row, latest)]
         for start in range(0, len(wanted), _RESTORE):
             chunk = wanted[start : start + _RESTORE]
-            statement = insert_if_absent(self._connection.dialect.name, table, chunk)
-            result = await self._connection.execute(statement.returning(table.c.event_id))
-            restored |= set(result.scalars())
+            made = await insert_absent(
+                self._connection, table, chunk, returning=[table.c.event_id]
+            )
+            restored |= {event_id for (event_id,) in made}
         missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
         return restored | await self._present(missing)
 
@@ -96,14 +106,13 @@ class Jobs:
     async def reap(self, now: datetime) -> None:
         """Take back expired leases; who had a job alone when its worker died, counts a death."""
         table = self._table
-        expired = (
-            select(table.c.id)
-            .where(table.c.lease_expires_at <= now)
-            .order_by(table.c.id)
-            .limit(_REAP)
-            .with_for_update(skip_locked=True)
-        )
-        ids = list((await self._connection.execute(expired)).scalars())
+        expired = select(table.c.id).where(table.c.lease_expires_at <= now).order_by(table.c.id)
+        # First without a lock: MariaDB locks what it looks at, and a peer would take it for leased.
+        ids = list((await self._connection.execute(expired.limit(_REAP))).scalars())
+        if ids:
+            locked = expired.where(table.c.id.in_(ids)).with_for_update(skip_locked=True)
+            locked = indexed(locked, table, "PRIMARY")
+            ids = list((await self._connection.execute(locked)).scalars())
         if ids:
             deaths = table.c.deaths + case((table.c.suspect, 1), else_=0)
             await self._connection.execute(
@@ -115,9 +124,10 @@ class Jobs:
 
     async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:
         """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
-        rows = await self._due(now, 1, suspect=True)
+        rows = await self._suspect(now)
         if not rows:
-            rows = await self._due(now, limit, suspect=False)
+            order = (self._table.c.priority, self._table.c.id)
+            rows = await self._free(limit, self._due(now, suspect=False), order, _BY_PRIORITY)
             rows = await self._together(rows, limit)
         if rows:
             table = self._table
@@ -128,12 +138,21 @@ class Jobs:
             )
         return [_job(row, token, now) for row in rows]
 
-    async def _due(self, now: datetime, limit: int, *, suspect: bool) -> list[Mapping[Any, Any]]:
-        table = self._table
+    async def _suspect(self, now: datetime) -> list[Mapping[Any, Any]]:
+        """Lock one suspect that is due."""
+        table, due = self._table, self._due(now, suspect=True)
+        # First without a lock, as in `reap`.
+        found = await self._connection.execute(
+            select(table.c.id).where(*due, table.c.lease_token.is_(None))
+        )
+        ids = list(found.scalars())
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
-        order = (table.c.deaths, table.c.id) if suspect else (table.c.priority, table.c.id)
-        due = (table.c.not_before <= now, table.c.suspect.is_(suspect))
-        return await self._free(limit, due, order)
+        order = (table.c.deaths, table.c.id)
+        return await self._free(1, (*due, table.c.id.in_(ids)), order, "PRIMARY") if ids else []
+
+    def _due(self, now: datetime, *, suspect: bool) -> tuple[ColumnElement[bool], ...]:
+        table = self._table
+        return table.c.not_before <= now, table.c.suspect.is_(suspect)
 
     async def _together(
         self, due: Sequence[Mapping[Any, Any]], limit: int
@@ -148,12 +167,16 @@ class Jobs:
         if not tables:
             return [*due]
         same = (table.c.contested.in_(tables), table.c.suspect.is_(False))
-        contested = await self._free(limit, same, (table.c.id,))
+        contested = await self._free(limit, same, (table.c.id,), _BY_CONTESTED)
         rest = [row for row in due if row["contested"] is None]
         return [*contested, *rest][:limit]
 
     async def _free(
-        self, limit: int, conditions: Iterable[ColumnElement[bool]], order: Iterable[Any]
+        self,
+        limit: int,
+        conditions: Iterable[ColumnElement[bool]],
+        order: Iterable[Any],
+        index: str,
     ) -> list[Mapping[Any, Any]]:
         """Lock jobs that nobody has leased, nor another one of their entity."""
         table = self._table
@@ -164,7 +187,8 @@ class Jobs:
             .limit(limit)
             .with_for_update(skip_locked=True, of=table)
         )
-        return list((await self._connection.execute(statement)).mappings())
+        found = await self._connection.execute(indexed(statement, table, index))
+        return list(found.mappings())
 
     def _entity_is_leased(self) -> ColumnElement[bool]:
         """Say whether another job of the same entity is leased.
@@ -218,7 +242,8 @@ class Jobs:
         table = self._table
         handles = [job.handle for job in jobs]
         statement = select(table.c.id).where(table.c.id.in_(handles)).with_for_update()
-        return (await self._connection.execute(statement)).first() is not None
+        found = await self._connection.execute(indexed(statement, table, "PRIMARY"))
+        return found.first() is not None
 
     async def depth(self, now: datetime) -> Depth:
         """Return how much is in the queue."""
@@ -230,11 +255,12 @@ class Jobs:
         # What was replayed or woken is not late because it arrived long ago.
         since = func.coalesce(table.c.lease_expires_at, table.c.not_before)
         statement = select(
-            func.count().filter(ready),
-            func.count().filter(waiting & (table.c.not_before > now)),
-            func.count().filter(leased),
-            func.min(table.c.arrival_time).filter(waiting),
-            func.min(since).filter(ready),
+            # Not with FILTER, which MariaDB does not know.
+            func.count(case((ready, 1))),
+            func.count(case((waiting & (table.c.not_before > now), 1))),
+            func.count(case((leased, 1))),
+            func.min(case((waiting, table.c.arrival_time))),
+            func.min(case((ready, since))),
         )
         row = (await self._connection.execute(statement)).one()
         return Depth(*row)

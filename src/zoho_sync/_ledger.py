@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Executable, Table, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import insert_if_absent
+from zoho_sync._dialects import indexed, insert_absent
 from zoho_sync.decisions import LedgerState
 from zoho_sync.versions import Version, from_microseconds, to_microseconds
 
@@ -71,10 +71,7 @@ class Ledger:
                 {**key._asdict(), "content_hash": "", "fingerprint": "", "carried": [], "older": {}}
                 for key in ordered[start : start + _BATCH]
             ]
-            statement = insert_if_absent(
-                self._connection.dialect.name, self._table, rows, LedgerKey._fields
-            )
-            await self._connection.execute(statement)
+            await insert_absent(self._connection, self._table, rows, LedgerKey._fields)
 
     async def lock(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
         """Lock entities in key order, waiting, and return what the locked rows say.
@@ -169,7 +166,9 @@ class Ledger:
         order = (table.c.organization_id, table.c.namespace, table.c.entity_id)
         wanted = identity.in_([tuple(key) for key in keys])
         statement = select(table).where(wanted).order_by(*order)
-        return statement if lock is None else statement.with_for_update(**lock)
+        if lock is None:
+            return statement
+        return indexed(statement, table, "PRIMARY").with_for_update(**lock)
 
     def _is(self, key: LedgerKey) -> ColumnElement[bool]:
         table = self._table

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
 from zoho_sync._debts import Debts
-from zoho_sync._dialects import bound_waits, database_time, insert_if_absent
+from zoho_sync._dialects import bound_waits, database_time, insert_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._runtime import Runtime
@@ -124,8 +124,7 @@ class Maintenance:
         async with self._transaction() as work:
             now = await database_time(work.connection, self._runtime.context.clock)
             row = {"role": _ROLE, "holder": self._holder, "expires_at": now + _TERM}
-            dialect = work.connection.dialect.name
-            await work.connection.execute(insert_if_absent(dialect, table, [row], ["role"]))
+            await insert_absent(work.connection, table, [row], ["role"])
             taken = await work.connection.execute(
                 update(table)
                 .where(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import chunks
+from zoho_sync._dialects import chunks, indexed, is_mariadb
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
 from zoho_sync._jobs import Jobs, job_row
 from zoho_sync._journal import Journal, JournalEntry
@@ -91,7 +91,8 @@ class Parked:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        ids = list((await self._connection.execute(due)).scalars())
+        found = await self._connection.execute(indexed(due, table, f"ix_{table.name}_expires_at"))
+        ids = list(found.scalars())
         rows = await self._take(table.c.id.in_(ids)) if ids else []
         return [(_job(row), _waiting(row)) for row in rows]
 
@@ -141,8 +142,15 @@ class Parked:
         return len(restored)
 
     async def _take(self, condition: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
-        statement = delete(self._table).where(condition).returning(self._table)
-        rows = (await self._connection.execute(statement)).mappings().all()
+        table, rows = self._table, list[Mapping[Any, Any]]()
+        conditions = [condition]
+        if is_mariadb(self._connection):
+            # It would look at every row to find these, and wait for those that others are parking.
+            ids = (await self._connection.execute(select(table.c.id).where(condition))).scalars()
+            conditions = [(table.c.id == row_id) & condition for row_id in ids]
+        for each in conditions:
+            statement = delete(table).where(each).returning(table)
+            rows += (await self._connection.execute(statement)).mappings()
         return sorted(rows, key=lambda row: (row["arrival_time"], row["arrival_sequence"]))
 
     def _concerns(self, keys: Sequence[LedgerKey]) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from sqlalchemy import Column, ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundRows
-from zoho_sync._dialects import insert_if_absent
+from zoho_sync._dialects import insert_absent, sees_commits
 from zoho_sync._inheritance import Part
 from zoho_sync._row_values import Key, Values, equals, with_defaults
 
@@ -20,6 +20,9 @@ async def find_row(
 ) -> Key | None:
     """Return the primary key of the row that meets a condition; None where there is none.
 
+    In a transaction that shows an earlier state of the database, it is locked in any case: what is
+    written next meets the rows as they are now.
+
     Args:
         connection: Where to look.
         rows: The bound mapping.
@@ -27,7 +30,7 @@ async def find_row(
         lock: Arguments of ``with_for_update``, to lock the row.
     """
     statement = select(*rows.primary_key).select_from(rows.selectable).where(condition)
-    if lock:
+    if lock or not sees_commits(connection):
         statement = statement.with_for_update(**lock)
     row = (await connection.execute(statement)).first()
     return None if row is None else tuple(row)
@@ -102,10 +105,9 @@ async def _insert_part(
         result = await connection.execute(insert(part.table).values(named))
         return tuple(result.inserted_primary_key or ())
     names = [column.key for column in conflict]
-    statement = insert_if_absent(connection.dialect.name, part.table, [named], names)
-    returned = statement.returning(*part.table.primary_key.columns)
-    row = (await connection.execute(returned)).first()
-    return None if row is None else tuple(row)
+    key = [*part.table.primary_key.columns]
+    made = await insert_absent(connection, part.table, [named], names, returning=key)
+    return made[0] if made else None
 
 
 async def _delete_parts(connection: AsyncConnection, parts: tuple[Part, ...], held: Values) -> None:

@@ -26,7 +26,6 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
-    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -36,7 +35,7 @@ from sqlalchemy import (
     text,
 )
 
-from zoho_sync._column_types import ExactJSON, UtcDateTime
+from zoho_sync._column_types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, UtcDateTime
 
 __all__ = ["PREFIX", "Tables", "library_tables"]
 
@@ -132,6 +131,7 @@ def _jobs(metadata: MetaData) -> Table:
         ),
         # Ids are the tie-break of arrivals: one that is reused would go back in time.
         sqlite_autoincrement=True,
+        **MARIADB_TABLE,
     )
 
 
@@ -153,6 +153,7 @@ def _parked(metadata: MetaData) -> Table:
         Column("expires_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}parked_waiting", "organization_id", "waiting_namespace", "waiting_id"),
         Index(f"ix_{PREFIX}parked_entity", "organization_id", "namespace", "entity_id"),
+        **MARIADB_TABLE,
     )
 
 
@@ -167,13 +168,14 @@ def _dead_letters(metadata: MetaData) -> Table:
         # What was received, where it was not understood, and what was said about it: a body is
         # replayed through the same front door. Headers and the query are not kept, since they
         # may hold the secret.
-        Column("body", LargeBinary),
+        Column("body", BYTES),
         Column("content_type", String(255)),
         Column("hints", ExactJSON()),
         Column("error_type", String(255), nullable=False),
         Column("error", Text, nullable=False),
         Column("path", Text, nullable=False, default=""),
         Column("died_at", UtcDateTime(), nullable=False, index=True),
+        **MARIADB_TABLE,
     )
 
 
@@ -192,6 +194,7 @@ def _journal(metadata: MetaData) -> Table:
         Column("lease_token", _NAME),
         Column("settled_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}journal_entity", "organization_id", "entity_type", "entity_id"),
+        **MARIADB_TABLE,
     )
 
 
@@ -217,6 +220,7 @@ def _ledger(metadata: MetaData) -> Table:
         Column("table_name", String(255)),
         Column("primary_key", _ROW_KEY),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}ledger_row"),
+        **MARIADB_TABLE,
     )
 
 
@@ -227,12 +231,13 @@ def _child_links(metadata: MetaData) -> Table:
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
-        # A table's name, and more.
-        Column("child", String(255), primary_key=True),
+        # A table's name, and more. MariaDB's keys end at 3,072 bytes, and its names at 64 letters.
+        Column("child", String(255).with_variant(String(128), *MARIADB), primary_key=True),
         Column("line_id", _ENTITY_ID, primary_key=True),
         Column("table_name", String(255), nullable=False),
         Column("primary_key", _ROW_KEY, nullable=False),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}child_links_row"),
+        **MARIADB_TABLE,
     )
 
 
@@ -252,6 +257,7 @@ def _debts(metadata: MetaData) -> Table:
         Column("waiting_type", _NAME, nullable=False),
         Column("waiting_id", _ENTITY_ID, nullable=False),
         Index(f"ix_{PREFIX}debts_waiting", "organization_id", "waiting_namespace", "waiting_id"),
+        **MARIADB_TABLE,
     )
 
 
@@ -262,4 +268,5 @@ def _leaders(metadata: MetaData) -> Table:
         Column("role", _NAME, primary_key=True),
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
+        **MARIADB_TABLE,
     )

@@ -104,7 +104,8 @@ def _named_by_sqlite(constraint: str, table: Table) -> list[str]:
 def _reflected(connection: Connection, table: Table, constraint: str) -> list[str]:
     inspector, schema = inspect(connection), connection.schema_for_object(table)
     primary = inspector.get_pk_constraint(table.name, schema)
-    if primary["name"] == constraint:
+    # MariaDB has one name for all of them.
+    if constraint in {primary["name"], "PRIMARY"}:
         return list(primary["constrained_columns"])
     for index in inspector.get_indexes(table.name, schema):
         if index["name"] == constraint:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncTransacti
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, StaticPool
 
-from zoho_sync._dialects import begin_immediately, in_driver_transaction
+from zoho_sync._dialects import begin_immediately, in_driver_transaction, isolated
 from zoho_sync._faults import Fault, classify
 from zoho_sync.exceptions import HostTransactionLost, SessionBusy
 
@@ -86,12 +86,12 @@ async def unit_of_work(session: AsyncSession) -> AsyncIterator[UnitOfWork]:
 async def one_snapshot(sessions: Callable[[], AsyncSession]) -> AsyncIterator[AsyncConnection]:
     """Give a connection whose statements all read one state of the database.
 
-    PostgreSQL otherwise shows each statement what was committed before it. A session that is bound
-    to a connection, and not to an engine, reads as that one's transaction does.
+    PostgreSQL and MariaDB otherwise show each statement what was committed before it. A session
+    that is bound to a connection, and not to an engine, reads as that one's transaction does.
     """
     async with sessions() as session:
         bind = session.get_bind()
-        if isinstance(bind, Engine) and bind.dialect.name == "postgresql":
+        if isinstance(bind, Engine) and bind.dialect.name != "sqlite":
             await session.begin()
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         async with unit_of_work(session) as work:
@@ -136,8 +136,9 @@ async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[Unit
     await session.begin()
     try:
         connection = await session.connection()
-        await begin_immediately(connection)
-        yield UnitOfWork(session, connection, joined=False)
+        async with isolated(connection):
+            await begin_immediately(connection)
+            yield UnitOfWork(session, connection, joined=False)
         await finish(_commit(session))
     except BaseException as error:
         await finish(_abandon(session, objects))

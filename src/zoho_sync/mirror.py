@@ -8,7 +8,7 @@ names. ``mirror.products`` and so on are tables on ``mirror.metadata`` under the
 primary key            documents ``(organization_id, <id>)``; lines ``(organization_id,
                        <id of the document>, <id of the line>)``
 amounts, quantities    NUMERIC(28, 10), on SQLite the same number as text
-times                  aware UTC
+times                  aware UTC; on MariaDB DATETIME(6), in UTC
 nested objects, lists  JSON as text, numbers with every digit
 ``raw``                the document as received, JSON as text
 ``deleted_at``         when the entity was deleted in Zoho; NULL while it lives
@@ -25,15 +25,21 @@ serve in an application's own tables as well.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pydantic.fields import FieldInfo
-from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
-from zoho_sync._column_types import ExactDecimal, ExactJSON, UtcDateTime
+from zoho_sync._column_types import (
+    LONG_TEXT,
+    MARIADB_TABLE,
+    ExactDecimal,
+    ExactJSON,
+    UtcDateTime,
+)
 from zoho_sync.payloads import (
     BillLine,
     BillPayload,
@@ -179,8 +185,8 @@ _LINES: Final[Mapping[str, _Lines]] = {
     "price_list_brackets": _Lines("price_lists", "price_brackets", PriceBracket),
 }
 
-_TYPES: Final[Mapping[FieldKind, type[TypeEngine[Any]]]] = {
-    FieldKind.TEXT: Text,
+_TYPES: Final[Mapping[FieldKind, Callable[[], TypeEngine[Any]]]] = {
+    FieldKind.TEXT: lambda: LONG_TEXT,
     FieldKind.NUMBER: ExactDecimal,
     FieldKind.INTEGER: BigInteger,
     FieldKind.FLAG: Boolean,
@@ -200,11 +206,13 @@ def build(metadata: MetaData, *, schema: str | None = None, prefix: str = "zoho_
     """
     entries: dict[str, MirrorTable] = {}
     for name, model in _DOCUMENTS.items():
-        table = Table(prefix + name, metadata, *_document_columns(model), schema=schema)
+        columns = _document_columns(model)
+        table = Table(prefix + name, metadata, *columns, schema=schema, **MARIADB_TABLE)
         entries[name] = _document_entry(name, table, model)
     for name, lines in _LINES.items():
         parent = entries[lines.parent]
-        table = Table(prefix + name, metadata, *_line_columns(parent, lines.model), schema=schema)
+        columns = _line_columns(parent, lines.model)
+        table = Table(prefix + name, metadata, *columns, schema=schema, **MARIADB_TABLE)
         entries[name] = _line_entry(name, table, parent, lines)
     named = {name: entry.table for name, entry in entries.items()}
     return MirrorTables(**named, entries=MappingProxyType(entries))
