@@ -38,7 +38,9 @@ BYTES: Final = LargeBinary().with_variant(mysql.LONGBLOB(), *MARIADB)
 
 # Ids and hashes that differ must not be taken for one, not even by case or by a space at the end.
 _TEXT_OPTIONS: Final = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
-MARIADB_TABLE: Final = {f"{each}_{key}": v for each in MARIADB for key, v in _TEXT_OPTIONS.items()}
+MARIADB_TABLE: Final[dict[str, Any]] = {
+    f"{each}_{key}": v for each in MARIADB for key, v in _TEXT_OPTIONS.items()
+}
 """Options of a table of ours: transactions, and text that is compared exactly."""
 
 

@@ -341,7 +341,8 @@ async def _bound_session(connection: AsyncConnection, seconds: int) -> None:
     pool: its own transactions may idle for as long as it likes.
     """
     info, pool = connection.sync_connection.info, connection.sync_connection.engine.pool  # type: ignore[union-attr]  # it is open
-    values = f"SESSION idle_transaction_timeout = {seconds}, SESSION innodb_lock_wait_timeout = {seconds}"
+    names = ("idle_transaction_timeout", "innodb_lock_wait_timeout")
+    values = ", ".join(f"SESSION {name} = {seconds}" for name in names)
     if info.get(_BOUND):
         await connection.exec_driver_sql(f"SET {values}")
         return

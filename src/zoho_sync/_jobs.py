@@ -79,9 +79,7 @@ class Jobs:
         wanted = [row for row in rows if row["dedupe_key"] is None or _is_latest(row, latest)]
         for start in range(0, len(wanted), _RESTORE):
             chunk = wanted[start : start + _RESTORE]
-            made = await insert_absent(
-                self._connection, table, chunk, returning=[table.c.event_id]
-            )
+            made = await insert_absent(self._connection, table, chunk, returning=[table.c.event_id])
             restored |= {event_id for (event_id,) in made}
         missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
         return restored | await self._present(missing)

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from zoho_sync._binding import BoundChild, BoundEntity, BoundRows
+from zoho_sync._column_types import MARIADB
 from zoho_sync._host_keys import KEY_TYPES
 from zoho_sync._mapping_deletion import DeletionCheck
 from zoho_sync._mapping_sources import Model, Report, SourceCheck, family, line_model, nearest
@@ -28,6 +29,8 @@ from zoho_sync.mapping import DOCUMENT, CustomField
 __all__ = ["RowsCheck", "same_values"]
 
 _MISMATCH_IS_FINE = {("integer", "number"), ("float", "number"), ("enum", "text")}
+# MariaDB has other types that stand in for these, and no time zones.
+_FINE_ON_MARIADB = {("boolean", "integer"), ("json", "text"), ("uuid", "text")}
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,8 @@ class RowsCheck:
         pair = family(declared, self._dialect), family(real.type, self._dialect)
         zones = [t.timezone for t in (declared, real.type) if isinstance(t, DateTime)]
         fine = None in pair or pair[0] == pair[1] or pair in _MISMATCH_IS_FINE
+        if self._dialect.name in MARIADB:
+            fine, zones = fine or pair in _FINE_ON_MARIADB, []
         if not fine or len(set(zones)) > 1:
             problem = (
                 f"the column is declared as {_named(declared)}, and the database has "

@@ -83,8 +83,10 @@ def read_values(
 def coerce(column: Column[Any], value: Any) -> Any:
     """Return a value as its column takes it; what the types cannot agree on is left to fail."""
     kind = column.type
-    if isinstance(value, datetime) and isinstance(kind, DateTime) and not kind.timezone:
-        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if isinstance(value, datetime) and isinstance(kind, DateTime) and value.tzinfo:
+        # In UTC in any case: a database without time zones drops the offset.
+        moment = value.astimezone(UTC)
+        return moment if kind.timezone else moment.replace(tzinfo=None)
     if isinstance(value, (str, int, Decimal)) and isinstance(kind, Integer):
         return _integer(column, value)
     if isinstance(value, int) and not isinstance(value, bool) and isinstance(kind, String):

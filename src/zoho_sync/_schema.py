@@ -32,10 +32,13 @@ async def create_all(
     "Look, then create" is a race between processes: on PostgreSQL and MariaDB an advisory lock
     makes them take turns, on SQLite the write lock does. MariaDB commits after each table.
     """
-    async with session_factory() as session, unit_of_work(session) as work:
-        async with _in_turn(work.connection):
-            for each in metadata:
-                await work.connection.run_sync(each.create_all)
+    async with (
+        session_factory() as session,
+        unit_of_work(session) as work,
+        _in_turn(work.connection),
+    ):
+        for each in metadata:
+            await work.connection.run_sync(each.create_all)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, delete, insert, select
+from sqlalchemy import String, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
@@ -57,14 +57,14 @@ class Client(Base):
 class Item(Base):
     __tablename__ = "m_items"
     id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(Text, unique=True)
+    zoho_id: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(Text)
 
 
 class Invoice(Base):
     __tablename__ = "m_invoices"
     id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(Text, unique=True)
+    zoho_id: Mapped[str] = mapped_column(String(64), unique=True)
     number: Mapped[str | None] = mapped_column(Text)
     client_id: Mapped[int]
 
@@ -81,7 +81,7 @@ class Line(Base):
 class Payment(Base):
     __tablename__ = "m_payments"
     id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(Text, unique=True)
+    zoho_id: Mapped[str] = mapped_column(String(64), unique=True)
     invoice_id: Mapped[int]
     words: Mapped[str | None] = mapped_column(Text)
 

@@ -24,8 +24,8 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    String,
     Table,
-    Text,
     Uuid,
     select,
 )
@@ -250,7 +250,7 @@ async def test_law_7_value_that_the_database_refuses_is_quoted_nowhere(
         "refusing",
         host,
         Column("id", Integer, primary_key=True),
-        Column("number", Text, unique=True),
+        Column("number", String(64), unique=True),
         Column("value", kind),
         Column("closed", Boolean),
     )

@@ -168,6 +168,15 @@ def _trigger(dialect: str, table: Table, action: str, condition: str) -> str:
     if dialect == "sqlite":
         when = f"{condition} AND EXISTS (SELECT 1 FROM owned_guard)"  # noqa: S608  # made up here
         return f"{head} WHEN {when} BEGIN SELECT RAISE(ABORT, 'the host has this'); END"
+    if dialect == "mysql":
+        # It has no UPDATE OF: what is looked at is whether a column of the host's has changed.
+        verb, _, columns = action.partition(" OF ")
+        changed = (f"NOT (OLD.{name} <=> NEW.{name})" for name in columns.split(", "))
+        when = " OR ".join(changed) if columns else condition
+        guarded = f"({when}) AND EXISTS (SELECT 1 FROM owned_guard)"  # noqa: S608  # made up here
+        refuse = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the host has this'"
+        head = f"CREATE TRIGGER {name} BEFORE {verb} ON {table.name} FOR EACH ROW"
+        return f"{head} IF {guarded} THEN {refuse}; END IF"
     return f"{head} WHEN ({condition}) EXECUTE FUNCTION owned_refuse()"
 
 
@@ -179,7 +188,7 @@ REFUSE: Final = (
 
 async def arm(engine: AsyncEngine, sessions: Sessions, *, armed: bool) -> None:
     """Arm the triggers, or let the host itself write."""
-    if engine.dialect.name == "sqlite":
+    if engine.dialect.name != "postgresql":
         statement = insert(guard).values(id=1) if armed else delete(guard)
         await execute(sessions, statement)
         return
@@ -202,7 +211,7 @@ async def sync(sessions: Sessions) -> ZohoSync:
 async def guarded(engine: AsyncEngine, sync: ZohoSync) -> ZohoSync:
     """Its database refuses statements that name a column of the host's, or touch its lines."""
     dialect = engine.dialect.name
-    statements = [] if dialect == "sqlite" else [REFUSE]
+    statements = [REFUSE] if dialect == "postgresql" else []
     for table, columns in OWN_COLUMNS.items():
         statements.append(_trigger(dialect, table, f"UPDATE OF {columns}", "1 = 1"))
     for table, condition in OWN_LINES.items():
