@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import StaticPool, delete, func, insert, select, text
+from sqlalchemy import StaticPool, delete, func, insert, select, text, tuple_
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -468,8 +468,10 @@ async def test_a_queued_event_is_released_while_what_it_misses_is_held(
     assert await sync.drain() == {Outcome.PARKED: 1}
     async with sessions() as stranger:
         ledger = TABLES.ledger
-        held = select(ledger).where(ledger.c.entity_id == "c").with_for_update()
-        await stranger.execute(held)
+        # With its whole key: MariaDB locks all that it looks at.
+        key = tuple_(ledger.c.organization_id, ledger.c.namespace, ledger.c.entity_id)
+        held = select(ledger).where(key == ("default", "contact", "c")).with_for_update()
+        assert (await stranger.execute(held)).first() is not None
         await sync.enqueue([invoice("j", "c", 1)])
         assert await sync.drain() == {}
         (job,) = await jobs(sessions)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import ForeignKey, Numeric, Text, func, literal, select, text
+from sqlalchemy import ForeignKey, Numeric, String, Text, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
@@ -34,6 +34,9 @@ DEBTS = library_tables().debts
 
 class Base(DeclarativeBase):
     """The host's tables; foreign keys included."""
+
+    # MariaDB's texts have a length, or no index.
+    type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
 class Client(Base):
@@ -437,6 +440,8 @@ async def test_a_row_that_goes_between_look_up_and_write_is_made_anew(
     await sync.enqueue([item("a", 2)])
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert (deleted, await count(sessions, Item)) == (True, 1)
+    if engine.dialect.name == "mysql":
+        return  # What a host's transaction looks up there is locked from then on.
     deleted = False
     async with sessions.begin() as session:
         handler = sync.handler("product", session)

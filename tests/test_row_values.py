@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
@@ -33,6 +33,9 @@ from zoho_sync.payloads.fields import Amount, Integer, ListOf, Text, ZohoId
 
 class Base(DeclarativeBase):
     """The host's tables."""
+
+    # MariaDB's texts have a length, or no index.
+    type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
 class Depot(Base):

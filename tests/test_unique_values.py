@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import CheckConstraint, ForeignKey, Table, Text, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, String, Table, Text, UniqueConstraint, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,6 +35,9 @@ LATER = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 
 class Base(DeclarativeBase):
     """The host's tables."""
+
+    # MariaDB's texts have a length, or no index.
+    type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
 class Item(Base):

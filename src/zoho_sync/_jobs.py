@@ -117,7 +117,13 @@ class Jobs:
                 update(table)
                 # Again in the statement: a lease that was extended meanwhile is alive.
                 .where(table.c.id.in_(ids), table.c.lease_expires_at <= now)
-                .values(deaths=deaths, suspect=true(), lease_token=None, lease_expires_at=None)
+                # In this order: on MariaDB an assignment sees what those before it have set.
+                .ordered_values(
+                    (table.c.deaths, deaths),
+                    (table.c.suspect, true()),
+                    (table.c.lease_token, None),
+                    (table.c.lease_expires_at, None),
+                )
             )
 
     async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:

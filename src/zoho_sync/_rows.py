@@ -16,21 +16,25 @@ __all__ = ["delete_row", "find_row", "insert_row", "update_row"]
 
 
 async def find_row(
-    connection: AsyncConnection, rows: BoundRows, condition: ColumnElement[bool], **lock: Any
+    connection: AsyncConnection,
+    rows: BoundRows,
+    condition: ColumnElement[bool],
+    *,
+    to_write: bool = False,
+    **lock: Any,
 ) -> Key | None:
     """Return the primary key of the row that meets a condition; None where there is none.
-
-    In a transaction that shows an earlier state of the database, it is locked in any case: what is
-    written next meets the rows as they are now.
 
     Args:
         connection: Where to look.
         rows: The bound mapping.
         condition: On any column of the row.
+        to_write: Whether it is to be written next, and must be looked at as it is now: where the
+            transaction shows an earlier state of the database, it is locked.
         lock: Arguments of ``with_for_update``, to lock the row.
     """
     statement = select(*rows.primary_key).select_from(rows.selectable).where(condition)
-    if lock or not sees_commits(connection):
+    if lock or (to_write and not sees_commits(connection)):
         statement = statement.with_for_update(**lock)
     row = (await connection.execute(statement)).first()
     return None if row is None else tuple(row)
@@ -70,7 +74,10 @@ async def update_row(
             statement = update(part.table).where(equals(part.key, key)).values(mine)
             missed |= (await connection.execute(statement)).rowcount != 1
     # A trigger of the host may suppress an update that changes nothing.
-    return not missed or await find_row(connection, rows, equals(rows.primary_key, key)) is not None
+    if not missed:
+        return True
+    condition = equals(rows.primary_key, key)
+    return await find_row(connection, rows, condition, to_write=True) is not None
 
 
 async def delete_row(connection: AsyncConnection, rows: BoundRows, key: Key) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Dialect, Inspector, Integer, inspect, text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from zoho_sync._column_types import MARIADB
+
 __all__ = ["RealColumn", "TableFacts", "read_table", "stored_type", "table_names"]
 
 _AUTOINCREMENT: Final = re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE)
@@ -39,7 +41,8 @@ class TableFacts:
     """A table as the database has it.
 
     Attributes:
-        columns: By name; on SQLite, where case does not matter, by the name in lower case.
+        columns: By name; on SQLite and MariaDB, where case does not matter, by the name in lower
+            case.
         unique: The sets of columns that together are unique for every row.
         reuses_rowids: Whether SQLite may give a new row the primary key of one that was deleted.
     """
@@ -73,6 +76,7 @@ def read_table(connection: Connection, name: str, schema: str | None) -> TableFa
     """Return what the database has under the name of a table that is there."""
     inspector = inspect(connection)
     sqlite = connection.dialect.name == "sqlite"
+    folds = sqlite or connection.dialect.name in MARIADB
     key = list(inspector.get_pk_constraint(name, schema)["constrained_columns"])
     listed = inspector.get_columns(name, schema)
     alias = _rowid_alias(key, listed) if sqlite else None
@@ -90,10 +94,10 @@ def read_table(connection: Connection, name: str, schema: str | None) -> TableFa
     read = _unique_on_sqlite(connection, name, schema) if sqlite else None
     unique = [key, *(_unique_columns(inspector, name, schema) if read is None else read)]
     return TableFacts(
-        columns={_folded(c.name, sqlite): c for c in columns},
-        unique=frozenset(frozenset(_folded(each, sqlite) for each in names) for names in unique),
+        columns={_folded(c.name, folds): c for c in columns},
+        unique=frozenset(frozenset(_folded(each, folds) for each in names) for names in unique),
         reuses_rowids=alias is not None and not _autoincrements(connection, name, schema),
-        _folds=sqlite,
+        _folds=folds,
     )
 
 

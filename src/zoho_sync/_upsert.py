@@ -209,4 +209,4 @@ class RowWriter:
 
     async def _first(self, where: Values) -> Key | None:
         condition = equals(tuple(where), tuple(where.values()))
-        return await find_row(self._connection, self._bound, condition)
+        return await find_row(self._connection, self._bound, condition, to_write=True)

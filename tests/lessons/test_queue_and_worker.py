@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import QueuePool, insert, text
+from sqlalchemy import QueuePool, String, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.breaks_connections
 
 class Base(DeclarativeBase):
     """The host's ORM classes."""
+
+    # MariaDB's texts have a length, or no index.
+    type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
 class Client(Base):

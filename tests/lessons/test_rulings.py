@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import (
@@ -70,6 +71,9 @@ LEASE = timedelta(seconds=60)
 
 class Base(DeclarativeBase):
     """The host's ORM classes."""
+
+    # MariaDB's texts have a length, or no index.
+    type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
 class Client(Base):

@@ -261,6 +261,7 @@ def private_mariadb() -> Iterator[PrivateMariaDB]:
             server.start()
             yield server
         finally:
+            shutil.copy(server._log, f"/tmp/w/mlog_{os.getpid()}_{time.time()}")  # DEBUG
             server.stop()
 
 

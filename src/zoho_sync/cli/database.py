@@ -17,8 +17,15 @@ _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite",),
     "postgresql": ("postgresql+asyncpg", "postgresql+psycopg"),
     "postgres": ("postgresql+asyncpg", "postgresql+psycopg"),
+    "mysql": ("mysql+asyncmy",),
+    "mariadb": ("mariadb+asyncmy",),
 }
-_EXTRAS: Final = {"aiosqlite": "sqlite", "asyncpg": "postgres", "psycopg": "psycopg"}
+_EXTRAS: Final = {
+    "aiosqlite": "sqlite",
+    "asyncpg": "postgres",
+    "psycopg": "psycopg",
+    "asyncmy": "mysql",
+}
 
 
 def parsed_url(given: str) -> URL:
@@ -33,8 +40,8 @@ def parsed_url(given: str) -> URL:
     except (ArgumentError, ValueError):
         # Without the text: it may hold the password.
         message = (
-            "the database URL cannot be read; it looks like sqlite:///file.db or "
-            "postgresql://user:password@host/name"
+            "the database URL cannot be read; it looks like sqlite:///file.db, "
+            "postgresql://user:password@host/name or mariadb://user:password@host/name"
         )
         raise ConfigurationError(message) from None
     candidates = _DRIVERS.get(url.drivername, (url.drivername,))
@@ -46,7 +53,7 @@ def parsed_url(given: str) -> URL:
     if driver not in _EXTRAS:
         message = (
             f"{url.drivername} is not supported; supported are sqlite+aiosqlite, "
-            "postgresql+asyncpg and postgresql+psycopg"
+            "postgresql+asyncpg, postgresql+psycopg and mariadb+asyncmy"
         )
         raise ConfigurationError(message)
     return url.set(drivername=chosen)

@@ -32,7 +32,7 @@ _LONGEST_WAIT: Final = timedelta(seconds=30)
 
 
 class SQLQueue:
-    """A queue in the tables of the library, for PostgreSQL and SQLite.
+    """A queue in the tables of the library, for PostgreSQL, MariaDB and SQLite.
 
     Args:
         session_factory: Gives an `AsyncSession` on the host's database.

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zoho_sync import mirror
+from zoho_sync._column_types import MARIADB
 from zoho_sync._tables import library_tables
 from zoho_sync.cli.database import new_engine
 from zoho_sync.cli.demo import erp
@@ -37,6 +38,9 @@ async def make_anew(url: URL) -> AsyncEngine:
     Raises:
         NotOurs: There is something that the demo did not make; nothing was touched.
     """
+    if url.get_backend_name() in MARIADB:
+        message = "the demo needs SQLite or PostgreSQL, where it can keep to a place of its own"
+        raise ConfigurationError(message)
     return await (_sqlite if url.get_backend_name() == "sqlite" else _postgresql)(url)
 
 
