@@ -31,7 +31,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def meant(word: str, known: Iterable[str], *, of: str = "") -> str:
+def meant(word: str, known: Iterable[str], *, of: str = "", surely: bool = False) -> str:
     """Return ``Did you mean 'contact_name'?`` with what was probably meant; ``""`` if nothing.
 
     A slip of the fingers is one word; a part of names, such as ``name``, is up to three of them.
@@ -40,11 +40,14 @@ def meant(word: str, known: Iterable[str], *, of: str = "") -> str:
         word: What was typed.
         known: The names that there are.
         of: What the names are about: ``contact`` makes ``contact_name`` of ``name``.
+        surely: Whether nothing but a slip of the fingers counts.
     """
     names = list(dict.fromkeys(known))
     typed = "_".join(_parts(word))
-    found = _alike(typed, names, _TYPO) or [n for n in names if typed and n == f"{of}_{typed}"]
-    found = found or _sharing(typed, names) or _alike(typed, names, 0.6)
+    found = _alike(typed, names, _TYPO)
+    if not surely:
+        found = found or [name for name in names if typed and name == f"{of}_{typed}"]
+        found = found or _sharing(typed, names) or _alike(typed, names, 0.6)
     if not found:
         return ""
     *others, last = map(repr, found[:_MOST_GUESSES])
@@ -67,8 +70,10 @@ def _parts(name: str) -> list[str]:
 
 def _alike(typed: str, names: list[str], ratio: float) -> list[str]:
     by_parts = {"_".join(_parts(name)): name for name in reversed(names)}
-    near = difflib.get_close_matches(typed[:_LONGEST], by_parts, n=1, cutoff=ratio)
-    return [by_parts[each] for each in near]
+    # Two letters that have changed places weigh much in a short word.
+    near = [each for each in by_parts if each[:1] == typed[:1] and sorted(each) == sorted(typed)]
+    near = near or difflib.get_close_matches(typed[:_LONGEST], by_parts, n=1, cutoff=ratio)
+    return [by_parts[each] for each in near[:1]]
 
 
 def _sharing(typed: str, names: list[str]) -> list[str]:
