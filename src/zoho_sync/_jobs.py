@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -115,7 +115,10 @@ class Jobs:
 
     async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:
         """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
-        rows = await self._due(now, 1, suspect=True) or await self._due(now, limit, suspect=False)
+        rows = await self._due(now, 1, suspect=True)
+        if not rows:
+            rows = await self._due(now, limit, suspect=False)
+            rows = await self._together(rows, limit)
         if rows:
             table = self._table
             await self._connection.execute(
@@ -123,20 +126,40 @@ class Jobs:
                 .where(table.c.id.in_([row["id"] for row in rows]))
                 .values(lease_token=token, lease_expires_at=expires)
             )
-        return [_job(row, token) for row in rows]
+        return [_job(row, token, now) for row in rows]
 
     async def _due(self, now: datetime, limit: int, *, suspect: bool) -> list[Mapping[Any, Any]]:
         table = self._table
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
         order = (table.c.deaths, table.c.id) if suspect else (table.c.priority, table.c.id)
+        due = (table.c.not_before <= now, table.c.suspect.is_(suspect))
+        return await self._free(limit, due, order)
+
+    async def _together(
+        self, due: Sequence[Mapping[Any, Any]], limit: int
+    ) -> list[Mapping[Any, Any]]:
+        """Return jobs that are due, first those whose unique values other rows have.
+
+        They bring along all others that the same tables refused, due or not: only together can a
+        value move on.
+        """
+        table = self._table
+        tables = {row["contested"] for row in due} - {None}
+        if not tables:
+            return [*due]
+        same = (table.c.contested.in_(tables), table.c.suspect.is_(False))
+        contested = await self._free(limit, same, (table.c.id,))
+        rest = [row for row in due if row["contested"] is None]
+        return [*contested, *rest][:limit]
+
+    async def _free(
+        self, limit: int, conditions: Iterable[ColumnElement[bool]], order: Iterable[Any]
+    ) -> list[Mapping[Any, Any]]:
+        """Lock jobs that nobody has leased, nor another one of their entity."""
+        table = self._table
         statement = (
             select(table)
-            .where(
-                table.c.lease_token.is_(None),
-                table.c.not_before <= now,
-                table.c.suspect.is_(suspect),
-                ~self._entity_is_leased(),
-            )
+            .where(table.c.lease_token.is_(None), *conditions, ~self._entity_is_leased())
             .order_by(*order)
             .limit(limit)
             .with_for_update(skip_locked=True, of=table)
@@ -253,6 +276,7 @@ def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
         "not_before": not_before,
         "suspect": False,
         "deaths": 0,
+        "contested": None,
     }
 
 
@@ -263,6 +287,7 @@ def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,
         "deaths": job.deaths,
+        "contested": job.contested,
     }
 
 
@@ -274,7 +299,7 @@ def _is_latest(row: Mapping[str, Any], latest: Mapping[str, str]) -> bool:
     return bool(latest[row["dedupe_key"]] == row["event_id"])
 
 
-def _job(row: Mapping[Any, Any], token: str) -> Job:
+def _job(row: Mapping[Any, Any], token: str, now: datetime) -> Job:
     return Job(
         handle=row["id"],
         event=event_from_row(row),
@@ -284,6 +309,8 @@ def _job(row: Mapping[Any, Any], token: str) -> Job:
         suspect=row["suspect"],
         history=tuple(row["history"]),
         first_parked_at=row["first_parked_at"],
+        contested=row["contested"],
+        early=max(row["not_before"] - now, timedelta(0)),
     )
 
 
