@@ -16,17 +16,20 @@ __all__ = ["callable_fault"]
 _UNCALLED: Final = type(func.now)
 
 
-def callable_fault(given: Any, where: str, example: str) -> Iterator[Finding]:
+def callable_fault(
+    given: Any, where: str, example: str, *, takes_sql: bool = False
+) -> Iterator[Finding]:
     """Give what is wrong with a callable; nothing for what is none.
 
     Args:
         given: What the mapping has.
         where: The attribute that holds it.
         example: What would be right.
+        takes_sql: Whether it is called with a SQL expression, as a SQL function is.
     """
     if not callable(given):
         return
-    if isinstance(given, _UNCALLED):
+    if isinstance(given, _UNCALLED) and not takes_sql:
         yield Finding(where, "the SQL function is not called.", "Write func.now(), for example.")
     elif inspect.iscoroutinefunction(given):
         problem = "the callable is async, and nothing awaits it."

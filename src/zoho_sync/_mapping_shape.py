@@ -151,7 +151,7 @@ def _natural_key(given: Any, where: str) -> Iterator[Finding]:
         remedy = f"Give the callable itself: {_pair(given[0])}, of zoho_sync.mapping."
         yield Finding(where, problem, remedy)
     else:
-        yield from callable_fault(given[1], where, _pair(given[0]))
+        yield from callable_fault(given[1], where, _pair(given[0]), takes_sql=True)
 
 
 def _is_pair(given: Sequence[Any]) -> bool:
