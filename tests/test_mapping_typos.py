@@ -34,6 +34,7 @@ from zoho_sync import (
     custom_field,
     default_registry,
 )
+from zoho_sync._arguments import explained, misfit
 from zoho_sync.handlers import (
     CustomerHandler,
     InvoiceHandler,
@@ -282,12 +283,16 @@ def test_arguments(declare: Callable[[], object], said: str) -> None:
 
 
 def test_what_a_declaration_itself_raises_is_left_alone() -> None:
-    def broken(_: object) -> Any:
-        raise TypeError("of its own")
+    @explained(text="text")
+    def broken(text: str) -> None:
+        raise TypeError(text)
 
     with pytest.raises(TypeError, match="of its own"):
-        folded(types.SimpleNamespace(__clause_element__=lambda: broken(1)))  # type: p
-        fpignore[arg - type]  # that is the slip
+        broken("of its own")
+
+
+def test_what_has_no_signature_is_not_judged() -> None:
+    assert misfit(dict, 1, 2, 3) == ""
 
 
 def test_the_name_of_the_mapping() -> None:
