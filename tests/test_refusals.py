@@ -217,8 +217,8 @@ def placeholder(made: Any) -> EntityMap:
             with_lines(columns={"words": lambda line: line.desciption}),
             "children[0].columns['words']",
             (
-                "the callable raised AttributeError: InvoiceLine has no field 'desciption'. Did you "
-                "mean 'description'?"
+                "the callable raised AttributeError: InvoiceLine has no field 'desciption'. Did "
+                "you mean 'description'?"
             ),
         ),
         (
@@ -313,12 +313,13 @@ async def test_a_line_that_no_driver_takes(sessions: Sessions) -> None:
 
 def test_which_value_is_to_blame() -> None:
     columns: Any = Sale.__table__.c
+    size: Column[Any] = columns.size
     dialect = sqlite.dialect()
     assert suspect({columns.size: 1, columns.zoho_id: "x"}, dialect) is None
     assert suspect({columns.size: None, columns.amount: literal(1)}, dialect) is None
-    assert suspect({columns.size: "x", columns.amount: Decimal(1)}, dialect) is columns.size
+    assert suspect({size: "x", columns.amount: Decimal(1)}, dialect) is size
     assert suspect({columns.size: "x", columns.zoho_id: 5}, dialect) is None
-    unknown = Column("odd", Odd())
+    unknown: Column[Any] = Column("odd", Odd())
     assert suspect({unknown: 5}, dialect) is None
     strict: Column[Any] = Column("strict", Strict())
     assert suspect({strict: 5}, dialect) is strict

@@ -232,7 +232,9 @@ class EntityMap:
         host_deleted: Where the host itself has deleted the row: ``"recreate"`` makes it anew,
             ``"leave"`` ignores the entity's events from then on.
         organization_column: Holds the organization; part of the row's identity together with
-            ``key``, for tables that several organizations share.
+            ``key``, for tables that several organizations share. Without ``key`` it is written
+            when a row is made or adopted, and adoption looks at rows of that organization, or of
+            none.
         when: Called with the payload; where it returns False the event is ignored.
         revision: Part of the fingerprint; change it when a callable changes what it returns.
     """
