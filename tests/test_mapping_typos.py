@@ -1021,3 +1021,31 @@ async def test_money_on_sqlite_is_said_once_for_all(check: Check) -> None:
             "the column zoho_sync.mirror.ExactDecimal."
         )
     ]
+
+
+async def test_an_identity_in_two_tables(check: Check) -> None:
+    class Family(DeclarativeBase):
+        pass
+
+    class Party(Family):
+        __tablename__ = "parties"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        organization: Mapped[str | None]
+
+    class Client(Party):
+        __tablename__ = "clients"
+        id: Mapped[int] = mapped_column(ForeignKey("parties.id"), primary_key=True)
+        zoho_id: Mapped[str | None] = mapped_column(unique=True)
+
+    mapping = EntityMap(
+        table=Client,
+        key="zoho_id",
+        organization_column="organization",
+        columns={},
+        on_delete="ignore",
+    )
+    found, _ = await check(registry(mapping))
+    assert (
+        "Partners.organization_column: 'organization' and 'zoho_id' are in two tables, and no "
+        "constraint spans both. Name columns of one table."
+    ) in found

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, UserDefinedType
@@ -40,6 +41,7 @@ from zoho_sync._inheritance import Part
 from zoho_sync._row_values import suspect
 from zoho_sync.dead_letters import DeadLetter
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
+from zoho_sync.handlers._refusal import RefusedAt
 from zoho_sync.mapping import ABSENT
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -342,3 +344,22 @@ def test_foreign_keys_to_what_is_not_declared() -> None:
     assert same_row([Part(part, (part.c.id,))]) == {"part", "whole"}
     assert same_row([Part(whole, (whole.c.id,))]) == {"whole"}
     assert targets_of(odd.c.id) == []
+
+
+def test_where_a_refusal_is_without_a_mapping_or_of_a_table_that_has_none() -> None:
+    error = ValueError()
+    note_place(error, "sales", "size")
+    place = RefusedAt.of(error, None)
+    assert (place.table, place.column, place.field) == ("sales", "size", "")
+    assert place.told("no", dangling=True) == "sales.size: no"
+    bound = Clients.binding()
+    elsewhere = ValueError()
+    note_place(elsewhere, "sales", "")
+    place = RefusedAt.of(elsewhere, bound)
+    assert place.told("no", dangling=True) == "sales: no"
+    assert place.told("no row in sales", dangling=False) == "no row in sales"
+    assert RefusedAt.of(ValueError(), bound).told("no", dangling=True) == "clients: no"
+    assert RefusedAt.of(ValueError(), None).told("no", dangling=True) == "no"
+    named = IntegrityError("", {}, Exception("NOT NULL constraint failed: clients.name"))
+    note_place(named, "sales", "size")
+    assert RefusedAt.of(named, bound).field == "customer.contact_name"

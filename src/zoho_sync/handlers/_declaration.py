@@ -43,18 +43,18 @@ def misplaced(handler: type[Any]) -> Iterator[Finding]:
 
     What the mapping in force is made of may have a name of its own.
     """
-    for declaring in handler.__mro__:
-        has_mapping = "mapping" in vars(declaring)
+    line = handler.__mro__
+    own = next(place for place, each in enumerate(line) if "mapping" in vars(each))
+    # Beside the mapping, in the same class, an EntityMap may be what the mapping is made of.
+    for declaring in line[:own]:
         for name, value in vars(declaring).items():
-            # Beside the mapping, in the same class, it may be what the mapping is made of.
-            if isinstance(value, EntityMap) and not has_mapping:
+            if isinstance(value, EntityMap):
                 near = meant(name, ["mapping"]) or "Call it `mapping`."
                 problem = "it holds an EntityMap, and is not read."
                 yield Finding(f"{handler.__name__}.{name}", problem, near.replace("'", "`"))
-            else:
-                yield from _parts(handler, name, value)
-        if has_mapping:
-            return
+    for declaring in line[: own + 1]:
+        for name, value in vars(declaring).items():
+            yield from _parts(handler, name, value)
 
 
 def _parts(handler: type[Any], name: str, value: Any) -> Iterator[Finding]:
