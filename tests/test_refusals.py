@@ -308,6 +308,12 @@ async def test_a_value_that_no_driver_takes(sessions: Sessions) -> None:
     assert found.error.startswith("sales.amount: ")
 
 
+async def test_a_line_of_a_callable_source_is_found_by_its_table(sessions: Sessions) -> None:
+    sales = with_lines(source=lambda invoice: invoice.line_items, columns={"pieces": "description"})
+    found = await letter(sessions, sales)
+    assert found.path == "invoice.sale_lines[0].description"
+
+
 async def test_a_line_that_no_driver_takes(sessions: Sessions) -> None:
     found = await letter(sessions, with_lines(columns={"words": lambda _: object()}))
     assert found.error.startswith("sale_lines.words: ")

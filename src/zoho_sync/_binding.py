@@ -123,6 +123,11 @@ class BoundChild(BoundRows):
     source: Source
     parent: tuple[Column[Any], ...]
 
+    @property
+    def listed(self) -> str:
+        """What the list is called in an error: its field, or, of a callable, the table."""
+        return self.source if isinstance(self.source, str) else self.table.name
+
 
 @dataclass(frozen=True)
 class BoundEntity(BoundRows):

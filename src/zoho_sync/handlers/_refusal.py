@@ -44,7 +44,7 @@ class RefusedAt:
             if table in {part.table.name for part in rows.parts}:
                 path = bound.entity_type
                 if isinstance(rows, BoundChild):
-                    path = f"{path}.{rows.source}"
+                    path = f"{path}.{rows.listed}"
                 return cls(table, column, rows, path)
         return cls(table, column, None)
 
