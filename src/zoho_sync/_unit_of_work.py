@@ -106,16 +106,12 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
         HostTransactionLost: The transaction itself is gone, so there is nothing to go back to.
     """
     point: AsyncTransaction | None = None
-    above = _innermost(connection)
     try:
         await begin_immediately(connection)
         point = await connection.begin_nested()
         yield
         await point.commit()
     except BaseException as error:
-        if point is None and _innermost(connection) is not above:
-            # It was made, and the cancellation came before it was handed over.
-            point = connection.get_nested_transaction()
         if not await _undone(connection, point, error):
             await _lose(connection, error)
         raise
@@ -179,27 +175,28 @@ async def _abandon(session: AsyncSession, objects: _Objects) -> None:
         objects.restore()
 
 
-def _innermost(connection: AsyncConnection) -> Any:
-    """Return the savepoint that a connection is in."""
-    sync_connection = connection.sync_connection
-    return sync_connection.get_nested_transaction() if sync_connection is not None else None
-
-
 async def _undone(
     connection: AsyncConnection, point: AsyncTransaction | None, error: BaseException
 ) -> bool:
     """Go back to a savepoint; return whether the transaction that it is in goes on."""
     if point is None:
-        return not connection.invalidated and classify(error) is not Fault.CONNECTION
+        return not _is_lost(connection) and classify(error) is not Fault.CONNECTION
+    if _is_lost(connection):
+        # By a savepoint inside this one.
+        return False
     if not point.is_active:
         # A flush that failed has rolled back the whole transaction: there is nothing to go back to,
         # and what was sent next would be in a transaction of its own.
         return False
     try:
         await finish(point.rollback())
-        return not connection.invalidated and not await _ended_by_sqlite(connection)
+        return not _is_lost(connection) and not await _ended_by_sqlite(connection)
     except SQLAlchemyError:
         return False
+
+
+def _is_lost(connection: AsyncConnection) -> bool:
+    return connection.invalidated
 
 
 async def _lose(connection: AsyncConnection, error: BaseException) -> None:
