@@ -182,10 +182,12 @@ async def _undone(
     """Go back to a savepoint; return whether the transaction that it is in goes on."""
     if point is None:
         return not _is_lost(connection) and classify(error) is not Fault.CONNECTION
-    if not point.is_active or _is_lost(connection):
-        # A flush that failed has rolled back the whole transaction, or what was in the body has
-        # lost the connection: there is nothing to go back to, and what was sent next would be in a
-        # transaction of its own.
+    if _is_lost(connection):
+        # By a savepoint inside this one.
+        return False
+    if not point.is_active:
+        # A flush that failed has rolled back the whole transaction: there is nothing to go back to,
+        # and what was sent next would be in a transaction of its own.
         return False
     try:
         await finish(point.rollback())
