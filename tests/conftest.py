@@ -19,6 +19,12 @@ from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.postgres import PostgresServer, available_postgres
 
+FIXTURES = {
+    "sqlite": "sqlite_url",
+    "postgresql": "postgres_url",
+    "psycopg": "psycopg_url",
+    "mariadb": "mariadb_url",
+}
 DATABASES = ("sqlite", "postgresql")
 # The laws run on MariaDB as well, and what stands on what databases do differently: conflict
 # clauses, locks, types, errors. The rest is the same code on every database, and would cost as many
@@ -109,6 +115,12 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
+def psycopg_url(postgres_url: str) -> str:
+    """An empty PostgreSQL database, through its other driver."""
+    return postgres_url.replace("+asyncpg", "+psycopg")
+
+
+@pytest.fixture
 def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
     """An empty MariaDB database, dropped after the test."""
     name = mariadb_server.create_database()
@@ -121,19 +133,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_url" in metafunc.fixturenames:
         path = metafunc.definition.path
         everywhere = path.parent.name == "laws" or path.stem in ON_MARIADB
-        databases = (*DATABASES, "mariadb") if everywhere else DATABASES
+        databases = (*DATABASES, "psycopg", "mariadb") if everywhere else DATABASES
         metafunc.parametrize("database_url", databases, indirect=True)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database; the test runs once on each that is supported."""
-    fixture = {
-        "sqlite": "sqlite_url",
-        "postgresql": "postgres_url",
-        "mariadb": "mariadb_url",
-    }[request.param]
-    url: str = request.getfixturevalue(fixture)
+    url: str = request.getfixturevalue(FIXTURES[request.param])
     return url
 
 

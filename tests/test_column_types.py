@@ -185,5 +185,7 @@ async def test_the_columns_as_declared(engine: AsyncEngine) -> None:
         assert "moment TEXT" in declared
     else:
         assert "amount NUMERIC(28, 10)" in declared
-        assert "moment TIMESTAMP WITH TIME ZONE" in declared
-    assert "document TEXT" in declared
+        times = {"postgresql": "TIMESTAMP WITH TIME ZONE", "mysql": "DATETIME(6)"}
+        assert f"moment {times[engine.dialect.name]}" in declared
+    text_type = "LONGTEXT" if engine.dialect.name == "mysql" else "TEXT"
+    assert f"document {text_type}" in declared

@@ -13,8 +13,8 @@ from zoho_sync.exceptions import ConfigurationError
 
 def test_a_database_that_is_not_supported_is_refused() -> None:
     """And never given an INSERT that fails for the second of two equal rows."""
-    with pytest.raises(ConfigurationError, match="mysql is not supported"):
-        insert_if_absent("mysql", library_tables().leaders, [{"role": "x"}])
+    with pytest.raises(ConfigurationError, match="oracle is not supported"):
+        insert_if_absent("oracle", library_tables().leaders, [{"role": "x"}])
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ async def test_an_invoice_keeps_every_digit(mirrored: Host) -> None:
     assert {each["item_total"] for each in stored} == {Decimal(BIG)}
     async with mirrored.sessions() as session:
         # Not the type's doing: the database itself holds the digits.
-        as_text = await session.execute(text("SELECT CAST(total AS TEXT) FROM zoho_invoices"))
+        kind = "CHAR" if session.get_bind().dialect.name == "mysql" else "TEXT"
+        as_text = await session.execute(text(f"SELECT CAST(total AS {kind}) FROM zoho_invoices"))  # noqa: S608  # our own words
         assert as_text.scalar_one() == f"{BIG}00000000"
 
 

@@ -224,11 +224,10 @@ async def test_lesson_47_cancellation_returns_a_clean_connection(engine: AsyncEn
     async with engine.connect() as connection:
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
-        busy = (
-            driver.in_transaction
-            if engine.dialect.name == "sqlite"
-            else bool(driver.is_in_transaction())
-        )
+        busy = {
+            "sqlite": lambda: driver.in_transaction,
+            "postgresql": lambda: bool(driver.is_in_transaction()),
+        }[engine.dialect.name]()
         assert not busy
     own = {"zoho_id": "own", "name": "x", "created_by": "x"}
     await host.write(insert(host_tables.clients).values(own))

@@ -102,6 +102,7 @@ END_OF_TRANSACTION = {
     # SQLite ends the whole transaction itself, as it does when the disk is full.
     "sqlite": "INSERT OR ROLLBACK INTO erp_clients (id, name, created_by) VALUES (9, 'x', 'x')",
     "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mysql": "KILL CONNECTION_ID()",
 }
 
 

@@ -722,6 +722,6 @@ async def test_tables_of_another_version_are_no_outage(
     """A sender that is asked to come again would do so for ever."""
     assert queue.capabilities.transactional
     async with engine.begin() as connection:
-        await connection.execute(text("ALTER TABLE zoho_sync_jobs RENAME attempts TO tries"))
+        await connection.execute(text("ALTER TABLE zoho_sync_jobs RENAME COLUMN attempts TO tries"))
     with pytest.raises(DBAPIError, match="attempts"):
         await queue.enqueue(events(1))

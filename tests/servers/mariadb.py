@@ -261,7 +261,6 @@ def private_mariadb() -> Iterator[PrivateMariaDB]:
             server.start()
             yield server
         finally:
-            shutil.copy(server._log, f"/tmp/w/mlog_{os.getpid()}_{time.time()}")  # DEBUG
             server.stop()
 
 
