@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import traceback
+from typing import Any
 
 from sqlalchemy.exc import (
     DataError,
@@ -242,9 +243,10 @@ def primary_message(error: BaseException) -> tuple[str, str]:
     origin = getattr(error, "orig", None) or error
     if isinstance(error, DBAPIError) and mariadb_code(error):
         return _of_mariadb(error)
-    details = getattr(origin, "__cause__", None) or origin
+    details = _details(origin)
     constraint = getattr(details, "constraint_name", None) or getattr(details, "column_name", None)
-    message = _cut_values(error, str(getattr(details, "message", None) or origin))
+    said = getattr(details, "message", None) or getattr(details, "message_primary", None)
+    message = _cut_values(error, str(said or origin))
     lines = message.splitlines() or [type(error).__name__]
     return lines[0][:500].replace("\x00", ""), constraint or ""
 
@@ -277,6 +279,11 @@ def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
         message = message if keep else _QUOTED.sub("'…'", message)
     lines = message.splitlines() or [type(error).__name__]
     return lines[0][:500].replace("\x00", ""), named
+
+
+def _details(origin: BaseException) -> Any:
+    """Return what has the fields of an error of PostgreSQL: each driver keeps them elsewhere."""
+    return getattr(origin, "diag", None) or getattr(origin, "__cause__", None) or origin
 
 
 def _cut_values(error: BaseException, message: str) -> str:
@@ -325,5 +332,5 @@ def named_column(error: BaseException) -> tuple[str, str]:
     if isinstance(error, DBAPIError) and mariadb_code(error):
         column = _MARIADB_COLUMN.search(str(origin))
         return "", next(filter(None, column.groups()), "") if column else ""
-    details = getattr(origin, "__cause__", None) or origin
+    details = _details(origin)
     return getattr(details, "table_name", None) or "", getattr(details, "column_name", None) or ""
