@@ -35,8 +35,8 @@ LINES = (
     (
         "_callables",
         "_column_types",
-        "_dialects",
         "_faults",
+        "_dialects",
         "_unit_of_work",
         "_reserved",
         "_tables",

@@ -204,7 +204,8 @@ async def _lose(connection: AsyncConnection, error: BaseException) -> None:
     """Make sure that nothing commits half of a transaction that has lost a part."""
     if not (connection.invalidated or connection.closed):
         await finish(connection.invalidate())
-    if isinstance(error, Exception):
+    # What a savepoint inside this one has lost is told already, with its cause.
+    if isinstance(error, Exception) and not isinstance(error, HostTransactionLost):
         message = "the database ended the transaction; roll the session back and repeat it whole"
         raise HostTransactionLost(message) from error
 
