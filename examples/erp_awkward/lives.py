@@ -1,0 +1,289 @@
+"""What lives in Zoho during the month: every entity, from its first document to its last.
+
+An entity is made, edited a few times, now and then deleted, and sometimes brought back by a later
+edit. Each change is one `Delivery`; when it is heard of is the affair of `month.py`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from examples.erp_awkward import documents
+from examples.erp_awkward.documents import Document, number_of, zoho_id, zoho_time
+from examples.erp_awkward.first import Sizes, firm, sku, thing
+
+MONTH: Final = 30 * 24 * 3600
+"""In seconds."""
+
+WRAPPERS: Final = {
+    "customer": ("contact", "contact_id"),
+    "vendor": ("contact", "contact_id"),
+    "product": ("item", "item_id"),
+    "invoice": ("invoice", "invoice_id"),
+    "sales_order": ("salesorder", "salesorder_id"),
+    "payment": ("payment", "payment_id"),
+    "bill": ("bill", "bill_id"),
+    "user": ("user", "user_id"),
+}
+SPARSE: Final = {
+    "customer": ("contact_name", "email", "billing_address", "custom_fields"),
+    "product": ("name", "sku", "unit", "rate", "custom_fields"),
+    "invoice": ("status", "total", "line_items"),
+}
+"""What an administrator's own template may carry alone."""
+
+ALWAYS: Final = {"customer": ("contact_type",)}
+"""What it cannot leave out: customers and vendors have one kind of document."""
+
+_DELETED: Final = 0.06
+_NEVER: Final = 900_000
+_BY_HAND: Final = 800_000
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One change as Zoho tells it.
+
+    Attributes:
+        kind: The entity type.
+        name: Zoho's id.
+        document: Without its id and its time.
+        second: Of the change, from the beginning of the month; None where Zoho tells no time.
+        deletes: Whether it is a delete; its document is the last one.
+    """
+
+    kind: str
+    name: str
+    document: Document
+    second: int | None
+    deletes: bool = False
+
+    @property
+    def body(self) -> Document:
+        """The document in its wrapper, as it is sent."""
+        wrapper, key = WRAPPERS[self.kind]
+        timed: Document = {}
+        if self.second is not None:
+            field_name = "updated_time" if self.kind == "payment" else "last_modified_time"
+            timed = {field_name: zoho_time(self.second)}
+        return {wrapper: {key: self.name, **self.document, **timed}}
+
+
+@dataclass
+class Cast:
+    """Who there is of one kind, by Zoho's ids.
+
+    Attributes:
+        there: Their one row was there first.
+        twice: Two rows with their name were there first: nobody can tell which is meant.
+        fresh: Zoho made them during the month.
+        never: Documents name them, and they never come.
+    """
+
+    there: list[str]
+    twice: list[str]
+    fresh: list[str]
+    never: list[str]
+
+    @property
+    def sure(self) -> list[str]:
+        """Those that will have a row."""
+        return [*self.there, *self.fresh]
+
+
+@dataclass
+class Lives:
+    """Everything that is changed in Zoho, and what the ERP does because of it.
+
+    Attributes:
+        sizes: How much of it there is.
+        dice: Decides.
+        told: The deliveries, each entity's in the order of its changes.
+        erp: What the ERP's people do about single entities: the name of it, and with what.
+        last_words: Deliveries after everything else: of what the ERP has deleted in between.
+    """
+
+    sizes: Sizes
+    dice: random.Random
+    told: list[Delivery] = field(default_factory=list)
+    erp: list[tuple[str, str]] = field(default_factory=list)
+    last_words: list[Delivery] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.customers = self._cast("customer", self.sizes.customers, 0.09, 0.02)
+        self.items = self._cast("product", self.sizes.products, 0.05, 0.01)
+        # The ERP deletes these itself, and no document names them.
+        count = max(1, len(self.customers.there) // 50)
+        self.expendable, self.customers.there = (
+            self.customers.there[:count],
+            self.customers.there[count:],
+        )
+        self.by_hand = [zoho_id("product", _BY_HAND + n) for n in range(self._share(0.01))]
+        self._live_customers()
+        self._live_items()
+        self._live_vendors_and_bills()
+        self._live_invoices()
+        self._live_payments()
+        self._live_orders()
+        self._live_users()
+
+    def _share(self, part: float) -> int:
+        return max(2, round(self.sizes.events * part))
+
+    def _cast(self, kind: str, rows: int, known: float, fresh: float) -> Cast:
+        sizes = self.sizes
+        originals = [number for number in range(rows) if not sizes.is_copy(number)]
+        twice = {number for number in originals if number + 1 < rows and sizes.is_copy(number + 1)}
+        once = [number for number in originals if number not in twice]
+        there = self.dice.sample(once, min(self._share(known), len(once)))
+        return Cast(
+            [zoho_id(kind, number) for number in there],
+            [zoho_id(kind, number) for number in sorted(twice)],
+            [zoho_id(kind, rows + number) for number in range(self._share(fresh))],
+            [zoho_id(kind, _NEVER + number) for number in range(self._share(0.002))],
+        )
+
+    def _live(
+        self, kind: str, name: str, draw: Callable[[], Document], deleted: float = _DELETED
+    ) -> None:
+        """Let an entity live; one of its documents at least is whole."""
+        dice = self.dice
+        count = dice.choices((1, 2, 3, 4), (4, 3, 2, 1))[0]
+        seconds = sorted(dice.sample(range(MONTH), count))
+        if self.sizes.wild and deleted:
+            # What is a dead letter for now is not recognised when it comes again; so no ties there.
+            seconds = sorted(dice.randint(1, 4) for _ in range(count))
+        whole = dice.randrange(count)
+        for place, second in enumerate(seconds):
+            document = draw()
+            if place != whole and kind in SPARSE and dice.random() < 0.2:
+                kept = (*dice.sample(SPARSE[kind], 2), *ALWAYS.get(kind, ()))
+                document = {key: document[key] for key in kept}
+            change = Delivery(kind, name, document, second)
+            self.told.append(change)
+            if dice.random() < deleted:
+                self.told.append(self._deletion(change))
+
+    def _deletion(self, last: Delivery) -> Delivery:
+        """Return a delete: with the last document and its time, or with nothing but the id."""
+        if last.kind in {"product", "invoice"} and self.dice.random() < 0.3:
+            return Delivery(last.kind, last.name, {}, None, deletes=True)
+        return replace(last, deletes=True)
+
+    def _live_customers(self) -> None:
+        cast, dice = self.customers, self.dice
+        parents = [*cast.sure, *cast.never, *cast.twice, *[""] * len(cast.sure)]
+
+        def document(name: str) -> Document:
+            above = dice.choice([other for other in (*dice.sample(parents, 2), "") if other != name])
+            email = f"zoho-{number_of(name)}@example.com"
+            return documents.customer(dice, firm(number_of(name)), email, above)
+
+        for name in cast.sure:
+            self._live("customer", name, lambda name=name: document(name))  # type: ignore[misc]
+        for name in (*cast.twice, *self.expendable):
+            self._live("customer", name, lambda name=name: document(name), 0.0)  # type: ignore[misc]
+        for name in self.expendable:
+            last = document(name)
+            self.erp.append(("delete customer", last["email"]))
+            self.last_words.append(Delivery("customer", name, last, MONTH + 9))
+
+    def _live_items(self) -> None:
+        cast, dice = self.items, self.dice
+        groups = [*cast.sure, *cast.never, *self.by_hand, *[""] * len(cast.sure)]
+
+        def document(name: str, code: str = "") -> Document:
+            number, group = number_of(name), dice.choice(groups)
+            own = number >= _BY_HAND
+            title = f"By hand {name}" if own else thing(number)
+            code = code or (f"H-{name}" if own else sku(number))
+            return documents.item(dice, title, code, "" if group == name else group)
+
+        # Zoho speaks of every other item that the ERP types in itself.
+        for name in (*cast.sure, *self.by_hand[::2]):
+            self._live("product", name, lambda name=name: document(name))  # type: ignore[misc]
+        for name in cast.twice:
+            self._live("product", name, lambda name=name: document(name), 0.0)  # type: ignore[misc]
+        self.erp += [("insert item", name) for name in self.by_hand]
+        # Numbers that change hands: the one gets what the other had, in the same second.
+        for one, other in _pairs(cast.there, self.sizes.swaps):
+            for name, code in ((one, sku(number_of(other))), (other, sku(number_of(one)))):
+                self.told.append(Delivery("product", name, document(name, code), MONTH + 1))
+
+    def _live_vendors_and_bills(self) -> None:
+        dice = self.dice
+        names = [zoho_id("vendor", number) for number in range(0, 2 * self._share(0.01), 2)]
+        for name in names:
+            number = number_of(name)
+            title, email = f"Works {number:02d}", f"works-{number}@example.com"
+            # Every fourth one is named by bills alone.
+            if number % 8:
+                self._live("vendor", name, lambda t=title, e=email: documents.vendor(dice, t, e))  # type: ignore[misc]
+        for number in range(self._share(0.025)):
+            seller = dice.choice(names)
+            self._live(
+                "bill",
+                zoho_id("bill", number),
+                lambda n=f"B/{number}", s=seller: documents.bill(dice, n, s),  # type: ignore[misc]
+            )
+
+    def _live_invoices(self) -> None:
+        cast, dice = self.customers, self.dice
+        sold = [*self.items.sure, *self.by_hand, *self.items.never, *self.items.twice]
+        buyers = [*cast.sure, *cast.sure, *cast.never, *cast.twice]
+        count = self._share(0.1)
+        self.invoices = [zoho_id("invoice", number) for number in range(count)]
+        # The ERP deletes these itself; nobody pays them.
+        unpaid = self.invoices[: max(1, count // 40)]
+
+        def document(name: str, buyer: str, number: str = "") -> Document:
+            number = number or f"INV-{number_of(name):06d}"
+            return documents.invoice(dice, number, buyer, documents.lines(dice, name, sold))
+
+        for name in self.invoices:
+            buyer = dice.choice(cast.sure if name in unpaid else buyers)
+            deleted = 0.0 if name in unpaid else _DELETED
+            self._live("invoice", name, lambda n=name, b=buyer: document(n, b), deleted)  # type: ignore[misc]
+            if name in unpaid:
+                self.erp.append(("delete invoice", f"INV-{number_of(name):06d}"))
+                self.last_words.append(Delivery("invoice", name, document(name, buyer), MONTH + 9))
+        self.invoices = self.invoices[len(unpaid) :]
+
+    def _live_payments(self) -> None:
+        dice, payers = self.dice, self.customers.sure
+        for number in range(self._share(0.05)):
+            name, payer = zoho_id("payment", number), dice.choice(payers)
+
+            def draw(name: str = name, payer: str = payer) -> Document:
+                paid = dice.sample(self.invoices, min(len(self.invoices), dice.randint(1, 2)))
+                return documents.payment(dice, name, payer, paid)
+
+            self._live("payment", name, draw)
+
+    def _live_orders(self) -> None:
+        cast, dice = self.customers, self.dice
+        # Orders wait for every item; some wait for one that never comes.
+        items = [*self.items.sure, *self.by_hand] * 8 + self.items.never + self.items.twice
+        for number in range(self._share(0.05)):
+            name, buyer = zoho_id("sales_order", number), dice.choice(cast.sure)
+
+            def draw(name: str = name, buyer: str = buyer) -> Document:
+                listed = documents.lines(dice, name, sorted({*dice.sample(items, 3)}), at_least=1)
+                return documents.order(dice, f"SO-{number_of(name)}", buyer, listed)
+
+            self._live("sales_order", name, draw)
+
+    def _live_users(self) -> None:
+        dice = self.dice
+        for number in range(8):
+            email = f"desk.{number}@example.com"
+            for _ in range(dice.randint(1, 3)):
+                document = documents.user(dice, f"Desk {number}", email)
+                self.told.append(Delivery("user", zoho_id("user", number), document, None))
+
+
+def _pairs(names: Sequence[str], count: int) -> list[tuple[Any, ...]]:
+    return list(zip(names[0 : 2 * count : 2], names[1 : 2 * count : 2], strict=False))

@@ -1,0 +1,370 @@
+"""What must stand in the tables in the end, found out without the library.
+
+The rule is one sentence: each column, and each list of lines, has the value of the newest upsert
+that carried it, and the newest of all upserts and deletes says whether the row lives. Nothing here
+knows of ledgers, queues or the order in which events were applied; an oracle that shared the
+machinery would share its mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from examples.erp_awkward.documents import START, Document
+from examples.erp_awkward.first import First
+from examples.erp_awkward.handlers import COST_CENTRE
+from examples.erp_awkward.host import Row, Shadow
+from examples.erp_awkward.lives import Delivery
+from examples.erp_awkward.tables import HEAD_OFFICE
+
+Label = str | int
+"""What names a row: its primary key if it was there first, else something that Zoho says."""
+
+_NO_TIME: Final = 1 << 40
+"""What has no time of its own counts by its arrival, which is after the month."""
+
+
+def text(value: Any) -> str | None:
+    """Text, and None for what Zoho writes where it has nothing."""
+    return None if value == "" else str(value)
+
+
+def number(value: Any) -> Decimal | None:
+    """A number, and None for what Zoho writes where it has none."""
+    return None if value == "" else Decimal(value)
+
+
+def day(value: Any) -> date | None:
+    """A date, and None for what Zoho writes where it has none."""
+    return None if value == "" else date.fromisoformat(value)
+
+
+def city(address: Any) -> str | None:
+    """The city of an address."""
+    return text(address["city"]) if address else None
+
+
+def custom(name: str) -> Callable[[Any], str | None]:
+    """Return what reads one of the custom fields."""
+
+    def read(fields: Any) -> str | None:
+        return next((text(each["value"]) for each in fields or () if each["api_name"] == name), None)
+
+    return read
+
+
+def listed(*names: str) -> Callable[[Any], list[tuple[Any, ...]]]:
+    """Return what reads a list of lines: an id or a text first, then numbers."""
+
+    def read(lines: Any) -> list[tuple[Any, ...]]:
+        return [
+            tuple(
+                number(line[name]) if name in _NUMBERS else text(line[name]) for name in names
+            )
+            for line in lines or ()
+        ]
+
+    return read
+
+
+_NUMBERS: Final = {"quantity", "rate", "amount_applied"}
+
+Fields = tuple[tuple[str, str, Callable[[Any], Any]], ...]
+FIELDS: Final[Mapping[str, Fields]] = {
+    "customer": (
+        ("name", "contact_name", text),
+        ("email", "email", text),
+        ("city", "billing_address", city),
+        ("region", "custom_fields", custom("cf_region")),
+        ("parent", "custom_fields", custom("cf_parent_account")),
+    ),
+    "vendor": (
+        ("name", "contact_name", text),
+        ("email", "email", text),
+        ("payment_days", "payment_terms", lambda days: 30 if days == "" else days),
+        ("short_name", "contact_name", lambda name: name[:8].upper()),
+    ),
+    "product": (
+        ("Item No.", "sku", text),
+        ("Name", "name", text),
+        ("Unit", "unit", lambda unit: unit or "pcs"),
+        ("Net Price", "rate", number),
+        ("Part Of", "custom_fields", custom("cf_group_item")),
+    ),
+    "invoice": (
+        ("number", "invoice_number", text),
+        ("customer", "customer_id", text),
+        ("issued_on", "date", day),
+        ("status", "status", text),
+        ("total", "total", number),
+        ("lines", "line_items", listed("item_id", "description", "quantity", "rate")),
+    ),
+    "sales_order": (
+        ("Number", "salesorder_number", text),
+        ("Customer", "customer_id", text),
+        ("Placed On", "date", day),
+        ("Status", "status", text),
+        ("lines", "line_items", listed("item_id", "line_item_id", "description", "quantity")),
+    ),
+    "payment": (
+        ("Customer", "customer_id", text),
+        ("Received On", "date", day),
+        ("Amount", "amount", number),
+        ("lines", "invoices", listed("invoice_id", "amount_applied")),
+    ),
+    "bill": (
+        ("number", "bill_number", text),
+        ("vendor", "vendor_id", text),
+        ("due_on", "due_date", day),
+        ("total", "total", number),
+    ),
+    "user": (
+        ("email", "email", text),
+        ("full_name", "name", text),
+        ("role", "user_role", text),
+    ),
+}
+
+
+def carried(kind: str, document: Document) -> Row:
+    """Return the columns that a document carries."""
+    return {column: read(document[key]) for column, key, read in FIELDS[kind] if key in document}
+
+
+def fold(name: str) -> str:
+    """Return a name for comparison: lower case, one space for any run of white space."""
+    return " ".join(name.split()).lower()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A delivery that counts: where it stands, and what it carries."""
+
+    version: tuple[int, bool, int]
+    delivery: Delivery
+    values: Row
+
+
+def events_of(deliveries: Iterable[Delivery]) -> dict[str, dict[str, list[Event]]]:
+    """Return, by kind and id, the events in version order.
+
+    A delivery with a time of its own that equals an earlier one makes no event; neither does a
+    draft of a bill.
+    """
+    found: dict[str, dict[str, list[Event]]] = {kind: {} for kind in FIELDS}
+    for arrival, each in enumerate(deliveries):
+        known = found[each.kind].setdefault(each.name, [])
+        resent = each.second is not None and any(each == other.delivery for other in known)
+        if resent or each.document.get("status") == "draft":
+            continue
+        second = _NO_TIME if each.second is None else each.second
+        values = {} if each.deletes else carried(each.kind, each.document)
+        known.append(Event((second, each.deletes, arrival), each, values))
+    for named in found.values():
+        for known in named.values():
+            known.sort(key=lambda event: event.version)
+    return found
+
+
+@dataclass
+class Oracle:
+    """Expected tables.
+
+    Attributes:
+        first: The rows that were there first.
+        shadow: What the ERP has done itself.
+        linked: Zoho's ids that an operator has linked to the first of two rows, by kind.
+        rows: Table → label → mapped columns; references hold labels.
+        lines: Table → lines, each with the label of its parent in front.
+        entities: Table → label → kind and id of the entity whose row it is.
+        ambiguous: Ids whose every event must be a dead letter or wait, by kind.
+    """
+
+    first: First
+    shadow: Shadow
+    linked: Mapping[str, Collection[str]]
+    rows: dict[str, dict[Label, Row]] = field(default_factory=dict)
+    lines: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    entities: dict[str, dict[Label, tuple[str, str]]] = field(default_factory=dict)
+    ambiguous: dict[str, set[str]] = field(default_factory=dict)
+
+    def foresee(self, deliveries: Iterable[Delivery]) -> None:
+        """Find out everything; what is referred to comes before what refers to it."""
+        self._events = events_of(deliveries)
+        self._known: dict[str, dict[str, Label]] = {kind: {} for kind in FIELDS}
+        self._customers()
+        self._items()
+        self._vendors_and_bills()
+        self._staff()
+        self._documents("invoice", "invoices", "number", {"customer": "customer"}, "void")
+        self._documents("sales_order", "order", "Number", {"Customer": "customer"}, "Cancelled On")
+        self._documents("payment", "receipts", "Voucher", {"Customer": "customer"}, None)
+
+    def _final(self, kind: str, events: Sequence[Event]) -> Row | None:
+        """Return what the newest events that carried them say; None where no row comes of it."""
+        whole = {column for column, _, _ in FIELDS[kind]}
+        if not any(whole <= event.values.keys() for event in events):
+            return None
+        values: Row = {}
+        for event in events:
+            values |= event.values
+        return values
+
+    def _deleted(self, events: Sequence[Event]) -> datetime | None:
+        """Return when the newest event deleted the entity; None if it lives."""
+        newest = events[-1].delivery
+        if not newest.deletes:
+            return None
+        return START + timedelta(seconds=newest.second or 0)
+
+    def _place(self, table: str, label: Label, kind: str, name: str, values: Row) -> None:
+        self.rows.setdefault(table, {})[label] = values
+        self.entities.setdefault(table, {})[label] = (kind, name)
+        self._known[kind][name] = label
+
+    def _match(self, kind: str, names: Mapping[str, list[Row]], name: str, said: str) -> Row | None:
+        """Return the first row that an entity takes over; None for a new one.
+
+        Raises:
+            LookupError: There are several, and nobody has said which.
+        """
+        rows = names.get(fold(said), [])
+        if len(rows) > 1 and name not in self.linked.get(kind, ()):
+            self.ambiguous.setdefault(kind, set()).add(name)
+            raise LookupError(name)
+        return rows[0] if rows else None
+
+    def _customers(self) -> None:
+        empty = {"email": None, "city": None, "region": None, "parent": None, "closed_at": None}
+        gone = self.shadow.deleted.get("customers", set())
+        table = self.rows["customers"] = {}
+        for row in self.first.customers:
+            if row["key"] not in gone:
+                mapped = {column: row[column] for column in ("name", "email", "city")}
+                table[row["key"]] = empty | mapped
+        for row in self.shadow.rows.get("customers", {}).values():
+            table[row["name"]] = empty | {"name": row["name"]}
+        names = _by_name(self.first.customers, "name")
+        for name, events in self._events["customer"].items():
+            values = self._final("customer", events)
+            if values is None:
+                continue
+            try:
+                row = self._match("customer", names, name, values["name"])
+            except LookupError:
+                continue
+            label = values["name"] if row is None or row["key"] in gone else row["key"]
+            closed = {"closed_at": self._deleted(events)}
+            self._place("customers", label, "customer", name, values | closed)
+        self._refer("customers", "parent", "customer")
+
+    def _items(self) -> None:
+        empty = {"Unit": "pcs", "Part Of": None, "Discontinued?": False}
+        table = self.rows["Stock Items"] = {}
+        for row in self.first.items:
+            mapped = {column: row[column] for column in ("Item No.", "Name", "Net Price")}
+            table[row["Item No."]] = empty | mapped | {"key": row["key"]}
+        for name, row in self.shadow.items.items():
+            mapped = {column: row[column] for column in ("Item No.", "Name", "Net Price")}
+            self._place("Stock Items", name, "product", name, empty | mapped)
+        names = _by_name(self.first.items, "Name")
+        for name, events in self._events["product"].items():
+            values = self._final("product", events)
+            if values is None:
+                continue
+            try:
+                row = self._match("product", names, name, values["Name"])
+            except LookupError:
+                continue
+            known = table.pop(row["Item No."]) if row is not None else {}
+            gone = {"Discontinued?": self._deleted(events) is not None}
+            self._place("Stock Items", name, "product", name, known | values | gone)
+        self._refer("Stock Items", "Part Of", "product")
+
+    def _vendors_and_bills(self) -> None:
+        table = self.rows["vendors"] = {}
+        empty = {"email": None, "payment_days": 30, "short_name": None}
+        for row in self.first.vendors:
+            label = row["zoho_vendor_id"] or row["key"]
+            table[label] = empty | {"name": row["name"], "key": row["key"]}
+        known = self._known["vendor"]
+        known |= {str(label): label for label in table if isinstance(label, str)}
+        for name, events in self._events["vendor"].items():
+            values = self._final("vendor", events) or {}
+            self._place("vendors", name, "vendor", name, table.get(name, {}) | values)
+        self.rows["bills"] = {}
+        for name, events in self._events["bill"].items():
+            values = self._final("bill", events)
+            if values is None:
+                continue
+            seller = values["vendor"]
+            if seller not in known:
+                stand_in = empty | {"name": f"Zoho vendor {seller}"}
+                self._place("vendors", seller, "vendor", seller, stand_in)
+            constant = {"source_system": "ZOHO", "cost_centre": COST_CENTRE}
+            self._place("bills", name, "bill", name, values | constant)
+
+    def _staff(self) -> None:
+        table = self.rows["staff"] = {}
+        for row in self.first.staff:
+            table[row["key"]] = {column: row[column] for column in ("email", "full_name", "role")}
+        names = _by_name(self.first.staff, "email")
+        for name, events in self._events["user"].items():
+            values = self._final("user", events)
+            if values is not None:
+                row = self._match("user", names, name, values["email"])
+                label = values["email"] if row is None else row["key"]
+                self._place("staff", label, "user", name, values)
+
+    def _documents(
+        self, kind: str, table: str, label: str, heads: Mapping[str, str], mark: str | None
+    ) -> None:
+        """Foresee documents, whose events wait for what they refer to."""
+        target = "invoice" if kind == "payment" else "product"
+        rows, lines = self.rows.setdefault(table, {}), self.lines.setdefault(table, [])
+        for name, events in self._events[kind].items():
+            if mark is None and any(event.delivery.deletes for event in events):
+                continue  # deleted for good, whatever else is said
+            done = [event for event in events if not self._waits(kind, event, heads, target)]
+            values = self._final(kind, done)
+            if values is None:
+                continue
+            named = values.get(label, name)
+            own = values.pop("lines")
+            for column, other in heads.items():
+                values[column] = self._known[other][values[column]]
+            if mark is not None:
+                deleted = self._deleted(done)
+                is_date = mark == "Cancelled On"
+                values[mark] = deleted and deleted.date() if is_date else deleted is not None
+            fixed = {"branch_id": HEAD_OFFICE} if kind == "invoice" else {}
+            self._place(table, named, kind, name, values | fixed)
+            known = self._known[target]
+            lines += [(named, known.get(first), *rest) for first, *rest in own]
+        del rows
+
+    def _waits(self, kind: str, event: Event, heads: Mapping[str, str], target: str) -> bool:
+        """Whether an event waits in the end for an entity that has no row."""
+        for column, other in heads.items():
+            if column in event.values and event.values[column] not in self._known[other]:
+                return True
+        if kind == "invoice":
+            return False  # a line of an invoice is written without its item
+        return any(line[0] not in self._known[target] for line in event.values.get("lines", ()))
+
+    def _refer(self, table: str, column: str, kind: str) -> None:
+        """Put labels into a column that refers to rows of one kind; NULL to what has none."""
+        for label in self.entities.get(table, {}):
+            row = self.rows[table][label]
+            row[column] = self._known[kind].get(row[column])
+
+
+def _by_name(rows: Iterable[Row], column: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(fold(row[column]), []).append(row)
+    return found
