@@ -113,8 +113,8 @@ class Lives:
     last_words: list[Delivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.customers = self._cast("customer", self.sizes.customers, 0.09, 0.02)
-        self.items = self._cast("product", self.sizes.products, 0.05, 0.01)
+        self.customers = self._cast("customer", self.sizes.customers, 0.08, 0.02)
+        self.items = self._cast("product", self.sizes.products, 0.045, 0.01)
         # The ERP deletes these itself, and no document names them.
         count = max(1, len(self.customers.there) // 50)
         self.expendable, self.customers.there = (
@@ -234,7 +234,7 @@ class Lives:
         cast, dice = self.customers, self.dice
         sold = [*self.items.sure, *self.by_hand, *self.items.never, *self.items.twice]
         buyers = [*cast.sure, *cast.sure, *cast.never, *cast.twice]
-        count = self._share(0.1)
+        count = self._share(0.09)
         self.invoices = [zoho_id("invoice", number) for number in range(count)]
         # The ERP deletes these itself; nobody pays them.
         unpaid = self.invoices[: max(1, count // 40)]

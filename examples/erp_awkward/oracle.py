@@ -181,7 +181,7 @@ class Oracle:
         rows: Table → label → mapped columns; references hold labels.
         lines: Table → lines, each with the label of its parent in front.
         entities: Table → label → kind and id of the entity whose row it is.
-        ambiguous: Ids whose every event must be a dead letter or wait, by kind.
+        waiting: Kind and id of entities of which an event may wait for ever.
     """
 
     first: First
@@ -190,7 +190,7 @@ class Oracle:
     rows: dict[str, dict[Label, Row]] = field(default_factory=dict)
     lines: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     entities: dict[str, dict[Label, tuple[str, str]]] = field(default_factory=dict)
-    ambiguous: dict[str, set[str]] = field(default_factory=dict)
+    waiting: set[tuple[str, str]] = field(default_factory=set)
 
     def foresee(self, deliveries: Iterable[Delivery]) -> None:
         """Find out everything; what is referred to comes before what refers to it."""
@@ -234,7 +234,7 @@ class Oracle:
         """
         rows = names.get(fold(said), [])
         if len(rows) > 1 and name not in self.linked.get(kind, ()):
-            self.ambiguous.setdefault(kind, set()).add(name)
+            self.waiting.add((kind, name))
             raise LookupError(name)
         return rows[0] if rows else None
 
@@ -325,11 +325,13 @@ class Oracle:
     ) -> None:
         """Foresee documents, whose events wait for what they refer to."""
         target = "invoice" if kind == "payment" else "product"
-        rows, lines = self.rows.setdefault(table, {}), self.lines.setdefault(table, [])
+        self.rows[table], lines = {}, self.lines.setdefault(table, [])
         for name, events in self._events[kind].items():
             if mark is None and any(event.delivery.deletes for event in events):
                 continue  # deleted for good, whatever else is said
             done = [event for event in events if not self._waits(kind, event, heads, target)]
+            if len(done) < len(events):
+                self.waiting.add((kind, name))
             values = self._final(kind, done)
             if values is None:
                 continue
@@ -345,7 +347,6 @@ class Oracle:
             self._place(table, named, kind, name, values | fixed)
             known = self._known[target]
             lines += [(named, known.get(first), *rest) for first, *rest in own]
-        del rows
 
     def _waits(self, kind: str, event: Event, heads: Mapping[str, str], target: str) -> bool:
         """Whether an event waits in the end for an entity that has no row."""

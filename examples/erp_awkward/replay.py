@@ -49,22 +49,24 @@ class Report:
     """What came of a month.
 
     Attributes:
-        accepted: Events, by what became of them in the end.
+        receipts: Deliveries, by what the front door did with them.
+        outcomes: Events, by what became of them in the end.
         ambiguous: Dead letters of names that were there twice.
         linked: Zoho's ids that the operator has linked, by kind.
         differences: What the oracle finds wrong.
         violations: What the guards have seen.
+        waiting: Kind and id of what is parked in the end.
         seconds: From the first delivery to the last drain.
-        events: Deliveries.
     """
 
-    accepted: Counter[str] = field(default_factory=Counter)
+    receipts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     ambiguous: list[DeadLetter] = field(default_factory=list)
     linked: dict[str, list[str]] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     violations: list[tuple[Any, ...]] = field(default_factory=list)
+    waiting: set[tuple[str, str]] = field(default_factory=set)
     seconds: float = 0.0
-    events: int = 0
 
 
 async def set_up(engine: AsyncEngine) -> Sessions:
@@ -104,6 +106,10 @@ class Replay:
     async def run(self) -> Report:
         """Let it all happen, and compare."""
         await self.prepare()
+        return await self.run_prepared()
+
+    async def run_prepared(self) -> Report:
+        """Let everything happen after that, and compare."""
         begun = time.perf_counter()
         for what, about in self.month.steps:
             await self._step(what, about)
@@ -130,13 +136,13 @@ class Replay:
         async with self.sessions() as session:
             seen = await session.execute(select(violations).order_by(violations.c.id))
             self.report.violations = [tuple(row) for row in seen]
+        parked = await self.sync.parked.list(limit=self.month.sizes.events)
+        self.report.waiting = {(each.event.entity_type, each.event.entity_id) for each in parked}
         status = await self.sync.status()
-        self.report.accepted = Counter(
-            {str(outcome): count for outcome, count in status.settled.items()}
-        )
-        self.report.accepted["parked"] = status.parked
-        self.report.accepted["dead_letter"] = status.dead_letters
-        self.report.accepted["queued"] = status.queue.total
+        self.report.outcomes = Counter({str(key): count for key, count in status.settled.items()})
+        self.report.outcomes["parked"] = status.parked
+        self.report.outcomes["dead_letter"] = status.dead_letters
+        self.report.outcomes["queued"] = status.queue.total
 
     async def _step(self, what: str, about: Any) -> None:
         does: dict[str, Callable[[Any], Awaitable[object]]] = {
@@ -155,8 +161,7 @@ class Replay:
         receipt = await self.sync.ingest(
             delivery.body, operation="delete" if delivery.deletes else None
         )
-        self.report.events += 1
-        self.report.accepted[f"receipt: {receipt.status}"] += 1
+        self.report.receipts[str(receipt.status)] += 1
 
     async def _drain(self) -> None:
         """Work until nothing comes again, and once more with what gave up too early."""
@@ -176,7 +181,7 @@ class Replay:
             "product": (stock_items,),
         }
         lives, first = self.month.lives, self.month.first
-        self.report.ambiguous = await self._ambiguous()
+        self.report.ambiguous = await self.dead_letters()
         for kind, names, rows in (
             ("customer", lives.customers.twice, first.customers),
             ("product", lives.items.twice, first.items),
@@ -194,6 +199,7 @@ class Replay:
             )
         await self._drain()
 
-    async def _ambiguous(self) -> list[DeadLetter]:
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Return the dead letters of names that were there twice."""
         wanted = DeadLetterFilter(error_type="AmbiguousMatch")
         return await self.sync.dead_letters.list(wanted, limit=self.month.sizes.events)
