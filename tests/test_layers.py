@@ -55,6 +55,7 @@ LINES = (
         "_untyped_values",
         "_row_values",
         "_rows",
+        "_unique",
         "_debts",
         "_references",
         "_adoption",

@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import bound_waits, database_time
-from zoho_sync._faults import Fault, classify
+from zoho_sync._faults import ends_transaction
 from zoho_sync._jobs import Jobs
 from zoho_sync._lease import LeaseKeeper
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
@@ -33,8 +34,10 @@ from zoho_sync.exceptions import (
     ReferencePending,
     RowGone,
     UnknownEntityType,
+    ValueTaken,
 )
 from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock
+from zoho_sync.handlers._contest import Contest, Refused
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.versions import Version, arrival_of
 
@@ -53,6 +56,7 @@ class Attempt:
             is taken once their entities are locked.
         waiting: Events that miss an entity which was not held: to be tried again with it.
         blocked: Events that miss an entity which another transaction holds.
+        refused: Events whose unique value another row has.
         known: Events that are settled, parked or dead already, and what to answer for them.
         settlement: What became of the others.
     """
@@ -63,6 +67,7 @@ class Attempt:
     direct: bool = False
     waiting: dict[str, LedgerKey] = field(default_factory=dict)
     blocked: list[Job] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     known: dict[str, SyncResult] = field(default_factory=dict)
     settlement: Settlement = field(init=False)
 
@@ -90,6 +95,7 @@ class Attempt:
             await self._set_known_aside(work.connection)
             for job in self._ordered():
                 await self._apply(work, job, entries, held, now)
+            await self._contend(work, entries, held, now)
             await self._conclude(work.connection, now, keeper)
 
     async def give_up(self, job: Job, error: BaseException, keeper: LeaseKeeper) -> None:
@@ -176,38 +182,49 @@ class Attempt:
         held: set[LedgerKey],
         now: datetime,
     ) -> None:
-        key = self._key(job)
         try:
-            if self.runtime.context.makes_placeholders:
-                # An event before it may have made the row that stands for this one's entity.
-                ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
-                entries |= await ledger.read([key])
-            applied = await self._apply_whole(work, job, key, entries[key])
-        except ReferencePending as pending:
-            # Objects that a handler added to the worker's session went with its savepoint.
-            work.session.expunge_all()
-            self._miss(job, pending, held)
+            applied = await self._apply_whole(work, job, entries)
+        except ValueTaken as taken:
+            self.refused.append(Refused(job, self._key(job), taken))
         except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
-            work.session.expunge_all()
-            self._sort(job, error)
+            self._give_up(job, error, held)
         else:
-            entries[key] = applied.entry or entries[key]
-            self.settlement.settle(job, applied, key, now)
+            self.settlement.settle(job, applied, self._key(job), now)
+
+    async def _contend(
+        self,
+        work: UnitOfWork,
+        entries: dict[LedgerKey, LedgerEntry],
+        held: set[LedgerKey],
+        now: datetime,
+    ) -> None:
+        """Apply the events together that unique constraints refused one by one."""
+        contest = Contest(work.connection, partial(self._apply_whole, work))
+        won, lost = await contest.decide(self.refused, entries)
+        for each in won:
+            self.settlement.settle(each.job, each.applied, each.key, now)
+        for refused in lost:
+            self._give_up(refused.job, refused.error or refused.taken, held)
 
     async def _apply_whole(
-        self, work: UnitOfWork, job: Job, key: LedgerKey, entry: LedgerEntry
+        self, work: UnitOfWork, job: Job, entries: dict[LedgerKey, LedgerEntry]
     ) -> Applied:
         """Apply an event with its ledger row, in a savepoint.
 
         Where the host has deleted a row that was just looked up, once more, and this time what is
         referred to is held.
         """
+        key = self._key(job)
+        if self.runtime.context.makes_placeholders:
+            # An event before it may have made the row that stands for this one's entity.
+            ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+            entries |= await ledger.read([key])
         try:
-            return await self._in_savepoint(work, job, key, entry)
+            applied = await self._in_savepoint(work, job, key, entries[key])
         except RowGone:
-            pass
-        work.session.expunge_all()
-        return await self._in_savepoint(work, job, key, entry, hold=True)
+            applied = await self._in_savepoint(work, job, key, entries[key], hold=True)
+        entries[key] = applied.entry or entries[key]
+        return applied
 
     async def _in_savepoint(
         self,
@@ -218,11 +235,16 @@ class Attempt:
         *,
         hold: bool = False,
     ) -> Applied:
-        async with savepoint(work.connection):
-            applied = await self._attempt(work, job, entry, hold=hold)
-            if applied.entry is not None:
-                ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
-                await ledger.write(key, applied.entry)
+        try:
+            async with savepoint(work.connection):
+                applied = await self._attempt(work, job, entry, hold=hold)
+                if applied.entry is not None:
+                    ledger = Ledger(work.connection, self.runtime.context.tables.ledger)
+                    await ledger.write(key, applied.entry)
+        except Exception:
+            # Objects that a handler added to the worker's session went with its savepoint.
+            work.session.expunge_all()
+            raise
         return applied
 
     async def _attempt(
@@ -263,15 +285,16 @@ class Attempt:
         else:
             self.waiting[job.event.id] = target
 
-    def _sort(self, job: Job, error: Exception) -> None:
-        """Give up on an event by itself, unless its error ended the whole transaction."""
-        if isinstance(error, HostTransactionLost):
+    def _give_up(self, job: Job, error: Exception, held: set[LedgerKey]) -> None:
+        """Park or fail an event by itself, unless its error ended the whole transaction."""
+        if isinstance(error, ReferencePending):
+            self._miss(job, error, held)
+        elif isinstance(error, HostTransactionLost):
             raise error.__cause__ or error
-        if classify(error) in {Fault.CONFLICT, Fault.LOCK_TIMEOUT, Fault.CONNECTION}:
+        elif ends_transaction(error) or self.direct:
             raise error
-        if self.direct:
-            raise error
-        self.settlement.fail(job, error)
+        else:
+            self.settlement.fail(job, error)
 
     def _arrive(self, entries: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
         self.jobs = [

@@ -24,6 +24,7 @@ from zoho_sync._row_values import (
     with_defaults,
 )
 from zoho_sync._rows import delete_row, insert_row, update_row
+from zoho_sync._unique import Claim, claiming
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping import read_source
 from zoho_sync.payloads import Line, Payload, line_key
@@ -70,9 +71,12 @@ class ChildWriter:
             await self._remove(owner, key, existing[key])
         positions = {key: position for position, key in enumerate(wanted)}
         # Added last: a unique position may be free only once the others have moved.
+        kept = [row for key, row in existing.items() if key in wanted]
         for key in sorted(wanted, key=lambda key: key not in existing):
-            with refusals_at(self._child, f"{root}[{positions[key]}]"):
-                await self._write(owner, key, wanted[key], existing.get(key), lines[key])
+            path, row = f"{root}[{positions[key]}]", existing.get(key)
+            claim = Claim(self._child, wanted[key], row, kept, path)
+            with refusals_at(self._child, path), claiming(claim):
+                await self._write(owner, key, wanted[key], row, lines[key])
 
     async def remove_all(self, owner: LedgerKey, parent: Key) -> None:
         """Remove every line that came from Zoho."""

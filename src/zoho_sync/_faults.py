@@ -18,17 +18,20 @@ from sqlalchemy.exc import (
 )
 
 from zoho_sync._callables import raised_in
-from zoho_sync.exceptions import RowRejected, ZohoSyncError
+from zoho_sync.exceptions import HostTransactionLost, RowRejected, ZohoSyncError
 
 __all__ = [
     "Fault",
     "breaks_reference",
+    "breaks_uniqueness",
     "classify",
+    "ends_transaction",
     "hide_values",
     "is_of_database",
     "lacks_table",
     "named_column",
     "primary_message",
+    "unique_columns",
     "without_values",
 ]
 
@@ -54,6 +57,8 @@ _LOCK_TIMEOUTS = {"55P03"}
 _REJECTIONS = {"22", "23", "42", "44", "P0"}
 # From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
 _REFERENCES = {"23503", "23001"}
+_UNIQUE = "23505"
+_SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (.+)")
 # What is wrong with the statement itself, such as a column that does not exist, or with its values:
 # SQLite's driver calls it operational.
 _SQLITE_WRONG = {"SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"}
@@ -111,12 +116,33 @@ def _is_rejected(error: DBAPIError, state: str) -> bool:
     return rejected or state[:2] in _REJECTIONS or _sqlite_name(error) in _SQLITE_WRONG
 
 
+def ends_transaction(error: BaseException) -> bool:
+    """Return whether nothing more can be done in the transaction that an error came from."""
+    ends = {Fault.CONFLICT, Fault.LOCK_TIMEOUT, Fault.CONNECTION}
+    return isinstance(error, HostTransactionLost) or classify(error) in ends
+
+
 def breaks_reference(error: BaseException) -> bool:
     """Return whether a foreign key is what refused a statement."""
     if not isinstance(error, DBAPIError):
         return False
     # SQLite gives ON DELETE RESTRICT the code of a trigger; the text is the same for all.
     return sqlstate(error) in _REFERENCES or str(error.orig) == "FOREIGN KEY constraint failed"
+
+
+def breaks_uniqueness(error: BaseException) -> bool:
+    """Return whether a unique constraint or index is what refused a statement."""
+    return sqlstate(error) == _UNIQUE or bool(unique_columns(error))
+
+
+def unique_columns(error: BaseException) -> str:
+    """Return what SQLite says of the unique constraint that refused a statement.
+
+    ``table.column, table.column``, or ``index 'name'`` for one on an expression; ``""`` elsewhere.
+    """
+    origin = getattr(error, "orig", None)
+    found = _SQLITE_UNIQUE.fullmatch(str(origin)) if origin is not None else None
+    return found[1] if found else ""
 
 
 def sqlstate(error: BaseException) -> str:

@@ -34,6 +34,7 @@ __all__ = ["Jobs", "enqueueing", "job_row"]
 
 _REAP = 100
 _RESTORE = 200
+_TOGETHER = 200
 
 
 class Jobs:
@@ -115,7 +116,10 @@ class Jobs:
 
     async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:
         """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
-        rows = await self._due(now, 1, suspect=True) or await self._due(now, limit, suspect=False)
+        rows = await self._due(now, 1, suspect=True)
+        if not rows:
+            rows = await self._due(now, limit, suspect=False)
+            rows += await self._contested(rows)
         if rows:
             table = self._table
             await self._connection.execute(
@@ -129,14 +133,26 @@ class Jobs:
         table = self._table
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
         order = (table.c.deaths, table.c.id) if suspect else (table.c.priority, table.c.id)
+        due = (table.c.not_before <= now, table.c.suspect.is_(suspect))
+        return await self._free(limit, due, order)
+
+    async def _contested(self, claimed: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+        """Return the other jobs that unique constraints of the same tables refused."""
+        table, known = self._table, [row["id"] for row in claimed]
+        tables = {row["contested"] for row in claimed} - {None}
+        if not tables:
+            return []
+        same = table.c.contested.in_(tables) & table.c.id.not_in(known)
+        return await self._free(_TOGETHER, (same, table.c.suspect.is_(False)), (table.c.id,))
+
+    async def _free(
+        self, limit: int, conditions: Iterable[ColumnElement[bool]], order: Iterable[Any]
+    ) -> list[Mapping[Any, Any]]:
+        """Lock jobs that nobody has leased, nor another one of their entity."""
+        table = self._table
         statement = (
             select(table)
-            .where(
-                table.c.lease_token.is_(None),
-                table.c.not_before <= now,
-                table.c.suspect.is_(suspect),
-                ~self._entity_is_leased(),
-            )
+            .where(table.c.lease_token.is_(None), *conditions, ~self._entity_is_leased())
             .order_by(*order)
             .limit(limit)
             .with_for_update(skip_locked=True, of=table)
@@ -253,6 +269,7 @@ def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
         "not_before": not_before,
         "suspect": False,
         "deaths": 0,
+        "contested": None,
     }
 
 
@@ -263,6 +280,7 @@ def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,
         "deaths": job.deaths,
+        "contested": job.contested,
     }
 
 
@@ -284,6 +302,7 @@ def _job(row: Mapping[Any, Any], token: str) -> Job:
         suspect=row["suspect"],
         history=tuple(row["history"]),
         first_parked_at=row["first_parked_at"],
+        contested=row["contested"],
     )
 
 

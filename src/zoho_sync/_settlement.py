@@ -18,7 +18,7 @@ from zoho_sync._ledger import LedgerKey
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job
-from zoho_sync.exceptions import ZohoSyncError
+from zoho_sync.exceptions import ValueTaken, ZohoSyncError
 from zoho_sync.handlers._application import Applied, journalled
 from zoho_sync.handlers._payment import pay_debts
 from zoho_sync.hooks import SettledEvent
@@ -69,7 +69,8 @@ class Settlement:
     def fail(self, job: Job, error: BaseException) -> None:
         """Note an event that failed: it is a dead letter, or comes again."""
         retry = self.runtime.retry
-        failed = replace(job, attempts=job.attempts + 1)
+        contested = error.table[:255] if isinstance(error, ValueTaken) else None
+        failed = replace(job, attempts=job.attempts + 1, contested=contested)
         self.completed.append(job)
         if _is_permanent(error) or retry.exhausted(failed.attempts):
             self._dead.append((failed, error))

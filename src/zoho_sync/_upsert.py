@@ -26,6 +26,7 @@ from zoho_sync._row_values import (
     with_defaults,
 )
 from zoho_sync._rows import delete_row, find_row, insert_row, update_row
+from zoho_sync._unique import Claim, claiming
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected
 from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.payloads import Payload
@@ -160,7 +161,8 @@ class RowWriter:
         elif bound.deleted is not None and not bound.deleted.nullable:
             everything.setdefault(bound.deleted, deletion_mark(bound.deleted, None))
         self._refuse_incomplete(change, everything)
-        key = await insert_row(self._connection, bound, everything, unique=True)
+        with claiming(Claim(bound, everything, None, (), bound.entity_type)):
+            key = await insert_row(self._connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
             identity = identity_values(bound, change.entity_id, change.organization_id)
@@ -180,7 +182,9 @@ class RowWriter:
             RowGone: There is no such row.
         """
         bound, settled = self._bound, with_defaults(values, inserting=False)
-        if not await update_row(self._connection, bound, located, settled):
+        with claiming(Claim(bound, settled, located, (located,), bound.entity_type)):
+            there = await update_row(self._connection, bound, located, settled)
+        if not there:
             problem = f"row {located} of {bound.table.name} has gone"
             raise RowGone(problem, table=bound.table.name)
 

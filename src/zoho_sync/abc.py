@@ -60,6 +60,8 @@ class Job:
         suspect: Whether a worker died with it; it is claimed alone then.
         history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
         first_parked_at: When it first waited for another entity.
+        contested: The table of which a unique constraint refused it last; jobs with the same one
+            are claimed together.
     """
 
     handle: Any
@@ -70,6 +72,7 @@ class Job:
     suspect: bool = False
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     first_parked_at: datetime | None = None
+    contested: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,9 @@ class QueueBackend(Protocol):
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease up to ``limit`` jobs, oldest first; none of them is leased to anybody else.
+
+        Jobs that unique constraints of one table refused come together, beyond ``limit`` and
+        before their time: only together can a value move from one row to another.
 
         A job whose lease expired without an outcome may have killed its worker: it is a suspect,
         and claimed alone from then on, so that it cannot take innocents along.

@@ -10,6 +10,7 @@
     ├── PayloadError                a document that cannot be understood; names the field
     ├── ReferenceFailed             a reference that must exist does not, and never will by waiting
     ├── RowRejected                 the host's schema refuses the values; names the row's table
+    │   └── ValueTaken              another row has a unique value, for now; names both rows
     ├── ReferencePending            another entity must arrive first
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
@@ -42,6 +43,7 @@ __all__ = [
     "RowRejected",
     "SessionBusy",
     "UnknownEntityType",
+    "ValueTaken",
     "ZohoSyncError",
 ]
 
@@ -186,6 +188,30 @@ class RowGone(RowRejected):
 
     The event is repeated once, with the rows that it refers to held.
     """
+
+
+class ValueTaken(RowRejected):
+    """Another row of the host has a value that must be unique.
+
+    Values move from row to row, and the event that frees one may come later: the event is tried
+    again, together with others that the table refused so. What still conflicts after the
+    last attempt is a dead letter.
+
+    Attributes:
+        columns: The constraint's columns; empty where the database does not say them.
+        row: The primary key of the entity's own row; None while it has none.
+        holder: The primary key of the row that has the value; None where it is not known.
+        claim: What was to be written, for whoever applies the event together with others.
+    """
+
+    permanent = False
+
+    def __init__(self, problem: str, *, table: str = "", constraint: str = "") -> None:
+        super().__init__(problem, table=table, constraint=constraint)
+        self.columns: tuple[str, ...] = ()
+        self.row: tuple[Any, ...] | None = None
+        self.holder: tuple[Any, ...] | None = None
+        self.claim: Any = None
 
 
 class AmbiguousMatch(ZohoSyncError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoho_sync._faults import (
     Fault,
     breaks_reference,
+    breaks_uniqueness,
     classify,
     hide_values,
     named_column,
@@ -14,6 +15,7 @@ from zoho_sync._faults import (
 )
 from zoho_sync._host_keys import plain_key
 from zoho_sync._row_values import field_of
+from zoho_sync._unique import value_taken
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected, ZohoSyncError
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.payloads import Payload
@@ -64,6 +66,9 @@ async def _flush(handler: BaseEntityHandler[Any]) -> None:
 
 def refusal(writing: Writing, error: Exception, payload: Payload | None) -> ZohoSyncError:
     """Return what the database refuses, in our words; a delete that is refused may only wait."""
+    if breaks_uniqueness(error):
+        # By the handler's own code: what it was to write is not known here.
+        return value_taken(error, writing.bound.table.name if writing.bound else "")
     problem, constraint = primary_message(error)
     hide_values(error)
     bound, dangling = writing.bound, breaks_reference(error)

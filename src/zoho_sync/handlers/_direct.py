@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from zoho_sync._dialects import database_time
 from zoho_sync._journal import Journal
-from zoho_sync._ledger import Ledger, LedgerEntry
+from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._parked import Parked
-from zoho_sync._unit_of_work import UnitOfWork
+from zoho_sync._unit_of_work import UnitOfWork, savepoint
+from zoho_sync.abc import Job
 from zoho_sync.events import Operation, SyncEvent, effective_time
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.handlers._application import apply_event, arrived_under_lock, journalled, ledger_key
+from zoho_sync.handlers._application import (
+    Applied,
+    apply_event,
+    arrived_under_lock,
+    journalled,
+    ledger_key,
+)
+from zoho_sync.handlers._contest import Contest
 from zoho_sync.handlers._payment import pay_debts
 from zoho_sync.handlers._siblings import sibling
 from zoho_sync.outcomes import Outcome, SyncResult
@@ -39,7 +47,13 @@ async def apply_directly(
     _refuse_sibling(handler, event, entry)
     now = await database_time(work.connection, handler.context.clock)
     event = arrived_under_lock(event, entry, now)
-    applied = await apply_event(handler, work, event, entry)
+
+    async def apply(job: Job, entries: dict[LedgerKey, LedgerEntry]) -> Applied:
+        async with savepoint(work.connection):
+            return await apply_event(handler, work, job.event, entries[key])
+
+    contest = Contest(work.connection, apply)
+    applied = await contest.apply(Job(None, event, ""), key, {key: entry})
     if applied.entry is not None:
         await ledger.write(key, applied.entry)
     journal = Journal(work.connection, handler.context.tables.journal)

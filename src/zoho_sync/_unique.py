@@ -1,0 +1,204 @@
+"""Unique values that other rows have: whose row that is, and how a value is set aside."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, String, Table, Uuid, func, inspect, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync._binding import BoundRows
+from zoho_sync._faults import breaks_uniqueness, hide_values, primary_message, unique_columns
+from zoho_sync._row_values import Key, Values, equals, field_of
+from zoho_sync._rows import find_row, update_row
+from zoho_sync.exceptions import RowRejected, ValueTaken
+
+__all__ = ["Claim", "claiming", "name_both_rows", "set_aside", "taken_columns", "value_taken"]
+
+_LONGEST: Final = 33
+"""Characters of a temporary text: a mark, and 128 random bits."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row that is written, and what it is to hold.
+
+    Attributes:
+        rows: The bound mapping.
+        values: What was to be written.
+        key: The row's primary key; None for a row that was to be made.
+        existing: The rows of the same entity that are written with it: itself, or all its lines.
+        path: Where the document or line stands, for an error.
+    """
+
+    rows: BoundRows
+    values: Values
+    key: Key | None
+    existing: Sequence[Key]
+    path: str
+
+    @property
+    def names(self) -> Mapping[Column[Any], str]:
+        """The columns that documents fill, each with the name under which it is versioned."""
+        named = {column: name for name, (column, _) in self.rows.columns.items()}
+        named |= {reference.column: reference.name for reference in self.rows.references}
+        # All columns of a list of lines are versioned as one.
+        child = getattr(self.rows, "name", None)
+        return {column: child or name for column, name in named.items()}
+
+
+@contextmanager
+def claiming(claim: Claim) -> Iterator[None]:
+    """Let a unique constraint that refuses a row say which row that was.
+
+    Raises:
+        ValueTaken: Another row has one of the values.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if not breaks_uniqueness(error):
+            raise
+        taken = value_taken(error, claim.rows.table.name)
+        taken.claim = claim
+        raise taken from error
+
+
+def value_taken(error: Exception, table: str) -> ValueTaken:
+    """Return what a unique constraint refuses, in our words."""
+    hide_values(error)
+    problem, constraint = primary_message(error)
+    return ValueTaken(problem, table=table, constraint=constraint or unique_columns(error))
+
+
+async def taken_columns(connection: AsyncConnection, taken: ValueTaken) -> list[Column[Any]]:
+    """Return the columns of the constraint that refused a row; none where they are not known."""
+    claim: Claim | None = taken.claim
+    if claim is None:
+        return []
+    for part in claim.rows.parts:
+        names = _named_by_sqlite(taken.constraint, part.table)
+        if not names:
+            names = await connection.run_sync(_reflected, part.table, taken.constraint)
+        columns = [column for column in part.table.columns if column.name in names]
+        if columns:
+            return columns
+    return []
+
+
+def _named_by_sqlite(constraint: str, table: Table) -> list[str]:
+    prefix = f"{table.name}."
+    named = constraint.split(", ")
+    if not all(each.startswith(prefix) for each in named):
+        return []
+    return [each.removeprefix(prefix) for each in named]
+
+
+def _reflected(connection: Connection, table: Table, constraint: str) -> list[str]:
+    inspector, schema = inspect(connection), connection.schema_for_object(table)
+    primary = inspector.get_pk_constraint(table.name, schema)
+    if primary["name"] == constraint:
+        return list(primary["constrained_columns"])
+    for index in inspector.get_indexes(table.name, schema):
+        if index["name"] == constraint:
+            # An expression has no column.
+            return [name for name in index["column_names"] if name is not None]
+    return []
+
+
+async def name_both_rows(connection: AsyncConnection, taken: ValueTaken) -> None:
+    """Find the row that has the value, and say of both rows which they are.
+
+    Args:
+        connection: Usable again: what was refused is rolled back.
+        taken: Is given its columns, its rows and its text.
+    """
+    claim: Claim | None = taken.claim
+    columns = await taken_columns(connection, taken)
+    if claim is None or not columns:
+        return
+    rows = claim.rows
+    taken.columns = tuple(column.name for column in columns)
+    taken.row = claim.key
+    wanted = await _wanted(connection, claim, columns)
+    if wanted is not None:
+        taken.holder = await find_row(connection, rows, equals(columns, wanted))
+    table = columns[0].table.name
+    taken.path = field_of(rows, table, columns[-1].name, claim.path)
+    where = f"{table}.{', '.join(taken.columns)}"
+    whose = "another row" if taken.holder is None else f"row {_told(taken.holder)}"
+    mine = "a new row" if taken.row is None else f"row {_told(taken.row)}"
+    taken.args = (f"{where}: {whose} has the value that {mine} is to get",)
+
+
+def _told(key: Key) -> str:
+    return str(key[0] if len(key) == 1 else key)
+
+
+async def _wanted(
+    connection: AsyncConnection, claim: Claim, columns: Sequence[Column[Any]]
+) -> list[Any] | None:
+    """Return what the row was to hold in some columns; what was not written is read."""
+    if claim.key is None:
+        held = claim.values
+        return [held[c] for c in columns] if all(c in held for c in columns) else None
+    where = equals(claim.rows.primary_key, claim.key)
+    statement = select(*columns).select_from(claim.rows.selectable).where(where)
+    row = (await connection.execute(statement)).first()
+    if row is None:
+        return None
+    return [claim.values.get(column, now) for column, now in zip(columns, row, strict=True)]
+
+
+async def set_aside(
+    connection: AsyncConnection, claim: Claim, columns: Sequence[Column[Any]]
+) -> frozenset[str]:
+    """Take the contested value out of an entity's rows, until the event writes its own.
+
+    Args:
+        connection: Inside a savepoint that is rolled back if the event does not write them.
+        claim: The rows.
+        columns: Of the constraint.
+
+    Returns:
+        The names under which that is versioned which the event must write now; none where it
+        writes none of the columns.
+
+    Raises:
+        RowRejected: No column can be set aside.
+    """
+    names = claim.names
+    mapped = [column for column in columns if column in names and column in claim.values]
+    if not claim.existing or not mapped:
+        return frozenset()
+    # What may be NULL is in nobody's way then; what refers to other rows must name one.
+    column = min(mapped, key=lambda each: (not each.nullable, bool(each.foreign_keys)))
+    for position, key in enumerate(claim.existing):
+        value = await _temporary(connection, column, position)
+        await update_row(connection, claim.rows, key, {column: value})
+    return frozenset({names[column]})
+
+
+async def _temporary(connection: AsyncConnection, column: Column[Any], position: int) -> Any:
+    """Return a value of a column that no row has: NULL, or one beyond all others."""
+    if column.nullable:
+        return None
+    if isinstance(column.type, String):
+        text = f"~{uuid.uuid4().hex}"
+        return text[: min(column.type.length or _LONGEST, _LONGEST)]
+    if isinstance(column.type, Uuid):
+        return uuid.uuid4() if column.type.as_uuid else uuid.uuid4().hex
+    greatest = (await connection.execute(select(func.max(column)))).scalar()
+    if isinstance(greatest, (int, Decimal)):
+        return greatest + 1 + position
+    if isinstance(greatest, date):
+        return greatest + timedelta(days=1 + position)
+    message = f"{column.table.name}.{column.name}: no value can stand in for another"
+    raise RowRejected(message, table=column.table.name, constraint=column.name)

@@ -1,0 +1,350 @@
+"""Unique values move from row to row, in whatever order the events come that say so."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import CheckConstraint, ForeignKey, Text, UniqueConstraint, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tests.faults.shop import at
+from tests.laws.plain_sql import EXAMPLES
+from zoho_sync import (
+    BaseEntityHandler,
+    ChildMap,
+    EntityMap,
+    HandlerRegistry,
+    Outcome,
+    RetryPolicy,
+    SyncEvent,
+    ZohoSync,
+)
+from zoho_sync.exceptions import ValueTaken
+from zoho_sync.handlers import InvoiceHandler, ProductHandler
+from zoho_sync.payloads import ProductPayload
+
+Sessions = async_sessionmaker[AsyncSession]
+SOON = RetryPolicy(base_delay=timedelta(microseconds=1), max_delay=timedelta(microseconds=1))
+LATER = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
+
+
+class Base(DeclarativeBase):
+    """The host's tables."""
+
+
+class Item(Base):
+    __tablename__ = "u_items"
+    __table_args__ = (UniqueConstraint("branch", "shelf"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    zoho_id: Mapped[str] = mapped_column(Text, unique=True)
+    sku: Mapped[str] = mapped_column(Text, unique=True)
+    barcode: Mapped[str | None] = mapped_column(Text, unique=True)
+    branch: Mapped[int] = mapped_column(default=1)
+    shelf: Mapped[str | None] = mapped_column(Text)
+
+
+class Invoice(Base):
+    __tablename__ = "u_invoices"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    zoho_id: Mapped[str] = mapped_column(Text, unique=True)
+
+
+class Line(Base):
+    __tablename__ = "u_lines"
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "position"),
+        CheckConstraint("position > 0"),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    invoice_id: Mapped[int] = mapped_column(ForeignKey("u_invoices.id"))
+    position: Mapped[int]
+    serial: Mapped[str | None] = mapped_column(Text, unique=True)
+
+
+class Items(ProductHandler):
+    mapping = EntityMap(
+        table=Item,
+        key="zoho_id",
+        columns={"sku": "sku", "barcode": "upc", "shelf": "unit"},
+        insert_only={"branch": 1},
+        on_delete="ignore",
+    )
+
+
+class Invoices(InvoiceHandler):
+    mapping = EntityMap(
+        table=Invoice,
+        key="zoho_id",
+        columns={},
+        children=[
+            ChildMap(
+                table=Line,
+                source="line_items",
+                parent="invoice_id",
+                columns={"position": "item_order", "serial": "description"},
+            )
+        ],
+        on_delete="ignore",
+    )
+
+
+@pytest.fixture
+async def host(engine: AsyncEngine, sessions: Sessions) -> Sessions:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    await ZohoSync(sessions).create_tables()
+    return sessions
+
+
+def syncing(sessions: Sessions, retry: RetryPolicy = SOON, **more: Any) -> ZohoSync:
+    return ZohoSync(sessions, registry=HandlerRegistry([Items, Invoices]), retry=retry, **more)
+
+
+def item(name: str, second: int, **fields: Any) -> SyncEvent:
+    document = {"item_id": name, "last_modified_time": at(second).isoformat()} | fields
+    return SyncEvent("product", name, document, effective_time=at(second))
+
+
+def invoice(name: str, second: int, *lines: tuple[str, int, str]) -> SyncEvent:
+    listed = [
+        {"line_item_id": key, "item_order": position, "description": serial}
+        for key, position, serial in lines
+    ]
+    document = {"invoice_id": name, "line_items": listed}
+    return SyncEvent("invoice", name, document, effective_time=at(second))
+
+
+async def take(sync: ZohoSync, *events: SyncEvent) -> Counter[Outcome]:
+    """Queue events, and drain until nothing comes again."""
+    await sync.enqueue(list(events))
+    counts = Counter(await sync.drain())
+    while (await sync.status()).queue.total:
+        counts += Counter(await sync.drain())
+    return counts
+
+
+async def make_due(sessions: Sessions, sync: ZohoSync) -> None:
+    """Let the oldest job be due, as an hour would."""
+    jobs = sync._runtime.context.tables.jobs  # the hand on the clock
+    async with sessions() as session, session.begin():
+        oldest = select(jobs.c.id).order_by(jobs.c.id).limit(1).scalar_subquery()
+        await session.execute(jobs.update().where(jobs.c.id == oldest).values(not_before=at(0)))
+
+
+async def skus(sessions: Sessions) -> dict[str, tuple[str, str | None, str | None]]:
+    async with sessions() as session:
+        rows = await session.execute(select(Item.zoho_id, Item.sku, Item.barcode, Item.shelf))
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def lines(sessions: Sessions) -> dict[tuple[str, int], str | None]:
+    async with sessions() as session:
+        statement = select(Invoice.zoho_id, Line.position, Line.serial)
+        rows = await session.execute(statement.join(Line, Line.invoice_id == Invoice.id))
+        return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def test_two_rows_swap_in_one_batch(host: Sessions) -> None:
+    """In columns that may not be NULL, that may be, and that are unique together with another."""
+    sync = syncing(host)
+    await take(
+        sync,
+        item("a", 1, sku="A", upc="1", unit="1"),
+        item("b", 1, sku="B", upc="2", unit="2"),
+    )
+    counts = await take(
+        sync,
+        item("a", 2, sku="B", upc="2", unit="2"),
+        item("b", 2, sku="A", upc="1", unit="1"),
+    )
+    assert counts == {Outcome.APPLIED: 2}
+    assert await skus(host) == {"a": ("B", "2", "2"), "b": ("A", "1", "1")}
+
+
+async def test_a_ring_of_rows_moves_on(host: Sessions) -> None:
+    sync, names = syncing(host), "abcde"
+    await take(sync, *(item(name, 1, sku=name) for name in names))
+    moved = [item(n, 2, sku=to) for n, to in zip(names, names[1:] + names[0], strict=True)]
+    assert await take(sync, *moved) == {Outcome.APPLIED: 5}
+    assert {name: row[0] for name, row in (await skus(host)).items()} == {
+        "a": "b",
+        "b": "c",
+        "c": "d",
+        "d": "e",
+        "e": "a",
+    }
+
+
+async def test_a_value_is_freed_later_in_the_batch(host: Sessions) -> None:
+    """The event that takes it is for a new row even."""
+    sync = syncing(host)
+    await take(sync, item("z", 1, sku="Z"))
+    assert await take(sync, item("a", 2, sku="Z"), item("z", 3, sku="Y")) == {Outcome.APPLIED: 2}
+    assert {name: row[0] for name, row in (await skus(host)).items()} == {"a": "Z", "z": "Y"}
+
+
+async def test_events_that_one_constraint_refused_are_claimed_together(host: Sessions) -> None:
+    """Each comes alone, an hour before its next attempt; whichever is due takes the other along."""
+    sync = syncing(host, LATER)
+    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B"), item("c", 1, sku="C"))
+    for event in (item("a", 2, sku="B"), item("b", 2, sku="A")):
+        await sync.enqueue([event])
+        assert await sync.drain() == {Outcome.RETRY: 1}
+    await sync.enqueue([item("c", 2, sku="D")])
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+    await make_due(host, sync)
+    assert await sync.drain() == {Outcome.APPLIED: 2}
+    assert {name: row[0] for name, row in (await skus(host)).items()} == {
+        "a": "B",
+        "b": "A",
+        "c": "D",
+    }
+
+
+async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: Sessions) -> None:
+    sync = syncing(host)
+    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B"), item("c", 1, sku="C"))
+    async with host() as session, session.begin():
+        session.add(Item(zoho_id="ours", sku="OURS"))
+    counts = await take(
+        sync,
+        item("a", 2, sku="B"),
+        item("c", 2, sku="OURS"),
+        item("b", 2, sku="A"),
+        item("new", 2, sku="OURS"),
+    )
+    # An event that comes again is counted once, as what it is in the end.
+    assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 2}
+    rows = await skus(host)
+    assert {name: row[0] for name, row in rows.items()} == {
+        "a": "B",
+        "b": "A",
+        "c": "C",
+        "ours": "OURS",
+    }
+    letters = {letter.entity_id: letter for letter in await sync.dead_letters.list()}
+    assert {letter.error_type for letter in letters.values()} == {"ValueTaken"}
+    async with host() as session:
+        keys = {item.zoho_id: item.id for item in await session.scalars(select(Item))}
+    assert letters["c"].error == (
+        f"u_items.sku: row {keys['ours']} has the value that row {keys['c']} is to get"
+    )
+    assert letters["new"].error == (
+        f"u_items.sku: row {keys['ours']} has the value that a new row is to get"
+    )
+    assert {letter.path for letter in letters.values()} == {"product.sku"}
+
+
+async def test_an_event_without_the_value_sets_nothing_aside(host: Sessions) -> None:
+    """The newest state of b has no sku: its row keeps the one that it has."""
+    sync = syncing(host)
+    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B", upc="2"))
+    counts = await take(sync, item("a", 2, sku="B", upc="2"), item("b", 2, upc="1"))
+    assert counts[Outcome.DEAD_LETTER] == 1
+    assert await skus(host) == {"a": ("A", None, None), "b": ("B", "1", None)}
+
+
+async def test_lines_change_places(host: Sessions) -> None:
+    """In a column that may not be NULL and must be positive, and with a serial that moves along."""
+    sync = syncing(host)
+    await take(sync, invoice("i", 1, ("x", 1, "X"), ("y", 2, "Y"), ("z", 3, "Z")))
+    counts = await take(sync, invoice("i", 2, ("y", 1, "X"), ("x", 2, "Y"), ("w", 3, "Z")))
+    assert counts == {Outcome.APPLIED: 1}
+    assert await lines(host) == {("i", 1): "X", ("i", 2): "Y", ("i", 3): "Z"}
+
+
+async def test_lines_of_two_documents_swap_their_serials(host: Sessions) -> None:
+    sync = syncing(host)
+    await take(sync, invoice("i", 1, ("x", 1, "X")), invoice("j", 1, ("y", 1, "Y")))
+    counts = await take(sync, invoice("i", 2, ("x", 1, "Y")), invoice("j", 2, ("y", 1, "X")))
+    assert counts == {Outcome.APPLIED: 2}
+    assert await lines(host) == {("i", 1): "Y", ("j", 1): "X"}
+
+
+async def test_a_direct_call_sets_its_own_lines_aside(host: Sessions) -> None:
+    sync = syncing(host)
+    await sync.apply(invoice("i", 1, ("x", 1, "X"), ("y", 2, "Y")))
+    result = await sync.apply(invoice("i", 2, ("y", 1, "Y"), ("x", 2, "X")))
+    assert result.outcome is Outcome.APPLIED
+    assert await lines(host) == {("i", 1): "Y", ("i", 2): "X"}
+    async with host() as session, session.begin():
+        session.add(Invoice(zoho_id="ours"))
+        await session.flush()
+        again = invoice("i", 3, ("y", 2, "Y"), ("x", 1, "X")).payload
+        assert (await Invoices(session).sync(dict(again))).outcome is Outcome.APPLIED
+    assert await lines(host) == {("i", 1): "X", ("i", 2): "Y"}
+
+
+async def test_a_direct_call_raises_and_names_both_rows(host: Sessions) -> None:
+    sync = syncing(host)
+    await sync.apply(item("a", 1, sku="A"))
+    await sync.apply(item("b", 1, sku="B"))
+    with pytest.raises(ValueTaken, match=r"u_items\.sku: row 1 has the value that row 2 is"):
+        await sync.apply(item("b", 2, sku="A"))
+    async with host() as session, session.begin():
+        session.add(Invoice(zoho_id="ours"))
+        await session.flush()
+        with pytest.raises(ValueTaken) as raised:
+            await Items(session).sync({"item_id": "b", "sku": "A"})
+        assert (raised.value.row, raised.value.holder) == ((2,), (1,))
+    async with host() as session:
+        assert await session.scalar(select(Invoice.zoho_id)) == "ours"
+    assert (await skus(host))["b"][0] == "B"
+
+
+async def test_what_own_code_writes_comes_again_as_well(host: Sessions) -> None:
+    class Own(BaseEntityHandler[ProductPayload]):
+        async def upsert(self, payload: ProductPayload) -> Any:
+            row = Item(zoho_id=payload.item_id, sku=payload.sku or "")
+            self.session.add(row)
+            await self.session.flush()
+            return row.id
+
+    sync = ZohoSync(host, registry=HandlerRegistry([Own]), retry=LATER)
+    await take(sync, item("a", 1, sku="A"))
+    await sync.enqueue([item("b", 1, sku="A")])
+    assert await sync.drain() == {Outcome.RETRY: 1}
+    async with host() as session, session.begin():
+        await session.delete((await session.scalars(select(Item))).one())
+    await make_due(host, sync)
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+async def test_whatever_the_order_every_value_ends_where_it_belongs(
+    host: Sessions, seed: int
+) -> None:
+    """The values of four rows are dealt anew, three times; the events come in any order.
+
+    What conflicts for so long that it is a dead letter is replayed once everything is there.
+    """
+    dice = random.Random(seed)  # noqa: S311  # repeatable, not secret
+    sync = syncing(host)
+    names, final = "abcd", dict[str, tuple[str, str, str]]()
+    events = []
+    for second in range(1, 4):
+        sku, upc, shelf = (dice.sample(range(4), 4) for _ in range(3))
+        for place, name in enumerate(names):
+            # Nobody keeps a value of an earlier second that another has by now.
+            final[name] = (f"{sku[place]}", f"{upc[place]}", f"{shelf[place]}")
+            fields = dict(zip(("sku", "upc", "unit"), final[name], strict=True))
+            events.append(item(name, second, **fields))
+    dice.shuffle(events)
+    while events:
+        cut = dice.randint(1, 4)
+        await sync.enqueue(events[:cut])
+        events = events[cut:]
+        if dice.random() < 0.5:
+            await sync.drain()
+    await take(sync)
+    if letters := [letter.id for letter in await sync.dead_letters.list()]:
+        await sync.dead_letters.replay(letters)
+        await take(sync)
+    assert await skus(host) == final
+    assert await sync.dead_letters.list() == []
