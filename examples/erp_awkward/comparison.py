@@ -261,22 +261,21 @@ def _written_twice(
     """Say which rows were written more often than there were events for it.
 
     An event writes a row once. A reference that was NULL for a while is written once more, when
-    what it refers to arrives; Zoho's id is written into an item when it is adopted, and a number
-    that changes hands is set aside first.
+    what it refers to arrives; Zoho's id is written into an item when it is adopted, or linked; a
+    placeholder is written before there is an event; a number that changes hands is set aside first.
     """
-    more = {"customers": (2, 0), "Stock Items": (3, 1), "vendors": (1, 1)}
     for table, entities in oracle.entities.items():
         parts = (table, "parties") if table in {"customers", "vendors"} else (table,)
         for key, label in found.labels[table].items():
-            if label not in entities:
+            entity = entities.get(label)
+            if entity is None:
                 continue
-            count = applied.get(entities[label], 0)
             for part in parts:
-                times, plus = more.get(part if part != "parties" else "", (1, 0))
-                plus = 1 if table == "vendors" else plus
-                times_written = written.get((part, _key(key)), 0)
-                if times_written > count * times + plus:
-                    yield f"{part} {label!r}: written {times_written} times for {count} events"
+                times = 1 + (entity in oracle.renumbered) + (part in {"Stock Items", "customers"})
+                limit = applied.get(entity, 0) * times + (table in {"Stock Items", "vendors"})
+                count = written.get((part, _key(key)), 0)
+                if count > limit:
+                    yield f"{part} {label!r}: written {count} times, and {limit} would be enough"
 
 
 def _key(key: Any) -> str:

@@ -40,7 +40,7 @@ class Sizes:
         events: Deliveries of the month, those included that come twice.
         seed: Decides everything else.
         duplicate_every: Every how many rows a name was typed in twice.
-        swaps: How many pairs of items exchange their numbers.
+        swaps: How often two or three items, or invoices, exchange their numbers.
         wild: Whether deliveries come in any order, with many changes in one second.
     """
 
@@ -49,7 +49,7 @@ class Sizes:
     events: int = 20_000
     seed: int = 1
     duplicate_every: int = 20
-    swaps: int = 0
+    swaps: int = 100
     wild: bool = False
 
     def is_copy(self, number: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from examples.erp_awkward import documents
 from examples.erp_awkward.documents import Document, number_of, zoho_id, zoho_time
@@ -195,7 +195,7 @@ class Lives:
         cast, dice = self.items, self.dice
         groups = [*cast.sure, *cast.never, *self.by_hand, *[""] * len(cast.sure)]
 
-        def document(name: str, code: str = "") -> Document:
+        def whole(name: str, code: str = "") -> Document:
             number, group = number_of(name), dice.choice(groups)
             own = number >= _BY_HAND
             title = f"By hand {name}" if own else thing(number)
@@ -204,14 +204,15 @@ class Lives:
 
         # Zoho speaks of every other item that the ERP types in itself.
         for name in (*cast.sure, *self.by_hand[::2]):
-            self._live("product", name, lambda name=name: document(name))  # type: ignore[misc]
+            self._live("product", name, lambda name=name: whole(name))  # type: ignore[misc]
         for name in cast.twice:
-            self._live("product", name, lambda name=name: document(name), 0.0)  # type: ignore[misc]
+            self._live("product", name, lambda name=name: whole(name), 0.0)  # type: ignore[misc]
         self.erp += [("insert item", name) for name in self.by_hand]
-        # Numbers that change hands: the one gets what the other had, in the same second.
-        for one, other in _pairs(cast.there, self.sizes.swaps):
-            for name, code in ((one, sku(number_of(other))), (other, sku(number_of(one)))):
-                self.told.append(Delivery("product", name, document(name, code), MONTH + 1))
+        # Numbers that change hands: each gets what another one had, all in the same second.
+        for ring in _rings(cast.there, self.sizes.swaps):
+            for name, other in zip(ring, [*ring[1:], ring[0]], strict=True):
+                document = whole(name, sku(number_of(other)))
+                self.told.append(Delivery("product", name, document, MONTH + 1))
 
     def _live_vendors_and_bills(self) -> None:
         dice = self.dice
@@ -243,14 +244,21 @@ class Lives:
             number = number or f"INV-{number_of(name):06d}"
             return documents.invoice(dice, number, buyer, documents.lines(dice, name, sold))
 
+        certain: dict[str, str] = {}
         for name in self.invoices:
             buyer = dice.choice(cast.sure if name in unpaid else buyers)
+            if buyer in cast.sure and name not in unpaid:
+                certain[name] = buyer
             deleted = 0.0 if name in unpaid else _DELETED
             self._live("invoice", name, lambda n=name, b=buyer: document(n, b), deleted)  # type: ignore[misc]
             if name in unpaid:
                 self.erp.append(("delete invoice", f"INV-{number_of(name):06d}"))
                 self.last_words.append(Delivery("invoice", name, document(name, buyer), MONTH + 9))
         self.invoices = self.invoices[len(unpaid) :]
+        for ring in _rings(list(certain), self.sizes.swaps):
+            for name, other in zip(ring, [*ring[1:], ring[0]], strict=True):
+                last = document(name, certain[name], f"INV-{number_of(other):06d}")
+                self.told.append(Delivery("invoice", name, last, MONTH + 1))
 
     def _live_payments(self) -> None:
         dice, payers = self.dice, self.customers.sure
@@ -285,5 +293,13 @@ class Lives:
                 self.told.append(Delivery("user", zoho_id("user", number), document, None))
 
 
-def _pairs(names: Sequence[str], count: int) -> list[tuple[Any, ...]]:
-    return list(zip(names[0 : 2 * count : 2], names[1 : 2 * count : 2], strict=False))
+def _rings(names: Sequence[str], count: int) -> list[list[str]]:
+    """Return groups of two and of three by turns, as many as there are names for."""
+    rings: list[list[str]] = []
+    start = 0
+    for number in range(count):
+        ring = list(names[start : start + 2 + number % 2])
+        start += len(ring)
+        if len(ring) > 1:
+            rings.append(ring)
+    return rings

@@ -181,6 +181,7 @@ class Oracle:
         rows: Table → label → mapped columns; references hold labels.
         lines: Table → lines, each with the label of its parent in front.
         entities: Table → label → kind and id of the entity whose row it is.
+        renumbered: Kind and id of entities whose number changed.
         waiting: Kind and id of entities of which an event may wait for ever.
     """
 
@@ -190,11 +191,16 @@ class Oracle:
     rows: dict[str, dict[Label, Row]] = field(default_factory=dict)
     lines: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     entities: dict[str, dict[Label, tuple[str, str]]] = field(default_factory=dict)
+    renumbered: set[tuple[str, str]] = field(default_factory=set)
     waiting: set[tuple[str, str]] = field(default_factory=set)
 
     def foresee(self, deliveries: Iterable[Delivery]) -> None:
         """Find out everything; what is referred to comes before what refers to it."""
         self._events = events_of(deliveries)
+        for kind, column in (("product", "Item No."), ("invoice", "number")):
+            for name, events in self._events[kind].items():
+                if len({event.values.get(column) for event in events} - {None}) > 1:
+                    self.renumbered.add((kind, name))
         self._known: dict[str, dict[str, Label]] = {kind: {} for kind in FIELDS}
         self._customers()
         self._items()

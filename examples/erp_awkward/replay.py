@@ -39,9 +39,9 @@ from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter
 Sessions = async_sessionmaker[AsyncSession]
 
 SOON = RetryPolicy(
-    max_attempts=20, base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=5)
+    max_attempts=5, base_delay=timedelta(milliseconds=1), max_delay=timedelta(milliseconds=5)
 )
-"""Nobody waits for a replayed month: what comes again comes at once."""
+"""Nobody waits for a replayed month: what comes again comes at once, and gives up soon."""
 
 
 @dataclass
@@ -170,8 +170,8 @@ class Replay:
                 counts = await self.sync.drain()
                 if not counts.get(Outcome.RETRY):
                     break
-            rejected = DeadLetterFilter(error_type="RowRejected")
-            if not (await self.sync.dead_letters.replay(rejected)).queued:
+            taken = DeadLetterFilter(error_type="ValueTaken")
+            if not (await self.sync.dead_letters.replay(taken)).queued:
                 break
 
     async def _resolve_some(self) -> None:
