@@ -29,6 +29,7 @@ from examples.erp_awkward.tables import (
     InvoiceLine,
     Party,
     stock_items,
+    table_of,
 )
 from zoho_sync import ReceiptStatus
 
@@ -62,7 +63,9 @@ async def test_a_month_ends_with_every_row_right(engine: AsyncEngine) -> None:
 async def every_ambiguous_one_is_reported(replay: Replay) -> None:
     """See a dead letter that names both rows, for each name that was there twice."""
     lives, first = replay.month.lives, replay.month.first
-    reported = {(letter.entity_type, letter.entity_id): letter for letter in replay.report.ambiguous}
+    reported = {
+        (letter.entity_type, letter.entity_id): letter for letter in replay.report.ambiguous
+    }
     twice = {
         *(("customer", name) for name in lives.customers.twice),
         *(("product", name) for name in lives.items.twice),
@@ -70,7 +73,7 @@ async def every_ambiguous_one_is_reported(replay: Replay) -> None:
     assert reported.keys() == twice
     for (kind, name), letter in reported.items():
         rows = first.customers if kind == "customer" else first.items
-        number = number_of(name)
+        number = number_of(str(name))
         assert f"{rows[number]['key']}, {rows[number + 1]['key']}" in letter.error
     # The operator has linked some of them; the others are as they were.
     linked = {(kind, name) for kind, names in replay.report.linked.items() for name in names}
@@ -100,7 +103,7 @@ async def seen(sessions: Sessions) -> list[tuple[str, str]]:
 
 async def test_the_guards_see_what_is_not_done_by_the_host(replay: Replay) -> None:
     """Each kind of violation, once; and none of it if the host does the same."""
-    customers, parties = Customer.__table__, Party.__table__
+    customers, parties = table_of(Customer), table_of(Party)
     key = replay.month.first.customers[2]["key"]  # typed in twice: nobody may touch it
     free = next(
         row["key"]
@@ -128,7 +131,9 @@ async def test_the_guards_see_what_is_not_done_by_the_host(replay: Replay) -> No
         ("Stock Items", "delete"),
     ]
     async with replay.sessions.begin() as session:
-        await session.execute(update(customers).where(customers.c.id == free).values(credit_limit=2))
+        await session.execute(
+            update(customers).where(customers.c.id == free).values(credit_limit=2)
+        )
         await session.execute(update(parties).where(parties.c.id == free).values(internal_note=""))
     assert (await seen(replay.sessions))[3:] == [
         ("customers", "update of the own column credit_limit"),
@@ -145,9 +150,10 @@ async def test_the_guards_keep_the_hosts_own_lines(replay: Replay) -> None:
     async with replay.sessions.begin() as session:
         mine = InvoiceLine.id == line
         await session.execute(update(InvoiceLine).where(mine).values(text="changed"))
-        await session.execute(InvoiceLine.__table__.delete().where(mine))
-    assert await seen(replay.sessions) == [("invoice_lines", "update of an own row")] + [
-        ("invoice_lines", "delete of an own row")
+        await session.execute(table_of(InvoiceLine).delete().where(mine))
+    assert await seen(replay.sessions) == [
+        ("invoice_lines", "update of an own row"),
+        ("invoice_lines", "delete of an own row"),
     ]
     await replay.compare()
     assert any("the ERP's own line" in each for each in replay.report.differences)
@@ -164,9 +170,8 @@ async def test_the_oracle_sees_a_wrong_row(replay: Replay) -> None:
         invoice.status = "wrong"
         session.add(Customer(name=(await session.get_one(Customer, key)).name))
     found = await differences(replay.sessions, replay.oracle)
-    assert len(found) == 2
-    assert any(f"invoices {number!r}: status is 'wrong'" in each for each in found)
-    assert any(each.startswith("customers ") for each in found)
+    assert [each for each in found if each.startswith(f"invoices {number!r}: status is 'wrong'")]
+    assert [each for each in found if each.startswith("customers ") and each.endswith(": 2 rows")]
     async with replay.sessions.begin() as session:
         for _ in range(9):
             await session.execute(

@@ -15,7 +15,7 @@ replayed, and whole tables are compared with what an oracle says that must be in
     The rows that were there first, and what the ERP's people do meanwhile.
 ``documents.py``, ``lives.py``, ``month.py``
     What Zoho says, what is changed in it, and when it is heard of.
-``oracle.py``, ``comparison.py``
+``changes.py``, ``oracle.py``, ``comparison.py``
     What must come of it, found out without the library, and what has.
 ``replay.py``
     The month from the first row to the comparison.

@@ -44,14 +44,13 @@ async def replayed(url: str, sizes: Sizes) -> Report:
 
 def told(report: Report) -> str:
     """Return what came of a month, for people."""
-    delivered = report.receipts.total()
+    delivered, linked = report.receipts.total(), sum(map(len, report.linked.values()))
+    speed = delivered / report.seconds
     lines = [
-        f"{delivered} deliveries in {report.seconds:.1f} s,"
-        f" {delivered / report.seconds:.0f} a second",
+        f"{delivered} deliveries in {report.seconds:.1f} s, {speed:.0f} a second",
         "  received: " + _counted(report.receipts),
         "  became:   " + _counted(report.outcomes),
-        f"{len(report.ambiguous)} of them name a customer or an item that was there twice;"
-        f" {sum(map(len, report.linked.values()))} were linked by hand",
+        f"{len(report.ambiguous)} of them name what was there twice; {linked} were linked by hand",
         f"{len(report.differences)} differences",
         *(f"  {each}" for each in report.differences[:_SHOWN]),
         f"{len(report.violations)} violations",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -28,6 +28,7 @@ from examples.erp_awkward.tables import (
     orders,
     receipts,
     stock_items,
+    table_of,
 )
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -87,24 +88,24 @@ async def differences(sessions: Sessions, oracle: Oracle) -> list[str]:
 
 async def _read(session: AsyncSession, oracle: Oracle) -> Found:
     tables: dict[str, Any] = {
-        "customers": (Party.__table__, Customer.__table__),
-        "vendors": (Party.__table__, Vendor.__table__),
+        "customers": (table_of(Party), table_of(Customer)),
+        "vendors": (table_of(Party), table_of(Vendor)),
         "Stock Items": (stock_items,),
-        "invoices": (Invoice.__table__,),
-        "invoice_lines": (InvoiceLine.__table__,),
+        "invoices": (table_of(Invoice),),
+        "invoice_lines": (table_of(InvoiceLine),),
         "order": (orders,),
         "Order Lines": (order_lines,),
         "receipts": (receipts,),
         "allocations": (allocations,),
-        "bills": (Bill.__table__,),
-        "staff": (Employee.__table__,),
+        "bills": (table_of(Bill),),
+        "staff": (table_of(Employee),),
     }
     rows = {name: await _rows(session, *parts) for name, parts in tables.items()}
     there = {
         "customers": {row["key"] for row in oracle.first.customers},
         "staff": {row["key"] for row in oracle.first.staff},
     }
-    named = {
+    named: dict[str, Callable[[Row], Label]] = {
         "customers": lambda row: row["id"] if row["id"] in there["customers"] else row["name"],
         "staff": lambda row: row["id"] if row["id"] in there["staff"] else row["email"],
         "vendors": lambda row: row["zoho_vendor_id"] or row["id"],
@@ -158,9 +159,7 @@ def _own_columns(oracle: Oracle) -> dict[str, dict[Any, Row]]:
     return own
 
 
-def _compare(
-    table: str, oracle: Oracle, found: Found, own: Mapping[Any, Row]
-) -> Iterator[str]:
+def _compare(table: str, oracle: Oracle, found: Found, own: Mapping[Any, Row]) -> Iterator[str]:
     """Compare the rows of one table: which there are, the mapped columns, and the ERP's own."""
     expected = oracle.rows[table]
     labels = found.labels[table]
@@ -201,7 +200,7 @@ def _compare_lines(oracle: Oracle, found: Found) -> Iterator[str]:
     """Compare the lines: those from Zoho as a whole, those of the ERP one by one."""
     labels, own = found.labels, oracle.shadow.rows
     items, invoices = labels["Stock Items"], labels["invoices"]
-    readers = {
+    readers: dict[str, Callable[[Row], tuple[Any, ...]]] = {
         "invoice_lines": lambda row: (
             invoices[row["invoice_id"]],
             items.get(row["item_key"]),

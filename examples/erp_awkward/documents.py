@@ -17,7 +17,16 @@ START: Final = datetime(2024, 5, 1, 6, 0, tzinfo=UTC)
 """When the month begins, in Zoho."""
 
 
-KINDS: Final = ("customer", "vendor", "product", "invoice", "sales_order", "payment", "bill", "user")
+KINDS: Final = (
+    "customer",
+    "vendor",
+    "product",
+    "invoice",
+    "sales_order",
+    "payment",
+    "bill",
+    "user",
+)
 
 
 def zoho_id(kind: str, number: int) -> str:
@@ -127,9 +136,7 @@ def lines(
     ] or ""
 
 
-def invoice(
-    dice: random.Random, number: str, buyer: str, listed: list[Document] | str
-) -> Document:
+def invoice(dice: random.Random, number: str, buyer: str, listed: list[Document] | str) -> Document:
     """Return an invoice."""
     total = amount(dice, dice.randint(1000, 99999))
     return {
@@ -145,9 +152,7 @@ def invoice(
     }
 
 
-def order(
-    dice: random.Random, number: str, buyer: str, listed: list[Document] | str
-) -> Document:
+def order(dice: random.Random, number: str, buyer: str, listed: list[Document] | str) -> Document:
     """Return a sales order."""
     return {
         "salesorder_number": number,

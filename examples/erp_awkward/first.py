@@ -24,6 +24,7 @@ from examples.erp_awkward.tables import (
     Party,
     Vendor,
     stock_items,
+    table_of,
 )
 
 FIRMS: Final = ("Hotel Meridian", "Bakery Lindenhof", "Harbour Supplies", "Studio Nord")
@@ -124,7 +125,7 @@ async def put_in(sessions: async_sessionmaker[AsyncSession], first: First) -> No
         for number, name in ((HEAD_OFFICE, "Head office"), (2, "Warehouse")):
             session.add(Branch(id=number, name=name))
             await session.flush()
-            await reserve(session, Branch.__table__, number)
+            await reserve(session, table_of(Branch), number)
         made: tuple[tuple[type[Any], list[Row]], ...] = (
             (Customer, first.customers),
             (Vendor, first.vendors),
@@ -137,8 +138,8 @@ async def put_in(sessions: async_sessionmaker[AsyncSession], first: First) -> No
             for row, each in zip(rows, objects, strict=True):
                 row["key"] = each.id
         await session.execute(insert(stock_items), first.items)
-        number, key = stock_items.c["Item No."], stock_items.c["Item Key"]
-        keys = {row[0]: row[1] for row in await session.execute(select(number, key))}
+        columns = (stock_items.c["Item No."], stock_items.c["Item Key"])
+        keys = {row[0]: row[1] for row in await session.execute(select(*columns))}
         for row in first.items:
             row["key"] = keys[row["Item No."]]
 
@@ -148,10 +149,10 @@ async def reserve_all(
 ) -> None:
     """Tell the guards of first rows that Zoho never speaks of, or cannot tell apart."""
     tables: dict[str, tuple[Any, ...]] = {
-        "customer": (Party.__table__, Customer.__table__),
-        "vendor": (Party.__table__, Vendor.__table__),
+        "customer": (table_of(Party), table_of(Customer)),
+        "vendor": (table_of(Party), table_of(Vendor)),
         "product": (stock_items,),
-        "user": (Employee.__table__,),
+        "user": (table_of(Employee),),
     }
     async with as_host(sessions) as session:
         for kind, row in rows:

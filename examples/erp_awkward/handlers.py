@@ -98,9 +98,7 @@ class StockItems(ProductHandler):
         adopt=[("Name", folded)],
         columns={"Item No.": "sku", "Name": "name", "Unit": "unit", "Net Price": "rate"},
         references=[
-            Reference(
-                "Part Of", to="product", source=custom_field("cf_group_item"), missing="null"
-            )
+            Reference("Part Of", to="product", source=custom_field("cf_group_item"), missing="null")
         ],
         on_delete="soft",
         deleted_column="Discontinued?",

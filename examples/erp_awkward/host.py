@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from examples.erp_awkward.guards import reserved, row_key, who
@@ -26,6 +26,7 @@ from examples.erp_awkward.tables import (
     order_lines,
     orders,
     stock_items,
+    table_of,
 )
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -94,7 +95,7 @@ class Host:
                 own: Row = {"credit_limit": Decimal(dice.randint(1, 99) * 100)}
                 # Both tables of the customer have a column of the ERP's.
                 note = {"internal_note": f"called, {dice.randint(1, 999)}"}
-                customers, parties = Customer.__table__, Party.__table__
+                customers, parties = table_of(Customer), table_of(Party)
                 await _change(session, customers, key, own)
                 await _change(session, parties, key, note)
                 self.shadow.changed("customers", key, **own, **note)
@@ -104,7 +105,7 @@ class Host:
                 self.shadow.changed("Stock Items", key, **shelf)
             if (key := await self._any(session, Invoice.id)) is not None:
                 printed: Row = {"printed_copies": dice.randint(1, 5), "remark": "sent by post"}
-                await _change(session, Invoice.__table__, key, printed)
+                await _change(session, table_of(Invoice), key, printed)
                 self.shadow.changed("invoices", key, **printed)
 
     async def add_lines(self) -> None:
@@ -139,8 +140,8 @@ class Host:
             session.add(customer)
             await session.flush()
             key = customer.id
-            await reserve(session, Party.__table__, key)
-            await reserve(session, Customer.__table__, key)
+            await reserve(session, table_of(Party), key)
+            await reserve(session, table_of(Customer), key)
         self.shadow.made("customers", key, row)
 
     async def insert_item(self, zoho_id: str) -> None:
@@ -200,8 +201,11 @@ class Host:
 async def reserve(session: AsyncSession, table: Any, key: Any) -> None:
     """Tell the guards that a row is the ERP's alone."""
     (column,) = table.primary_key
-    name, text = literal_column(f"'{table.name}'"), literal_column(row_key(table))
-    row = select(name, text).select_from(table).where(column == key)
+    both: list[ColumnElement[str]] = [
+        literal_column(f"'{table.name}'"),
+        literal_column(row_key(table)),
+    ]
+    row = select(*both).select_from(table).where(column == key)
     await session.execute(insert(reserved).from_select(["table_name", "row_key"], row))
 
 

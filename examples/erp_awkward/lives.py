@@ -39,6 +39,9 @@ ALWAYS: Final = {"customer": ("contact_type",)}
 """What it cannot leave out: customers and vendors have one kind of document."""
 
 _DELETED: Final = 0.06
+_BARE: Final = 0.3
+"""Of the deletes: those that carry nothing but the id."""
+_SPARSE: Final = 0.2
 _NEVER: Final = 900_000
 _BY_HAND: Final = 800_000
 
@@ -159,7 +162,7 @@ class Lives:
         whole = dice.randrange(count)
         for place, second in enumerate(seconds):
             document = draw()
-            if place != whole and kind in SPARSE and dice.random() < 0.2:
+            if place != whole and kind in SPARSE and dice.random() < _SPARSE:
                 kept = (*dice.sample(SPARSE[kind], 2), *ALWAYS.get(kind, ()))
                 document = {key: document[key] for key in kept}
             change = Delivery(kind, name, document, second)
@@ -169,7 +172,7 @@ class Lives:
 
     def _deletion(self, last: Delivery) -> Delivery:
         """Return a delete: with the last document and its time, or with nothing but the id."""
-        if last.kind in {"product", "invoice"} and self.dice.random() < 0.3:
+        if last.kind in {"product", "invoice"} and self.dice.random() < _BARE:
             return Delivery(last.kind, last.name, {}, None, deletes=True)
         return replace(last, deletes=True)
 
@@ -178,7 +181,9 @@ class Lives:
         parents = [*cast.sure, *cast.never, *cast.twice, *[""] * len(cast.sure)]
 
         def document(name: str) -> Document:
-            above = dice.choice([other for other in (*dice.sample(parents, 2), "") if other != name])
+            above = dice.choice(
+                [other for other in (*dice.sample(parents, 2), "") if other != name]
+            )
             email = f"zoho-{number_of(name)}@example.com"
             return documents.customer(dice, firm(number_of(name)), email, above)
 

@@ -7,12 +7,15 @@ in any order at all.
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Final
 
 from examples.erp_awkward.documents import number_of
 from examples.erp_awkward.first import Sizes, first_rows
 from examples.erp_awkward.host import Row
 from examples.erp_awkward.lives import MONTH, Delivery, Lives
+
+_AT_ONCE: Final = 0.6
+_VERY_LATE: Final = 0.05
 
 Step = tuple[str, Any]
 """``("deliver", Delivery)``, ``("drain", None)``, or what the ERP's people do, and with what."""
@@ -44,7 +47,7 @@ class Month:
         return [*sent, *self.lives.last_words]
 
     def untouchable(self) -> list[tuple[str, Row]]:
-        """Return the first rows that Zoho never speaks of, or cannot tell apart, with their kind."""
+        """Return the first rows that Zoho never speaks of, or cannot tell apart."""
         first, lives = self.first, self.lives
         known = {number_of(name) for name in (*lives.customers.there, *lives.expendable)}
         items = {number_of(name) for name in lives.items.there}
@@ -61,7 +64,7 @@ class Month:
         heard = [(self._moment(each), each) for each in self.lives.told]
         missing = sizes.events - len(heard) - len(self.lives.last_words)
         for moment, each in dice.choices(heard, k=max(missing, len(heard) // 20)):
-            # Two rules of Zoho's that match one edit both tell of it; and senders repeat themselves.
+            # Two of Zoho's rules that match one edit both tell of it; senders repeat themselves.
             heard.append((moment + dice.expovariate(1 / 3600), each))
         timed: list[tuple[float, Step]] = [(moment, ("deliver", each)) for moment, each in heard]
         rounds = max(6, sizes.events // 250)
@@ -69,12 +72,17 @@ class Month:
             timed += [(dice.random() * MONTH, (what, None)) for _ in range(rounds)]
         timed += [(dice.random() * MONTH, step) for step in self.lives.erp]
         if sizes.wild:
-            return [step for _, step in sorted(((dice.random(), step) for _, step in timed), key=lambda pair: pair[0])]
+            return [
+                step
+                for _, step in sorted(
+                    ((dice.random(), step) for _, step in timed), key=lambda pair: pair[0]
+                )
+            ]
         return [step for _, step in sorted(timed, key=lambda pair: pair[0])]
 
     def _moment(self, delivery: Delivery) -> float:
         """Return when a change is heard of first: at once, late, or very late."""
         dice = self._dice
         changed = dice.random() * MONTH if delivery.second is None else delivery.second
-        late = 0.0 if dice.random() < 0.6 else dice.expovariate(1 / 3600)
-        return changed + late + (dice.random() * MONTH / 3 if dice.random() < 0.05 else 0.0)
+        late = 0.0 if dice.random() < _AT_ONCE else dice.expovariate(1 / 3600)
+        return changed + late + (dice.random() * MONTH / 3 if dice.random() < _VERY_LATE else 0.0)

@@ -8,13 +8,13 @@ machinery would share its mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any
 
-from examples.erp_awkward.documents import START, Document
+from examples.erp_awkward.changes import FIELDS, Event, events_of, fold
+from examples.erp_awkward.documents import START
 from examples.erp_awkward.first import First
 from examples.erp_awkward.handlers import COST_CENTRE
 from examples.erp_awkward.host import Row, Shadow
@@ -23,151 +23,6 @@ from examples.erp_awkward.tables import HEAD_OFFICE
 
 Label = str | int
 """What names a row: its primary key if it was there first, else something that Zoho says."""
-
-_NO_TIME: Final = 1 << 40
-"""What has no time of its own counts by its arrival, which is after the month."""
-
-
-def text(value: Any) -> str | None:
-    """Text, and None for what Zoho writes where it has nothing."""
-    return None if value == "" else str(value)
-
-
-def number(value: Any) -> Decimal | None:
-    """A number, and None for what Zoho writes where it has none."""
-    return None if value == "" else Decimal(value)
-
-
-def day(value: Any) -> date | None:
-    """A date, and None for what Zoho writes where it has none."""
-    return None if value == "" else date.fromisoformat(value)
-
-
-def city(address: Any) -> str | None:
-    """The city of an address."""
-    return text(address["city"]) if address else None
-
-
-def custom(name: str) -> Callable[[Any], str | None]:
-    """Return what reads one of the custom fields."""
-
-    def read(fields: Any) -> str | None:
-        return next((text(each["value"]) for each in fields or () if each["api_name"] == name), None)
-
-    return read
-
-
-def listed(*names: str) -> Callable[[Any], list[tuple[Any, ...]]]:
-    """Return what reads a list of lines: an id or a text first, then numbers."""
-
-    def read(lines: Any) -> list[tuple[Any, ...]]:
-        return [
-            tuple(
-                number(line[name]) if name in _NUMBERS else text(line[name]) for name in names
-            )
-            for line in lines or ()
-        ]
-
-    return read
-
-
-_NUMBERS: Final = {"quantity", "rate", "amount_applied"}
-
-Fields = tuple[tuple[str, str, Callable[[Any], Any]], ...]
-FIELDS: Final[Mapping[str, Fields]] = {
-    "customer": (
-        ("name", "contact_name", text),
-        ("email", "email", text),
-        ("city", "billing_address", city),
-        ("region", "custom_fields", custom("cf_region")),
-        ("parent", "custom_fields", custom("cf_parent_account")),
-    ),
-    "vendor": (
-        ("name", "contact_name", text),
-        ("email", "email", text),
-        ("payment_days", "payment_terms", lambda days: 30 if days == "" else days),
-        ("short_name", "contact_name", lambda name: name[:8].upper()),
-    ),
-    "product": (
-        ("Item No.", "sku", text),
-        ("Name", "name", text),
-        ("Unit", "unit", lambda unit: unit or "pcs"),
-        ("Net Price", "rate", number),
-        ("Part Of", "custom_fields", custom("cf_group_item")),
-    ),
-    "invoice": (
-        ("number", "invoice_number", text),
-        ("customer", "customer_id", text),
-        ("issued_on", "date", day),
-        ("status", "status", text),
-        ("total", "total", number),
-        ("lines", "line_items", listed("item_id", "description", "quantity", "rate")),
-    ),
-    "sales_order": (
-        ("Number", "salesorder_number", text),
-        ("Customer", "customer_id", text),
-        ("Placed On", "date", day),
-        ("Status", "status", text),
-        ("lines", "line_items", listed("item_id", "line_item_id", "description", "quantity")),
-    ),
-    "payment": (
-        ("Customer", "customer_id", text),
-        ("Received On", "date", day),
-        ("Amount", "amount", number),
-        ("lines", "invoices", listed("invoice_id", "amount_applied")),
-    ),
-    "bill": (
-        ("number", "bill_number", text),
-        ("vendor", "vendor_id", text),
-        ("due_on", "due_date", day),
-        ("total", "total", number),
-    ),
-    "user": (
-        ("email", "email", text),
-        ("full_name", "name", text),
-        ("role", "user_role", text),
-    ),
-}
-
-
-def carried(kind: str, document: Document) -> Row:
-    """Return the columns that a document carries."""
-    return {column: read(document[key]) for column, key, read in FIELDS[kind] if key in document}
-
-
-def fold(name: str) -> str:
-    """Return a name for comparison: lower case, one space for any run of white space."""
-    return " ".join(name.split()).lower()
-
-
-@dataclass(frozen=True)
-class Event:
-    """A delivery that counts: where it stands, and what it carries."""
-
-    version: tuple[int, bool, int]
-    delivery: Delivery
-    values: Row
-
-
-def events_of(deliveries: Iterable[Delivery]) -> dict[str, dict[str, list[Event]]]:
-    """Return, by kind and id, the events in version order.
-
-    A delivery with a time of its own that equals an earlier one makes no event; neither does a
-    draft of a bill.
-    """
-    found: dict[str, dict[str, list[Event]]] = {kind: {} for kind in FIELDS}
-    for arrival, each in enumerate(deliveries):
-        known = found[each.kind].setdefault(each.name, [])
-        resent = each.second is not None and any(each == other.delivery for other in known)
-        if resent or each.document.get("status") == "draft":
-            continue
-        second = _NO_TIME if each.second is None else each.second
-        values = {} if each.deletes else carried(each.kind, each.document)
-        known.append(Event((second, each.deletes, arrival), each, values))
-    for named in found.values():
-        for known in named.values():
-            known.sort(key=lambda event: event.version)
-    return found
 
 
 @dataclass
@@ -197,6 +52,8 @@ class Oracle:
     def foresee(self, deliveries: Iterable[Delivery]) -> None:
         """Find out everything; what is referred to comes before what refers to it."""
         self._events = events_of(deliveries)
+        for known in (self.rows, self.lines, self.entities, self.renumbered, self.waiting):
+            known.clear()
         for kind, column in (("product", "Item No."), ("invoice", "number")):
             for name, events in self._events[kind].items():
                 if len({event.values.get(column) for event in events} - {None}) > 1:
@@ -260,10 +117,10 @@ class Oracle:
             if values is None:
                 continue
             try:
-                row = self._match("customer", names, name, values["name"])
+                mine = self._match("customer", names, name, values["name"])
             except LookupError:
                 continue
-            label = values["name"] if row is None or row["key"] in gone else row["key"]
+            label = values["name"] if mine is None or mine["key"] in gone else mine["key"]
             closed = {"closed_at": self._deleted(events)}
             self._place("customers", label, "customer", name, values | closed)
         self._refer("customers", "parent", "customer")
@@ -283,10 +140,10 @@ class Oracle:
             if values is None:
                 continue
             try:
-                row = self._match("product", names, name, values["Name"])
+                mine = self._match("product", names, name, values["Name"])
             except LookupError:
                 continue
-            known = table.pop(row["Item No."]) if row is not None else {}
+            known = table.pop(mine["Item No."]) if mine is not None else {}
             gone = {"Discontinued?": self._deleted(events) is not None}
             self._place("Stock Items", name, "product", name, known | values | gone)
         self._refer("Stock Items", "Part Of", "product")
@@ -304,15 +161,15 @@ class Oracle:
             self._place("vendors", name, "vendor", name, table.get(name, {}) | values)
         self.rows["bills"] = {}
         for name, events in self._events["bill"].items():
-            values = self._final("bill", events)
-            if values is None:
+            booked = self._final("bill", events)
+            if booked is None:
                 continue
-            seller = values["vendor"]
+            seller = booked["vendor"]
             if seller not in known:
                 stand_in = empty | {"name": f"Zoho vendor {seller}"}
                 self._place("vendors", seller, "vendor", seller, stand_in)
             constant = {"source_system": "ZOHO", "cost_centre": COST_CENTRE}
-            self._place("bills", name, "bill", name, values | constant)
+            self._place("bills", name, "bill", name, booked | constant)
 
     def _staff(self) -> None:
         table = self.rows["staff"] = {}
@@ -322,8 +179,8 @@ class Oracle:
         for name, events in self._events["user"].items():
             values = self._final("user", events)
             if values is not None:
-                row = self._match("user", names, name, values["email"])
-                label = values["email"] if row is None else row["key"]
+                mine = self._match("user", names, name, values["email"])
+                label = values["email"] if mine is None else mine["key"]
                 self._place("staff", label, "user", name, values)
 
     def _documents(
@@ -331,7 +188,8 @@ class Oracle:
     ) -> None:
         """Foresee documents, whose events wait for what they refer to."""
         target = "invoice" if kind == "payment" else "product"
-        self.rows[table], lines = {}, self.lines.setdefault(table, [])
+        self.rows[table] = {}
+        lines = self.lines[table] = []
         for name, events in self._events[kind].items():
             if mark is None and any(event.delivery.deletes for event in events):
                 continue  # deleted for good, whatever else is said

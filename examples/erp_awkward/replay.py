@@ -32,6 +32,7 @@ from examples.erp_awkward.tables import (
     in_its_schema,
     metadata,
     stock_items,
+    table_of,
 )
 from zoho_sync import Outcome, RetryPolicy, ZohoSync
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter
@@ -177,7 +178,7 @@ class Replay:
     async def _resolve_some(self) -> None:
         """Let an operator say which row is meant, of every third name that was there twice."""
         tables = {
-            "customer": (Party.__table__, Customer.__table__),
+            "customer": (table_of(Party), table_of(Customer)),
             "product": (stock_items,),
         }
         lives, first = self.month.lives, self.month.first

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     Boolean,
@@ -134,7 +134,7 @@ stock_items = Table(
     Column("Net Price", money, nullable=False, server_default=text("'0.000000'")),
     Column("Part Of", ForeignKey(f"{SCHEMA}.Stock Items.Item Key")),
     Column("Discontinued?", Boolean, nullable=False, server_default=false()),
-    Column("Label", Text, Computed("\"Item No.\" || ' ' || \"Name\"", persisted=True)),
+    Column("Label", Text, Computed('"Item No." || \' \' || "Name"', persisted=True)),
     # A trigger keeps it.
     Column("Updated At", UtcDateTime, server_default=FetchedValue()),
     # The ERP's alone:
@@ -257,3 +257,8 @@ class Employee(Base):
     role: Mapped[str | None]
     # The ERP's alone:
     desk: Mapped[str | None]
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return a class's own table, without that of the class above it."""
+    return cast("Table", model.__table__)
