@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, ForeignKey, Text, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, Table, Text, UniqueConstraint, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -137,6 +137,10 @@ async def make_due(sessions: Sessions, sync: ZohoSync) -> None:
         await session.execute(jobs.update().where(jobs.c.id == oldest).values(not_before=at(0)))
 
 
+def select_jobs(jobs: Table) -> Any:
+    return select(jobs.c.entity_id, jobs.c.attempts, jobs.c.not_before)
+
+
 async def skus(sessions: Sessions) -> dict[str, tuple[str, str | None, str | None]]:
     async with sessions() as session:
         rows = await session.execute(select(Item.zoho_id, Item.sku, Item.barcode, Item.shelf))
@@ -205,6 +209,28 @@ async def test_events_that_one_constraint_refused_are_claimed_together(host: Ses
         "b": "A",
         "c": "D",
     }
+
+
+async def test_who_is_taken_along_in_vain_spends_no_attempt(host: Sessions) -> None:
+    """Others that conflict with rows of the host's own must not wear an event's patience out."""
+    sync = syncing(host, LATER)
+    async with host() as session, session.begin():
+        session.add(Item(zoho_id="ours", sku="OURS"))
+    for name in "abc":
+        await sync.enqueue([item(name, 1, sku="OURS")])
+        await sync.drain()
+    jobs = sync._runtime.context.tables.jobs  # what the queue holds
+    async with host() as session:
+        before = {row[0]: row[1:] for row in await session.execute(select_jobs(jobs))}
+    await make_due(host, sync)
+    assert await sync.drain() == {Outcome.RETRY: 1}
+    async with host() as session:
+        after = {row[0]: row[1:] for row in await session.execute(select_jobs(jobs))}
+    assert [row[0] for row in after.values()].count(2) == 1
+    assert before.keys() == after.keys()
+    kept = [name for name, row in after.items() if row[0] == 1]
+    for name in kept:
+        assert abs(after[name][1] - before[name][1]) < timedelta(seconds=5)
 
 
 async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: Sessions) -> None:

@@ -57,6 +57,7 @@ class Attempt:
         waiting: Events that miss an entity which was not held: to be tried again with it.
         blocked: Events that miss an entity which another transaction holds.
         refused: Events whose unique value another row has.
+        early: Those of them that were claimed before their time, and still have to wait for it.
         known: Events that are settled, parked or dead already, and what to answer for them.
         settlement: What became of the others.
     """
@@ -68,6 +69,7 @@ class Attempt:
     waiting: dict[str, LedgerKey] = field(default_factory=dict)
     blocked: list[Job] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    early: list[Job] = field(default_factory=list)
     known: dict[str, SyncResult] = field(default_factory=dict)
     settlement: Settlement = field(init=False)
 
@@ -293,6 +295,8 @@ class Attempt:
             raise error.__cause__ or error
         elif ends_transaction(error) or self.direct:
             raise error
+        elif isinstance(error, ValueTaken) and job.early:
+            self.early.append(job)
         else:
             self.settlement.fail(job, error)
 

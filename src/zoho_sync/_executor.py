@@ -109,6 +109,7 @@ class Executor:
                 settled += attempt.settlement.told
                 batches += _second_look(attempt)
                 await self._release(attempt.blocked, keeper)
+                await self._return(attempt.early, keeper)
             elif isinstance(error, LeaseLost):
                 batches += await self._still_ours(attempt, keeper)
             elif len(batch) > 1:
@@ -136,7 +137,7 @@ class Executor:
                 keeper.forget(fresh.settlement.completed)
             attempt.settlement = fresh.settlement
             attempt.waiting, attempt.blocked = fresh.waiting, fresh.blocked
-            attempt.known = fresh.known
+            attempt.known, attempt.early = fresh.known, fresh.early
             return None
 
     async def _was_committed(self, attempt: Attempt, error: Exception) -> bool:
@@ -200,6 +201,12 @@ class Executor:
             await self._runtime.queue.release(
                 [job], delay=min(_BLOCKED_DELAY * factor, _LONGEST_WAIT)
             )
+        keeper.forget(jobs)
+
+    async def _return(self, jobs: Sequence[Job], keeper: LeaseKeeper) -> None:
+        """Give jobs back that were claimed before their time, to wait for it; at no attempt."""
+        for job in jobs:
+            await self._runtime.queue.release([job], delay=job.early)
         keeper.forget(jobs)
 
     async def give_back(self, jobs: Sequence[Job]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +34,6 @@ __all__ = ["Jobs", "enqueueing", "job_row"]
 
 _REAP = 100
 _RESTORE = 200
-_TOGETHER = 200
 
 
 class Jobs:
@@ -119,7 +118,7 @@ class Jobs:
         rows = await self._due(now, 1, suspect=True)
         if not rows:
             rows = await self._due(now, limit, suspect=False)
-            rows += await self._contested(rows)
+            rows = await self._together(rows, limit)
         if rows:
             table = self._table
             await self._connection.execute(
@@ -127,7 +126,7 @@ class Jobs:
                 .where(table.c.id.in_([row["id"] for row in rows]))
                 .values(lease_token=token, lease_expires_at=expires)
             )
-        return [_job(row, token) for row in rows]
+        return [_job(row, token, now) for row in rows]
 
     async def _due(self, now: datetime, limit: int, *, suspect: bool) -> list[Mapping[Any, Any]]:
         table = self._table
@@ -136,14 +135,22 @@ class Jobs:
         due = (table.c.not_before <= now, table.c.suspect.is_(suspect))
         return await self._free(limit, due, order)
 
-    async def _contested(self, claimed: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
-        """Return the other jobs that unique constraints of the same tables refused."""
-        table, known = self._table, [row["id"] for row in claimed]
-        tables = {row["contested"] for row in claimed} - {None}
+    async def _together(
+        self, due: Sequence[Mapping[Any, Any]], limit: int
+    ) -> list[Mapping[Any, Any]]:
+        """Return jobs that are due, first those whose unique values other rows have.
+
+        They bring along all others that the same tables refused, due or not: only together can a
+        value move on.
+        """
+        table = self._table
+        tables = {row["contested"] for row in due} - {None}
         if not tables:
-            return []
-        same = table.c.contested.in_(tables) & table.c.id.not_in(known)
-        return await self._free(_TOGETHER, (same, table.c.suspect.is_(False)), (table.c.id,))
+            return [*due]
+        same = (table.c.contested.in_(tables), table.c.suspect.is_(False))
+        contested = await self._free(limit, same, (table.c.id,))
+        rest = [row for row in due if row["contested"] is None]
+        return [*contested, *rest][:limit]
 
     async def _free(
         self, limit: int, conditions: Iterable[ColumnElement[bool]], order: Iterable[Any]
@@ -292,7 +299,7 @@ def _is_latest(row: Mapping[str, Any], latest: Mapping[str, str]) -> bool:
     return bool(latest[row["dedupe_key"]] == row["event_id"])
 
 
-def _job(row: Mapping[Any, Any], token: str) -> Job:
+def _job(row: Mapping[Any, Any], token: str, now: datetime) -> Job:
     return Job(
         handle=row["id"],
         event=event_from_row(row),
@@ -303,6 +310,7 @@ def _job(row: Mapping[Any, Any], token: str) -> Job:
         history=tuple(row["history"]),
         first_parked_at=row["first_parked_at"],
         contested=row["contested"],
+        early=max(row["not_before"] - now, timedelta(0)),
     )
 
 

@@ -62,6 +62,7 @@ class Job:
         first_parked_at: When it first waited for another entity.
         contested: The table of which a unique constraint refused it last; jobs with the same one
             are claimed together.
+        early: How long before its time it was claimed, because another one like it was due.
     """
 
     handle: Any
@@ -73,6 +74,7 @@ class Job:
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     first_parked_at: datetime | None = None
     contested: str | None = None
+    early: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,8 @@ class QueueBackend(Protocol):
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease up to ``limit`` jobs, oldest first; none of them is leased to anybody else.
 
-        Jobs that unique constraints of one table refused come together, beyond ``limit`` and
-        before their time: only together can a value move from one row to another.
+        Jobs that unique constraints of one table refused come together, before their time if
+        need be: only together can a value move from one row to another.
 
         A job whose lease expired without an outcome may have killed its worker: it is a suspect,
         and claimed alone from then on, so that it cannot take innocents along.
