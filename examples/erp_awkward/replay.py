@@ -34,7 +34,7 @@ from examples.erp_awkward.tables import (
     stock_items,
     table_of,
 )
-from zoho_sync import Outcome, RetryPolicy, ZohoSync
+from zoho_sync import RetryPolicy, ZohoSync
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -167,10 +167,9 @@ class Replay:
     async def _drain(self) -> None:
         """Work until nothing comes again, and once more with what gave up too early."""
         for _ in range(2):
-            while True:
-                counts = await self.sync.drain()
-                if not counts.get(Outcome.RETRY):
-                    break
+            await self.sync.drain()
+            while (await self.sync.status()).queue.total:
+                await self.sync.drain()
             taken = DeadLetterFilter(error_type="ValueTaken")
             if not (await self.sync.dead_letters.replay(taken)).queued:
                 break
