@@ -150,9 +150,16 @@ class Lives:
         )
 
     def _live(
-        self, kind: str, name: str, draw: Callable[[], Document], deleted: float = _DELETED
+        self, kind: str, name: str, draw: Callable[[str], Document], deleted: float = _DELETED
     ) -> None:
-        """Let an entity live; one of its documents at least is whole."""
+        """Let an entity live; one of its documents at least is whole.
+
+        Args:
+            kind: The entity type.
+            name: Zoho's id.
+            draw: Gives a document for that id, another one each time.
+            deleted: How likely a delete is after each change.
+        """
         dice = self.dice
         count = dice.choices((1, 2, 3, 4), (4, 3, 2, 1))[0]
         seconds = sorted(dice.sample(range(MONTH), count))
@@ -161,7 +168,7 @@ class Lives:
             seconds = sorted(dice.randint(1, 4) for _ in range(count))
         whole = dice.randrange(count)
         for place, second in enumerate(seconds):
-            document = draw()
+            document = draw(name)
             if place != whole and kind in SPARSE and dice.random() < _SPARSE:
                 kept = (*dice.sample(SPARSE[kind], 2), *ALWAYS.get(kind, ()))
                 document = {key: document[key] for key in kept}
@@ -188,9 +195,9 @@ class Lives:
             return documents.customer(dice, firm(number_of(name)), email, above)
 
         for name in cast.sure:
-            self._live("customer", name, lambda name=name: document(name))  # type: ignore[misc]
+            self._live("customer", name, document)
         for name in (*cast.twice, *self.expendable):
-            self._live("customer", name, lambda name=name: document(name), 0.0)  # type: ignore[misc]
+            self._live("customer", name, document, 0.0)
         for name in self.expendable:
             last = document(name)
             self.erp.append(("delete customer", last["email"]))
@@ -200,7 +207,7 @@ class Lives:
         cast, dice = self.items, self.dice
         groups = [*cast.sure, *cast.never, *self.by_hand, *[""] * len(cast.sure)]
 
-        def whole(name: str, code: str = "") -> Document:
+        def document(name: str, code: str = "") -> Document:
             number, group = number_of(name), dice.choice(groups)
             own = number >= _BY_HAND
             title = f"By hand {name}" if own else thing(number)
@@ -209,89 +216,95 @@ class Lives:
 
         # Zoho speaks of every other item that the ERP types in itself.
         for name in (*cast.sure, *self.by_hand[::2]):
-            self._live("product", name, lambda name=name: whole(name))  # type: ignore[misc]
+            self._live("product", name, document)
         for name in cast.twice:
-            self._live("product", name, lambda name=name: whole(name), 0.0)  # type: ignore[misc]
+            self._live("product", name, document, 0.0)
         self.erp += [("insert item", name) for name in self.by_hand]
         # Numbers that change hands: each gets what another one had, all in the same second.
         for ring in _rings(cast.there, self.sizes.swaps):
             for name, other in zip(ring, [*ring[1:], ring[0]], strict=True):
-                document = whole(name, sku(number_of(other)))
-                self.told.append(Delivery("product", name, document, MONTH + 1))
+                last = document(name, sku(number_of(other)))
+                self.told.append(Delivery("product", name, last, MONTH + 1))
 
     def _live_vendors_and_bills(self) -> None:
         dice = self.dice
         names = [zoho_id("vendor", number) for number in range(0, 2 * self._share(0.01), 2)]
-        for name in names:
+        bills = [zoho_id("bill", number) for number in range(self._share(0.025))]
+        sellers = {name: dice.choice(names) for name in bills}
+
+        def vendor(name: str) -> Document:
             number = number_of(name)
-            title, email = f"Works {number:02d}", f"works-{number}@example.com"
+            return documents.vendor(dice, f"Works {number:02d}", f"works-{number}@example.com")
+
+        def bill(name: str) -> Document:
+            return documents.bill(dice, f"B/{number_of(name)}", sellers[name])
+
+        for name in names:
             # Every fourth one is named by bills alone.
-            if number % 8:
-                self._live("vendor", name, lambda t=title, e=email: documents.vendor(dice, t, e))  # type: ignore[misc]
-        for number in range(self._share(0.025)):
-            seller = dice.choice(names)
-            self._live(
-                "bill",
-                zoho_id("bill", number),
-                lambda n=f"B/{number}", s=seller: documents.bill(dice, n, s),  # type: ignore[misc]
-            )
+            if number_of(name) % 8:
+                self._live("vendor", name, vendor)
+        for name in bills:
+            self._live("bill", name, bill)
 
     def _live_invoices(self) -> None:
         cast, dice = self.customers, self.dice
         sold = [*self.items.sure, *self.by_hand, *self.items.never, *self.items.twice]
-        buyers = [*cast.sure, *cast.sure, *cast.never, *cast.twice]
-        count = self._share(0.09)
-        self.invoices = [zoho_id("invoice", number) for number in range(count)]
-        # The ERP deletes these itself; nobody pays them.
-        unpaid = self.invoices[: max(1, count // 40)]
+        names = [zoho_id("invoice", number) for number in range(self._share(0.09))]
+        # The ERP deletes the first ones itself; nobody pays them.
+        count = max(1, len(names) // 40)
+        unpaid, self.invoices = names[:count], names[count:]
+        buyers = {name: dice.choice(cast.sure) for name in unpaid}
+        wanted = [*cast.sure, *cast.sure, *cast.never, *cast.twice]
+        buyers |= {name: dice.choice(wanted) for name in self.invoices}
 
-        def document(name: str, buyer: str, number: str = "") -> Document:
-            number = number or f"INV-{number_of(name):06d}"
-            return documents.invoice(dice, number, buyer, documents.lines(dice, name, sold))
+        def document(name: str, code: str = "") -> Document:
+            code, listed = code or number(name), documents.lines(dice, name, sold)
+            return documents.invoice(dice, code, buyers[name], listed)
 
-        certain: dict[str, str] = {}
+        def number(name: str) -> str:
+            return f"INV-{number_of(name):06d}"
+
         for name in self.invoices:
-            buyer = dice.choice(cast.sure if name in unpaid else buyers)
-            if buyer in cast.sure and name not in unpaid:
-                certain[name] = buyer
-            deleted = 0.0 if name in unpaid else _DELETED
-            self._live("invoice", name, lambda n=name, b=buyer: document(n, b), deleted)  # type: ignore[misc]
-            if name in unpaid:
-                self.erp.append(("delete invoice", f"INV-{number_of(name):06d}"))
-                self.last_words.append(Delivery("invoice", name, document(name, buyer), MONTH + 9))
-        self.invoices = self.invoices[len(unpaid) :]
-        for ring in _rings(list(certain), self.sizes.swaps):
+            self._live("invoice", name, document)
+        for name in unpaid:
+            self._live("invoice", name, document, 0.0)
+            self.erp.append(("delete invoice", number(name)))
+            self.last_words.append(Delivery("invoice", name, document(name), MONTH + 9))
+        sure = set(cast.sure)
+        for ring in _rings([n for n in self.invoices if buyers[n] in sure], self.sizes.swaps):
             for name, other in zip(ring, [*ring[1:], ring[0]], strict=True):
-                last = document(name, certain[name], f"INV-{number_of(other):06d}")
+                last = document(name, number(other))
                 self.told.append(Delivery("invoice", name, last, MONTH + 1))
 
     def _live_payments(self) -> None:
-        dice, payers = self.dice, self.customers.sure
-        for number in range(self._share(0.05)):
-            name, payer = zoho_id("payment", number), dice.choice(payers)
+        dice = self.dice
+        names = [zoho_id("payment", number) for number in range(self._share(0.05))]
+        payers = {name: dice.choice(self.customers.sure) for name in names}
 
-            def draw(name: str = name, payer: str = payer) -> Document:
-                paid = dice.sample(self.invoices, min(len(self.invoices), dice.randint(1, 2)))
-                return documents.payment(dice, name, payer, paid)
+        def document(name: str) -> Document:
+            paid = dice.sample(self.invoices, min(len(self.invoices), dice.randint(1, 2)))
+            return documents.payment(dice, name, payers[name], paid)
 
-            self._live("payment", name, draw)
+        for name in names:
+            self._live("payment", name, document)
 
     def _live_orders(self) -> None:
         cast, dice = self.customers, self.dice
         # Orders wait for every item; some wait for one that never comes.
         items = [*self.items.sure, *self.by_hand] * 8 + self.items.never + self.items.twice
-        for number in range(self._share(0.05)):
-            name, buyer = zoho_id("sales_order", number), dice.choice(cast.sure)
+        names = [zoho_id("sales_order", number) for number in range(self._share(0.05))]
+        buyers = {name: dice.choice(cast.sure) for name in names}
 
-            def draw(name: str = name, buyer: str = buyer) -> Document:
-                listed = documents.lines(dice, name, sorted({*dice.sample(items, 3)}), at_least=1)
-                return documents.order(dice, f"SO-{number_of(name)}", buyer, listed)
+        def document(name: str) -> Document:
+            listed = documents.lines(dice, name, sorted({*dice.sample(items, 3)}), at_least=1)
+            return documents.order(dice, f"SO-{number_of(name)}", buyers[name], listed)
 
-            self._live("sales_order", name, draw)
+        for name in names:
+            self._live("sales_order", name, document)
 
     def _live_users(self) -> None:
         dice = self.dice
-        for number in range(8):
+        for number in range(min(8, self._share(0.05))):
             email = f"desk.{number}@example.com"
             for _ in range(dice.randint(1, 3)):
                 document = documents.user(dice, f"Desk {number}", email)

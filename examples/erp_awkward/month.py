@@ -68,7 +68,7 @@ class Month:
             heard.append((moment + dice.expovariate(1 / 3600), each))
         timed: list[tuple[float, Step]] = [(moment, ("deliver", each)) for moment, each in heard]
         rounds = max(6, sizes.events // 250)
-        for what in ("drain", "work", "add lines", "insert customer"):
+        for what in ("drain", "work", "add lines", "add lines", "insert customer"):
             timed += [(dice.random() * MONTH, (what, None)) for _ in range(rounds)]
         timed += [(dice.random() * MONTH, step) for step in self.lives.erp]
         if sizes.wild:

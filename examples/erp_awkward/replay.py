@@ -194,9 +194,9 @@ class Replay:
                         await release(session, table, key)
             linked = await self.sync.link(kind, zip(chosen, keys, strict=True))
             self.report.linked[kind] = list(linked.linked)
-            await self.sync.dead_letters.replay(
-                [letter.id for letter in self.report.ambiguous if letter.entity_id in chosen]
-            )
+            letters = [each.id for each in self.report.ambiguous if each.entity_id in chosen]
+            if letters:
+                await self.sync.dead_letters.replay(letters)
         await self._drain()
 
     async def dead_letters(self) -> list[DeadLetter]:
