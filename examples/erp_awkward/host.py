@@ -39,6 +39,7 @@ async def as_host(sessions: Sessions) -> AsyncIterator[AsyncSession]:
     async with sessions() as session, session.begin():
         await session.execute(update(who).values(host=1))
         yield session
+        await session.flush()
         await session.execute(update(who).values(host=0))
 
 
