@@ -14,7 +14,12 @@ from typing import Final
 
 import pytest
 from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from examples.erp_awkward.comparison import differences
 from examples.erp_awkward.documents import number_of
@@ -82,6 +87,15 @@ async def every_ambiguous_one_is_reported(replay: Replay) -> None:
     assert left == twice - linked
     # Numbers that changed hands are nobody's dead letter in the end.
     assert replay.report.outcomes["dead_letter"] == len(await replay.dead_letters())
+
+
+async def test_a_small_month_through_the_other_driver(postgres_url: str) -> None:
+    """What a constraint has refused is told in other words by psycopg."""
+    engine = create_async_engine(postgres_url.replace("+asyncpg", "+psycopg"))
+    report = await Replay(await set_up(engine), Month(TINY)).run()
+    await engine.dispose()
+    assert (report.differences, report.violations) == ([], [])
+    assert report.outcomes["queued"] == 0
 
 
 @pytest.fixture

@@ -166,13 +166,14 @@ class Replay:
 
     async def _drain(self) -> None:
         """Work until nothing comes again, and once more with what gave up too early."""
-        for _ in range(2):
+        await self._empty_the_queue()
+        await self.sync.dead_letters.replay(DeadLetterFilter(error_type="ValueTaken"))
+        await self._empty_the_queue()
+
+    async def _empty_the_queue(self) -> None:
+        await self.sync.drain()
+        while (await self.sync.status()).queue.total:
             await self.sync.drain()
-            while (await self.sync.status()).queue.total:
-                await self.sync.drain()
-            taken = DeadLetterFilter(error_type="ValueTaken")
-            if not (await self.sync.dead_letters.replay(taken)).queued:
-                break
 
     async def _resolve_some(self) -> None:
         """Let an operator say which row is meant, of every third name that was there twice."""
