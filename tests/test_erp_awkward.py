@@ -204,6 +204,22 @@ async def test_the_oracle_sees_a_wrong_row(replay: Replay) -> None:
     assert any(f"invoices {number!r}: written" in each for each in found)
 
 
+async def test_a_number_of_the_hosts_own_row_is_not_taken_away(replay: Replay) -> None:
+    """What conflicts for good is a dead letter that names the row; nothing is set aside for it."""
+    row = replay.month.first.items[2]  # typed in twice: the ERP's alone
+    document = {"item_id": "1", "name": "Wanted", "sku": row["Item No."]}
+    await replay.sync.ingest({"item": document})
+    while (await replay.sync.status()).queue.total:
+        await replay.sync.drain()
+    (letter,) = await replay.sync.dead_letters.list()
+    assert letter.error_type == "ValueTaken"
+    assert letter.error == (
+        f"Stock Items.Item No.: row {row['key']} has the value that a new row is to get"
+    )
+    assert letter.path == "product.sku"
+    assert await seen(replay.sessions) == []
+
+
 def test_it_runs_as_a_program(tmp_path: Path) -> None:
     """It prints what came of the month, and its exit code says whether all was right."""
     sizes = ("--customers", "20", "--products", "20", "--events", "60", "--seed", "3")
