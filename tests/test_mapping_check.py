@@ -341,27 +341,6 @@ async def test_a_column_that_is_not_in_the_database(engine: AsyncEngine) -> None
     )
 
 
-async def test_a_column_that_only_the_other_table_has(engine: AsyncEngine) -> None:
-    class Base(DeclarativeBase):
-        pass
-
-    class Party(Base):
-        __tablename__ = "party"
-        __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  # SQLAlchemy's own
-        id: Mapped[int] = mapped_column(primary_key=True)
-        name: Mapped[str | None]
-
-    class Client(Party):
-        __tablename__ = "client"
-        party_id: Mapped[int] = mapped_column(ForeignKey("party.id"), primary_key=True)
-        zoho_id: Mapped[str | None] = mapped_column(unique=True)
-
-    handler = goods(Client, columns={"name": "name"}, insert_only={"party_id": 1})
-    tables = [Party.__table__, Client.__table__]
-    finding = await the_finding(engine, handler, tables=tables)
-    assert finding.problem == "column 'name' is in 'party', not in 'client'."
-
-
 async def test_a_key_that_is_not_unique(engine: AsyncEngine) -> None:
     table = a_table(Column("zid", String(50), index=True))
     finding = await the_finding(engine, goods(table, key="zid"))

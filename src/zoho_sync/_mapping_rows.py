@@ -84,7 +84,7 @@ class RowsCheck:
         uses = list(_uses(owner, rows))
         self._primary_key(owner, rows, lines=lines)
         self._repeated(uses)
-        self._real_columns(rows, uses)
+        self._real_columns(uses)
         self._unfilled(owner, rows, uses)
         sources = SourceCheck(self._report, model, self._dialect, lines=lines)
         for use in uses:
@@ -131,23 +131,18 @@ class RowsCheck:
                 self._report.refuse(use.where, problem, "Keep one of the two.")
             seen.setdefault(use.column, use.where)
 
-    def _real_columns(self, rows: BoundRows, uses: list[_Use]) -> None:
+    def _real_columns(self, uses: list[_Use]) -> None:
         for use in uses:
             name, table = use.column.name, use.column.table
             facts = self._facts.get(table)
-            if table not in {part.table for part in rows.parts}:
-                problem = f"column {name!r} is in {table.name!r}, not in {rows.table.name!r}."
-                remedy = "Map the class or the Table that has the column itself."
-                self._report.refuse(use.where, problem, remedy)
-            elif facts is not None:
-                real = facts.column(name)
-                if real is None:
-                    problem = f"the database has no column {name!r} in {table.name!r}."
-                    names = [column.name for column in facts.columns.values()]
-                    self._report.refuse(use.where, problem, nearest(name, names))
-                elif self._dialect.name != "sqlite":
-                    # SQLite stores any value in any column: there the declared type decides.
-                    self._declared_as_it_is(use, real)
+            real = facts.column(name) if facts is not None else None
+            if facts is not None and real is None:
+                problem = f"the database has no column {name!r} in {table.name!r}."
+                names = [column.name for column in facts.columns.values()]
+                self._report.refuse(use.where, problem, nearest(name, names))
+            elif real is not None and self._dialect.name != "sqlite":
+                # SQLite stores any value in any column: there the declared type decides.
+                self._declared_as_it_is(use, real)
 
     def _declared_as_it_is(self, use: _Use, real: RealColumn) -> None:
         declared = stored_type(use.column.type, self._dialect)

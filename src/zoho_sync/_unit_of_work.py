@@ -106,12 +106,16 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
         HostTransactionLost: The transaction itself is gone, so there is nothing to go back to.
     """
     point: AsyncTransaction | None = None
+    above = _innermost(connection)
     try:
         await begin_immediately(connection)
         point = await connection.begin_nested()
         yield
         await point.commit()
     except BaseException as error:
+        if point is None and _innermost(connection) is not above:
+            # It was made, and the cancellation came before it was handed over.
+            point = connection.get_nested_transaction()
         if not await _undone(connection, point, error):
             await _lose(connection, error)
         raise
@@ -173,6 +177,12 @@ async def _abandon(session: AsyncSession, objects: _Objects) -> None:
         await session.run_sync(lambda _: transaction.close())
     finally:
         objects.restore()
+
+
+def _innermost(connection: AsyncConnection) -> Any:
+    """Return the savepoint that a connection is in."""
+    sync_connection = connection.sync_connection
+    return sync_connection.get_nested_transaction() if sync_connection is not None else None
 
 
 async def _undone(
