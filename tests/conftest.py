@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.servers import ServerUnavailableError, skip_or_fail
+from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.postgres import PostgresServer, available_postgres
 
@@ -51,8 +52,6 @@ ON_MARIADB = {
     "test_unit_of_work",
     "test_worker",
 }
-
-
 # The database is PostgreSQL: what may differ is what the driver gives, takes and raises.
 ON_PSYCOPG = {
     "test_column_types",
@@ -63,6 +62,10 @@ ON_PSYCOPG = {
     "test_trackers",
     "test_unique_values",
 }
+
+if (memory := in_memory()) is not None:
+    # Where pytest makes the folders of tests, and with them the files of SQLite.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

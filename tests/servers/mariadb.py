@@ -20,7 +20,7 @@ from pathlib import Path
 import asyncmy
 from sqlalchemy import URL, make_url
 
-from tests.servers import ServerUnavailableError
+from tests.servers import ServerUnavailableError, in_memory
 from tests.servers.postgres import free_port
 
 ENVIRONMENT_URL = "ZOHO_SYNC_MARIADB_URL"
@@ -47,10 +47,6 @@ FAST_SETTINGS = (
     "--innodb-file-per-table=0",
     "--sync-frm=0",
 )
-
-MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
-MEMORY_NEEDED = 2 * 1024**3
-"""Every table that is made waits for the disk several times, and tests make hundreds of them."""
 
 
 @dataclass(kw_only=True)
@@ -230,13 +226,6 @@ def server_user() -> str | None:
     return "mysql" if "mysql" in known else "nobody"
 
 
-def memory() -> Path | None:
-    """A folder in memory, where there is one with room enough."""
-    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
-        return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_NEEDED else None
-    return None
-
-
 @contextmanager
 def private_mariadb() -> Iterator[PrivateMariaDB]:
     """A started server of one's own, gone with its data at the end.
@@ -245,7 +234,7 @@ def private_mariadb() -> Iterator[PrivateMariaDB]:
         ServerUnavailableError: no MariaDB is installed that could be started.
     """
     program("mariadbd", "mysqld")
-    with tempfile.TemporaryDirectory(prefix="zoho_sync_maria_", dir=memory()) as directory:
+    with tempfile.TemporaryDirectory(prefix="zoho_sync_maria_", dir=in_memory()) as directory:
         workspace, user = Path(directory), server_user()
         (workspace / "data").mkdir()
         if user is not None:
