@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from zoho_sync._dialects import insert_if_absent
 from zoho_sync._faults import named_column
+from zoho_sync._insertion import insert_if_absent
 from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import ConfigurationError
 

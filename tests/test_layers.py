@@ -37,6 +37,7 @@ LINES = (
         "_column_types",
         "_faults",
         "_dialects",
+        "_insertion",
         "_unit_of_work",
         "_reserved",
         "_tables",

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from zoho_sync import EntityMap, HandlerRegistry, HostTransactionLost, Outcome, ZohoSync
-from zoho_sync._dialects import bound_waits, insert_absent, sees_commits
+from zoho_sync._dialects import bound_waits, sees_commits
 from zoho_sync._faults import (
     Fault,
     breaks_uniqueness,
@@ -37,6 +37,7 @@ from zoho_sync._faults import (
     named_column,
     primary_message,
 )
+from zoho_sync._insertion import insert_absent
 from zoho_sync._tables import library_tables
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.handlers import CustomerHandler

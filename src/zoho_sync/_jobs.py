@@ -24,15 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import (
-    Clock,
-    chunks,
-    execution_time,
-    indexed,
-    insert_absent,
-    insert_if_absent,
-)
+from zoho_sync._dialects import Clock, chunks, execution_time, indexed
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync._insertion import insert_absent, insert_if_absent
 from zoho_sync._tables import PREFIX
 from zoho_sync.abc import Depth, Job
 from zoho_sync.events import Arrival, SyncEvent

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Executable, Table, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import indexed, insert_absent
+from zoho_sync._dialects import indexed
+from zoho_sync._insertion import insert_absent
 from zoho_sync.decisions import LedgerState
 from zoho_sync.versions import Version, from_microseconds, to_microseconds
 

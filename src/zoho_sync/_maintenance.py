@@ -12,7 +12,8 @@ from sqlalchemy import update
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
 from zoho_sync._debts import Debts
-from zoho_sync._dialects import bound_waits, database_time, insert_absent
+from zoho_sync._dialects import bound_waits, database_time
+from zoho_sync._insertion import insert_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._runtime import Runtime

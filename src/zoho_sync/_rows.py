@@ -11,9 +11,10 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundRows
-from zoho_sync._dialects import insert_absent, sees_commits
+from zoho_sync._dialects import sees_commits
 from zoho_sync._faults import note_place
 from zoho_sync._inheritance import Part
+from zoho_sync._insertion import insert_absent
 from zoho_sync._row_values import Key, Values, equals, suspect, with_defaults
 
 __all__ = ["delete_row", "find_row", "insert_row", "update_row"]
