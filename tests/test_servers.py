@@ -162,7 +162,8 @@ def test_mariadb_drops_databases_under_open_connections(mariadb_server: MariaDBS
     async def drop() -> None:
         engine = create_async_engine(mariadb_server.url(name))
         async with engine.connect() as connection:
-            await connection.execute(select(literal(1)))
+            await connection.execute(text("CREATE TABLE held (id INTEGER)"))
+            await connection.execute(text("SELECT id FROM held"))
             await asyncio.to_thread(mariadb_server.drop_database, name)
             await connection.invalidate()
         await engine.dispose()

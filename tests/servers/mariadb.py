@@ -31,6 +31,9 @@ POLL_SECONDS = 0.05
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin")
 """Where the server's program may be although it is not on the path."""
 
+LOCK_TIMEOUT = 1205
+OPEN_CONNECTIONS = "SELECT id, db FROM information_schema.processlist"
+
 SETTINGS = (
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
@@ -71,12 +74,17 @@ class MariaDBServer:
         return name
 
     def drop_database(self, name: str) -> None:
-        """Drop a database together with the connections that are still open to it."""
-        rows = self.execute("SELECT id, db FROM information_schema.processlist")
-        for connection_id, database in rows:
-            if database == name:
-                self.execute(f"KILL SOFT CONNECTION {connection_id}", may_fail=True)
-        self.execute(f"DROP DATABASE {name}")
+        """Drop a database, together with connections that are open to it if they are in the way."""
+        drop = f"SET STATEMENT lock_wait_timeout = 1 FOR DROP DATABASE {name}"
+        try:
+            self.execute(drop)
+        except asyncmy.errors.OperationalError as error:
+            if error.args[0] != LOCK_TIMEOUT:
+                raise
+            for connection_id, database in self.execute(OPEN_CONNECTIONS):
+                if database == name:
+                    self.execute(f"KILL SOFT CONNECTION {connection_id}", may_fail=True)
+            self.execute(drop)
 
     def execute(self, statement: str, *, may_fail: bool = False) -> Sequence[tuple[object, ...]]:
         """Execute a statement as the administrator, and return its rows."""
