@@ -270,13 +270,13 @@ def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
     """Return a message of MariaDB, and the constraint or column in it: there is no other field."""
     origin = error.orig
     message = str(origin.args[-1]) if origin is not None else ""
-    message = _MARIADB_DUPLICATE.sub(r"Duplicate entry for key '\1'", message)
+    if duplicate := _MARIADB_DUPLICATE.search(message):
+        return f"Duplicate entry for key '{duplicate[1]}'", duplicate[1]
     by_host = sqlstate(error)[:2] == _RAISED
     found = None if by_host else _MARIADB_NAMED.search(message)
     named = next(filter(None, found.groups()), "") if found else ""
-    if not by_host and not breaks_uniqueness(error):
-        keep = mariadb_code(error) in _MARIADB_NAMES_ALONE
-        message = message if keep else _QUOTED.sub("'…'", message)
+    if not by_host and mariadb_code(error) not in _MARIADB_NAMES_ALONE:
+        message = _QUOTED.sub("'…'", message)
     lines = message.splitlines() or [type(error).__name__]
     return lines[0][:500].replace("\x00", ""), named
 
