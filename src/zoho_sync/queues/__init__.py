@@ -10,9 +10,11 @@ from zoho_sync._dialects import Clock
 from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues.memory import MemoryQueue
+from zoho_sync.queues.outside import OutsideQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["SQLQueue", "queue_from"]
+__all__ = ["MemoryQueue", "SQLQueue", "queue_from"]
 
 
 def queue_from(
@@ -28,11 +30,18 @@ def queue_from(
     """
     if queue is None:
         return SQLQueue(session_factory, tables=tables, clock=clock)
-    if isinstance(queue, str):
-        scheme = queue.partition(":")[0]
-        message = (
-            f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
-            "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
-        )
-        raise ConfigurationError(message)
-    return queue
+    engine = _engine_of(queue) if isinstance(queue, str) else queue
+    if engine.capabilities.transactional:
+        return engine
+    return OutsideQueue(engine, session_factory, tables=tables, clock=clock)
+
+
+def _engine_of(url: str) -> QueueBackend:
+    scheme = url.partition(":")[0]
+    if scheme == "memory":
+        return MemoryQueue()
+    message = (
+        f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
+        "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
+    )
+    raise ConfigurationError(message)
