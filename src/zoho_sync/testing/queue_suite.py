@@ -142,7 +142,7 @@ class QueueSuite:
         self.run(check, needs="deduplicates")
 
     def test_a_hosts_session_is_joined_or_refused(self) -> None:
-        """8: an engine that cannot take part in the host's transaction says so, and stores nothing."""
+        """8: an engine that cannot take part in the host's transaction says so, storing nothing."""
 
         async def check(queue: QueueBackend) -> None:
             if queue.capabilities.transactional:
