@@ -318,6 +318,7 @@ class QueueSuite:
             jobs = await queue.claim(5, lease=self.lease)
             assert [job.event.arrival for job in jobs] == arrivals
             assert all(arrival.time.tzinfo is not None for arrival in arrivals)
+            assert all(0 <= arrival.sequence < 2**63 for arrival in arrivals)
 
         self.run(check)
 
