@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, func, select
+from sqlalchemy import Text, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -191,6 +191,47 @@ async def test_what_is_deleted_before_it_is_heard_of_is_adopted_deleted(
     await sync.enqueue([known])
     await sync.drain()
     assert await rows(sessions, handler) == [(acme, "Acme", "1.1", 100, True)]
+
+
+async def test_a_mark_of_the_hosts_own_stays_until_the_entity_says_otherwise(
+    sync: ZohoSync, sessions: Sessions, handler: type[CustomerHandler]
+) -> None:
+    assert handler.mapping is not None
+    (acme,) = await fill(sessions, handler, "Acme")
+    async with sessions.begin() as session:
+        await session.execute(update(handler.mapping.table).values(gone=True))
+    for event, gone in (
+        (named("1", "Acme", 1), True),
+        (named("1", "Acme", 2), True),
+        (deletion(named("1", "Acme", 3), 4), True),
+        (named("1", "Acme", 5), False),
+    ):
+        await sync.enqueue([event])
+        assert await sync.drain() == {Outcome.APPLIED: 1}
+        assert [(row[0], row[4]) for row in await rows(sessions, handler)] == [(acme, gone)]
+
+
+async def test_a_row_that_is_adopted_gets_its_organization(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    class Shared(CustomerHandler):
+        mapping = EntityMap(
+            table=Linked,
+            adopt=("name",),
+            columns={"name": "contact_name"},
+            organization_column="notes",
+            on_delete="ignore",
+        )
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    sync = ZohoSync(sessions, registry=HandlerRegistry([Shared]), organization_id="60001")
+    await sync.create_tables()
+    await fill(sessions, Shared, "Acme")
+    document = {"contact_id": "1", "contact_type": "customer", "contact_name": "Acme"}
+    await sync.ingest({"contact": document})
+    assert await sync.drain() == {Outcome.APPLIED: 1}
+    assert [row[1:3] for row in await rows(sessions, Shared)] == [("Acme", "60001")]
 
 
 async def test_of_two_at_once_one_adopts_and_the_other_decides_again(

@@ -111,6 +111,8 @@ async def test_a_sparse_update_that_comes_first_waits_for_the_whole(erp: Host) -
     assert await erp.count(host_tables.invoices) == 0
     (waiting,) = await erp.sync.parked.list()
     assert (waiting.waiting_type, waiting.waiting_id) == ("invoice", "i1")
+    event = waiting.event
+    assert (waiting.entity_type, waiting.entity_id) == (event.entity_type, event.entity_id)
     assert await erp.take(invoice(status="sent", last_modified_time=at(1))) == {Outcome.APPLIED: 2}
     row = await erp.row(host_tables.invoices)
     assert (row["status"], row["number"], row["amount"]) == ("paid", "INV-1", 10)

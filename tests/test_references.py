@@ -57,6 +57,7 @@ class Invoice(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     zoho_id: Mapped[str] = mapped_column(Text, unique=True)
     client_id: Mapped[int | None] = mapped_column(ForeignKey(Client.id))
+    item_id: Mapped[int | None] = mapped_column(ForeignKey(Item.id))
 
 
 class Line(Base):
@@ -263,7 +264,7 @@ async def test_a_target_that_was_deleted_for_good_is_null_and_not_awaited(
             columns={},
             references=[
                 Reference(
-                    "client_id",
+                    "item_id",
                     to="product",
                     source=lambda document: document.line_items[0].item_id,
                     deleted="fail",

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import StaticPool, func, select, text
+from sqlalchemy import StaticPool, func, select, text, update
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -306,7 +306,7 @@ async def test_a_suspect_waits_for_what_is_under_way(
 
     monkeypatch.setattr(worker._executor, "execute", slowly)
     await sync.enqueue([customer("suspect", 1)])
-    (dead,) = await sync._runtime.queue.claim(1, lease=timedelta(seconds=0.5))
+    (dead,) = await sync._runtime.queue.claim(1, lease=timedelta(minutes=5))
 
     async def token() -> str | None:
         jobs = TABLES.jobs.c
@@ -317,6 +317,10 @@ async def test_a_suspect_waits_for_what_is_under_way(
     await sync.enqueue([customer("slow", 1)])
     running = asyncio.create_task(sync.run())
     await began.wait()
+    async with sessions() as session, session.begin():
+        jobs = TABLES.jobs.c
+        over = {"lease_expires_at": datetime(2024, 6, 1, tzinfo=UTC)}
+        await session.execute(update(TABLES.jobs).where(jobs.entity_id == "suspect").values(over))
     async with asyncio.timeout(10):
         while await token() in {dead.lease_token, None}:  # noqa: ASYNC110  # the database sends no event
             await asyncio.sleep(0.02)

@@ -83,9 +83,7 @@ def is_unkeyed(bound: BoundEntity) -> ColumnElement[bool]:
 
 def _alike(natural: BoundNaturalKey, value: object) -> ColumnElement[bool]:
     given = literal(value, natural.column.type)
-    if natural.normalise is None:
-        return natural.column == given
-    alike: ColumnElement[bool] = natural.normalise(natural.column) == natural.normalise(given)
+    alike: ColumnElement[bool] = natural.alike(natural.column) == natural.alike(given)
     return alike
 
 

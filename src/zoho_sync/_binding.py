@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, FromClause, Table
+from sqlalchemy import Column, ColumnElement, FromClause, Table
 
-from zoho_sync._callables import NamedCallable, named
+from zoho_sync._callables import NamedCallable, named, no_columns, no_expression, no_lines
+from zoho_sync._column_names import ColumnNames
+from zoho_sync._foreign_keys import referring
 from zoho_sync._inheritance import (
     Discriminator,
     Part,
@@ -20,7 +21,7 @@ from zoho_sync._inheritance import (
 )
 from zoho_sync._mapping_shape import misshapen
 from zoho_sync.exceptions import Finding, MappingError
-from zoho_sync.mapping import ChildMap, EntityMap, NaturalKey, Placeholder, Reference, Source
+from zoho_sync.mapping import ChildMap, EntityMap, NaturalKey, Reference, Source
 
 __all__ = [
     "BoundChild",
@@ -41,7 +42,7 @@ class BoundReference:
     column: Column[Any]
     to: str
     source: Source
-    missing: str | Placeholder
+    missing: str | NamedCallable
     deleted: str
 
 
@@ -55,7 +56,18 @@ class BoundNaturalKey:
     """
 
     column: Column[Any]
-    normalise: Callable[[Any], Any] | None = None
+    normalise: NamedCallable | None = None
+
+    def alike(self, element: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what is compared of the column, or of a value.
+
+        Raises:
+            PayloadError: The callable makes no expression of it; names the attribute.
+        """
+        if self.normalise is None:
+            return element
+        made: ColumnElement[Any] = self.normalise(element)
+        return made
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,11 @@ class BoundChild(BoundRows):
     source: Source
     parent: tuple[Column[Any], ...]
 
+    @property
+    def listed(self) -> str:
+        """What the list is called in an error: its field, or, of a callable, the table."""
+        return self.source if isinstance(self.source, str) else self.table.name
+
 
 @dataclass(frozen=True)
 class BoundEntity(BoundRows):
@@ -142,12 +159,15 @@ def bind(mapping: EntityMap, owner: str, entity_type: str) -> BoundEntity:
     """
     if findings := misshapen(mapping, owner):
         raise MappingError(findings)
-    rows = _rows(mapping, owner, findings)
-    find = _Finder(mapping.table, owner, findings)
-    deleted = find.column("deleted_column", mapping.deleted_column)
-    adopt = tuple(find.natural_keys(mapping.adopt))
+    table = table_of(mapping.table)
+    names = ColumnNames(mapping.table, table, owner, mapping.columns)
+    rows = _rows(mapping, table, names, owner, findings)
+    deleted = names.column("deleted_column", mapping.deleted_column)
+    adopt = tuple(_natural_keys(names, owner, mapping.adopt))
+    findings += names.findings()
+    parts = rows["parts"] if rows is not None else ()
     children = [
-        _child(child, f"{owner}.children[{position}]", findings)
+        _child(child, parts, f"{owner}.children[{position}]", findings)
         for position, child in enumerate(mapping.children)
     ]
     if findings or rows is None:
@@ -164,31 +184,38 @@ def bind(mapping: EntityMap, owner: str, entity_type: str) -> BoundEntity:
     )
 
 
-def _child(child: ChildMap, owner: str, findings: list[Finding]) -> BoundChild | None:
-    rows = _rows(child, owner, findings)
-    find = _Finder(child.table, owner, findings)
-    names = (child.parent,) if isinstance(child.parent, str) else tuple(child.parent)
-    parent = [find.column("parent", name) for name in names]
+def _child(
+    child: ChildMap, parents: Sequence[Part], owner: str, findings: list[Finding]
+) -> BoundChild | None:
+    table = table_of(child.table)
+    names = ColumnNames(child.table, table, owner, child.columns)
+    rows = _rows(child, table, names, owner, findings)
+    refer = [] if table is None else referring(table, {part.table.fullname for part in parents})
+    # The schema says better than any likeness of names which column holds the parent's key.
+    remedy = f"Did you mean {refer[0].key!r}?" if len(refer) == 1 else ""
+    given = (child.parent,) if isinstance(child.parent, str) else tuple(child.parent)
+    parent = [names.column("parent", name, remedy) for name in given]
+    findings += names.findings()
     if rows is None:
         return None
     return BoundChild(
         **rows,
         name=f"{rows['table'].name}[]",
-        source=named(child.source, f"{owner}.source"),
+        source=named(child.source, f"{owner}.source", no_lines),
         parent=tuple(column for column in parent if column is not None),
     )
 
 
-def _rows(rows: EntityMap | ChildMap, owner: str, findings: list[Finding]) -> dict[str, Any] | None:
-    table = table_of(rows.table)
+def _rows(
+    rows: EntityMap | ChildMap,
+    table: Table | None,
+    names: ColumnNames,
+    owner: str,
+    findings: list[Finding],
+) -> dict[str, Any] | None:
     if table is None:
-        findings.append(
-            Finding(
-                f"{owner}.table",
-                f"{rows.table!r} is neither an ORM class nor a Table.",
-                "Give the mapped class or the sqlalchemy.Table.",
-            )
-        )
+        problem = f"{_told(rows.table)} is neither an ORM class nor a Table."
+        findings.append(Finding(f"{owner}.table", problem, _meant_table(rows.table)))
         return None
     parts = parts_of(rows.table, table)
     if any(len(part.key) < len(table.primary_key.columns) for part in parts):
@@ -198,81 +225,79 @@ def _rows(rows: EntityMap | ChildMap, owner: str, findings: list[Finding]) -> di
         remedy = "Map the Table itself, or override upsert() and write it with the ORM."
         findings.append(Finding(f"{owner}.table", problem, remedy))
         return None
-    find = _Finder(rows.table, owner, findings)
+    organization = getattr(rows, "organization_column", None)
     return {
         "table": table,
         "parts": parts,
         "discriminator": discriminator_of(rows.table),
-        "key": find.column("key", rows.key),
-        "organization": find.column(
-            "organization_column", getattr(rows, "organization_column", None)
-        ),
+        "key": names.column("key", rows.key),
+        "organization": names.column("organization_column", organization),
         "primary_key": tuple(table.primary_key.columns),
-        "columns": dict(find.sources(rows.columns)),
-        "insert_only": dict(find.values(rows.insert_only)),
-        "references": tuple(find.references(rows.references)),
+        "columns": dict(_filled(names, owner, rows.columns)),
+        "insert_only": dict(_values(names, owner, rows.insert_only)),
+        "references": tuple(_references(names, owner, rows.references)),
     }
 
 
-class _Finder:
-    """Finds columns by the name of the ORM attribute, or of the column itself."""
+def _told(given: Any) -> str:  # what the host gave
+    if isinstance(given, (str, type)):
+        return repr(given) if isinstance(given, str) else f"the class {given.__name__}"
+    return "nothing" if given is None else f"a value of type {type(given).__name__}"
 
-    def __init__(self, target: Any, owner: str, findings: list[Finding]) -> None:
-        table = table_of(target)
-        self._owner, self._findings = owner, findings
-        parts = parts_of(target, table) if table is not None else ()
-        self._columns = {c.key: c for part in parts for c in part.table.columns}
-        mapper = mapper_of(target)
-        if mapper is not None:
-            attributes = {a.key: a.columns[0] for a in mapper.column_attrs}
-            self._columns |= {k: c for k, c in attributes.items() if isinstance(c, Column)}
-        self._table = "" if table is None else table.name
 
-    def column(self, attribute: str, name: str | None) -> Column[Any] | None:
-        if name is None or not self._columns:
-            return None
-        found = self._columns.get(name)
-        if found is None:
-            near = difflib.get_close_matches(name, self._columns, n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(self._columns)}."
-            where = f"{self._owner}.{attribute}"
-            self._findings.append(
-                Finding(where, f"table {self._table!r} has no column {name!r}.", remedy)
+def _meant_table(given: Any) -> str:  # what the host gave
+    """Return the remedy: of an object, or an attribute, of a mapped class that class is meant."""
+    relationship = getattr(given, "property", None)
+    owner = getattr(given, "parent", None) if relationship is not None else None
+    mapper = getattr(relationship, "mapper", owner)
+    meant = getattr(mapper, "class_", None) or type(given)
+    if table_of(meant) is not None:
+        return f"Give the class itself: table={meant.__name__}."
+    return "Give the mapped class or the sqlalchemy.Table."
+
+
+def _filled(
+    names: ColumnNames, owner: str, columns: Mapping[str, Source]
+) -> Iterable[tuple[str, tuple[Column[Any], Source]]]:
+    for name, source in columns.items():
+        column = names.filled(name, source)
+        if column is not None:
+            yield name, (column, named(source, f"{owner}.columns[{name!r}]"))
+
+
+def _values(
+    names: ColumnNames, owner: str, values: Mapping[str, Any]
+) -> Iterable[tuple[Column[Any], Any]]:
+    for name, value in values.items():
+        where = f"insert_only[{name!r}]"
+        column = names.column(where, name)
+        if column is not None:
+            yield column, named(value, f"{owner}.{where}")
+
+
+def _references(
+    names: ColumnNames, owner: str, references: Iterable[Reference]
+) -> Iterable[BoundReference]:
+    for position, reference in enumerate(references):
+        column = names.column(f"references[{position}].column", reference.column)
+        if column is not None:
+            where = f"{owner}.references[{reference.column!r}]"
+            yield BoundReference(
+                reference.column,
+                column,
+                reference.to,
+                named(reference.source, where),
+                named(reference.missing, f"{where}.missing", no_columns),
+                reference.deleted or ("null" if column.nullable else "fail"),
             )
-        return found
 
-    def sources(
-        self, columns: Mapping[str, Source]
-    ) -> Iterable[tuple[str, tuple[Column[Any], Source]]]:
-        for name, source in columns.items():
-            column = self.column(f"columns[{name!r}]", name)
-            if column is not None:
-                yield name, (column, named(source, f"{self._owner}.columns[{name!r}]"))
 
-    def values(self, values: Mapping[str, Any]) -> Iterable[tuple[Column[Any], Any]]:
-        for name, value in values.items():
-            column = self.column(f"insert_only[{name!r}]", name)
-            if column is not None:
-                yield column, named(value, f"{self._owner}.insert_only[{name!r}]")
-
-    def references(self, references: Iterable[Reference]) -> Iterable[BoundReference]:
-        for reference in references:
-            column = self.column("references", reference.column)
-            if column is not None:
-                where = f"{self._owner}.references[{reference.column!r}]"
-                source = named(reference.source, where)
-                yield BoundReference(
-                    reference.column,
-                    column,
-                    reference.to,
-                    source,
-                    reference.missing,
-                    reference.deleted or ("null" if column.nullable else "fail"),
-                )
-
-    def natural_keys(self, keys: Iterable[NaturalKey]) -> Iterable[BoundNaturalKey]:
-        for key in keys:
-            name, normalise = (key, None) if isinstance(key, str) else key
-            column = self.column("adopt", name)
-            if column is not None:
-                yield BoundNaturalKey(column, normalise)
+def _natural_keys(
+    names: ColumnNames, owner: str, keys: Iterable[NaturalKey]
+) -> Iterable[BoundNaturalKey]:
+    for position, key in enumerate(keys):
+        name, normalise = (key, None) if isinstance(key, str) else key
+        where = f"adopt[{position}]"
+        column = names.column(where, name)
+        if column is not None:
+            yield BoundNaturalKey(column, named(normalise, f"{owner}.{where}", no_expression))

@@ -61,7 +61,7 @@ class ChildWriter:
         """
         lines = self._lines(payload)
         # References first: an event that parks must not have touched anything.
-        root = f"{payload.entity_type}.{self._child.source}"
+        root = f"{payload.entity_type}.{self._child.listed}"
         wanted = {
             key: await self._values(key, line, parent, f"{root}[{position}]")
             for position, (key, line) in enumerate(lines.items())
@@ -88,7 +88,7 @@ class ChildWriter:
         for position, line in enumerate(read_source(self._child.source, payload) or ()):
             key = line_key(line, position)
             if key in lines:
-                path = f"{payload.entity_type}.{self._child.source}[{position}]"
+                path = f"{payload.entity_type}.{self._child.listed}[{position}]"
                 raise PayloadError(path, "has the id of another line of the same list")
             lines[key] = line
         return lines

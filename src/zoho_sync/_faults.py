@@ -30,6 +30,8 @@ __all__ = [
     "is_of_database",
     "lacks_table",
     "named_column",
+    "note_place",
+    "noted_place",
     "primary_message",
     "unique_columns",
     "without_values",
@@ -232,6 +234,26 @@ def _cut_values(error: BaseException, message: str) -> str:
 def _without_argument(found: re.Match[str]) -> str:
     reason = _REASON.search(found[0])
     return f"{found[1]} {reason[0]}" if reason else found[1]
+
+
+_PLACE = "zoho_sync: while writing "
+
+
+def note_place(error: BaseException, table: str, column: str) -> None:
+    """Keep with an error which table was written, and which column is to blame, if that is known.
+
+    Drivers do not say it of every error: SQLite of no foreign key, and none of what they cannot
+    convert.
+    """
+    error.add_note(f"{_PLACE}{table}.{column}")
+
+
+def noted_place(error: BaseException) -> tuple[str, str]:
+    """Return the table and the column that were noted; ``""`` where there are none."""
+    notes = (note for note in getattr(error, "__notes__", ()) if isinstance(note, str))
+    place = next((n.removeprefix(_PLACE) for n in notes if n.startswith(_PLACE)), ".")
+    table, _, column = place.rpartition(".")
+    return table, column
 
 
 _SQLITE_COLUMN = re.compile(r"(?:NOT NULL|UNIQUE) constraint failed: ([^.,]+)\.([^.,]+)")

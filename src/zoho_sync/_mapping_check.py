@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
 from zoho_sync._faults import is_of_database, without_values
+from zoho_sync._mapping_handlers import HandlerCheck
 from zoho_sync._mapping_references import ReferenceCheck
+from zoho_sync._mapping_report import Report
 from zoho_sync._mapping_rows import RowsCheck
-from zoho_sync._mapping_sources import Report
 from zoho_sync._table_facts import TableFacts, read_table, table_names
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import unit_of_work
@@ -161,6 +162,7 @@ class _Job:
         facts = self._facts(connection)
         catalog = self.registry.catalog()
         for handler in self.handlers:
+            HandlerCheck(self.report).run(handler)
             bound = handler.binding()
             if bound is not None:
                 rows = RowsCheck(self.report, connection.dialect, facts)

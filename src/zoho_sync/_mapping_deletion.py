@@ -10,7 +10,8 @@ from sqlalchemy import Column, DefaultClause, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from zoho_sync._binding import BoundEntity
-from zoho_sync._mapping_sources import Report, family
+from zoho_sync._mapping_report import Report
+from zoho_sync._mapping_sources import family
 from zoho_sync._table_facts import TableFacts, stored_type
 
 __all__ = ["DeletionCheck"]
@@ -40,10 +41,11 @@ class DeletionCheck:
     def run(self, owner: str, bound: BoundEntity) -> None:
         """Check one mapping."""
         where, how, column = f"{owner}.on_delete", bound.mapping.on_delete, bound.deleted
-        if how not in {"soft", "hard", "ignore"}:
-            remedy = 'Give on_delete="soft", "hard" or "ignore".'
-            self.report.refuse(where, f"on_delete={how!r} is unknown.", remedy)
-        elif how != "soft" and column is not None:
+        left = bound.mapping.host_deleted
+        self.report.choice(f"{owner}.host_deleted", left, ("recreate", "leave"))
+        if not self.report.choice(where, how, ("soft", "hard", "ignore")):
+            return
+        if how != "soft" and column is not None:
             problem = f'deleted_column is not used with on_delete="{how}".'
             self.report.warn(f"{owner}.deleted_column", problem, "Leave one of the two out.")
         elif how == "soft" and column is None:
@@ -83,7 +85,8 @@ class DeletionCheck:
         self.report.warn(
             where,
             f"True would say that it is deleted, and {why}.",
-            "Give a boolean that is True when deleted, or a time, of a column of its own.",
+            "Give a boolean that is True when deleted, or a time, of a column of its own; or "
+            'on_delete="ignore".',
         )
 
     def _is_true_by_default(self, column: Column[Any]) -> bool:

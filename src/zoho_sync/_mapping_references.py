@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Dialect
 
 from zoho_sync._binding import BoundEntity, BoundReference, BoundRows
+from zoho_sync._mapping_foreign_keys import ForeignKeyCheck
+from zoho_sync._mapping_report import Report
 from zoho_sync._mapping_rows import same_values
-from zoho_sync._mapping_sources import Model, Report, SourceCheck, line_model, nearest, source_kind
+from zoho_sync._mapping_sources import Model, SourceCheck, line_model, nearest, source_kind
 from zoho_sync.entities import CONTACT, EntityCatalog
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.payloads import FieldKind
@@ -43,6 +45,7 @@ class ReferenceCheck:
         self._is_ignored = is_ignored
         self._handlers = {handler.entity_type: handler for handler in handlers}
         self._waits: dict[str, set[str]] = {}
+        self._keys = ForeignKeyCheck(report, handlers)
 
     def run(self) -> None:
         """Check each reference, and then all of them together."""
@@ -51,6 +54,7 @@ class ReferenceCheck:
             # What is ignored refers to nothing, whatever its mapping says.
             if bound is not None and not self._is_ignored(handler.entity_type):
                 for where, model, rows, lines in _all_rows(handler, bound):
+                    self._keys.columns(where, model, rows)
                     sources = SourceCheck(self._report, model, self._dialect, lines=lines)
                     for reference in rows.references:
                         place = f"{where}.references[{reference.name!r}]"
@@ -69,39 +73,52 @@ class ReferenceCheck:
             self._source(where, reference, model)
         self._choices(where, reference)
         targets = self._targets(where, reference.to)
+        fits = self._keys.reference(where, reference, targets)
         for target in targets:
-            self._target(where, reference, target)
+            if fits:
+                self._target(where, reference, target)
             if reference.missing == "park":
                 self._wait(owner, where, target.entity_type)
 
     def _choices(self, where: str, reference: BoundReference) -> None:
         missing, deleted = reference.missing, reference.deleted
-        if not callable(missing) and missing not in {"park", "fail", "null"}:
-            problem = f"missing={missing!r} is unknown."
-            remedy = 'Give "park", "fail" or "null", or a callable that makes a placeholder.'
-            self._report.refuse(where, problem, remedy)
-        if deleted not in {"null", "fail"}:
-            problem = f"deleted={deleted!r} is unknown."
-            self._report.refuse(where, problem, 'Give deleted="null" or deleted="fail".')
+        if not callable(missing):
+            also = ", or a callable that makes a placeholder"
+            self._report.choice(f"{where}.missing", missing, ("park", "fail", "null"), also)
+        self._report.choice(f"{where}.deleted", deleted, ("null", "fail"))
         for name, choice in (("missing", missing), ("deleted", deleted)):
-            if choice == "null" and not reference.column.nullable:
+            if isinstance(choice, str) and choice == "null" and not reference.column.nullable:
                 problem = f'{name}="null", and the column may not be NULL.'
                 remedy = f'Allow NULL, or give {name}="{"park" if name == "missing" else "fail"}".'
                 self._report.refuse(where, problem, remedy)
 
     def _source(self, where: str, reference: BoundReference, model: Model | None) -> None:
-        is_list = line_model(model, reference.source) is not None
-        if is_list or source_kind(model, reference.source) not in _IDS:
-            problem = f"{reference.source!r} holds no id."
+        source = reference.source
+        is_list = line_model(model, source) is not None
+        kind = source_kind(model, source)
+        if is_list or kind not in _IDS:
             self._report.refuse(
-                where, problem, f"Give the field with the id of the {reference.to}."
+                where,
+                f"{source!r} holds no id.",
+                f"Give the field with the id of the {reference.to}.",
             )
+        elif kind is FieldKind.TEXT and model is not None:
+            stem = str(source).removesuffix("_name").removesuffix("_number")
+            if source_kind(model, f"{stem}_id") is FieldKind.ID:
+                remedy = f"Did you mean '{stem}_id'?"
+                self._report.refuse(where, f"{source!r} is text, and no id.", remedy)
+            else:
+                problem = f"{source!r} is text, and a reference is found by Zoho's id alone."
+                remedy = f"Give the field with the id of the {reference.to}, if there is one."
+                self._report.warn(where, problem, remedy)
 
     def _targets(self, where: str, name: str) -> list[type[BaseEntityHandler[Any]]]:
         found = self._catalog.resolve(name)
         if found is None:
             problem = f"{name!r} is no entity type."
-            self._report.refuse(where, problem, nearest(name, self._catalog.kinds))
+            kind = self._kept_by(name)
+            remedy = f"It is where {kind!r} is kept: to={kind!r}." if kind else ""
+            self._report.refuse(where, problem, remedy or nearest(name, self._catalog.kinds))
             return []
         types = [found]
         if found == CONTACT:
@@ -116,6 +133,18 @@ class ReferenceCheck:
             remedy = f"Take registry.ignore({kept[0]!r}) back, or the reference out."
             self._report.refuse(where, problem, remedy)
         return targets
+
+    def _kept_by(self, name: str) -> str:
+        """Return the entity type whose table, ORM class or handler has that name."""
+        for handler in self._handlers.values():
+            bound = handler.binding()
+            names = {handler.__name__}
+            if bound is not None:
+                declared = getattr(bound.mapping.table, "__name__", bound.table.name)
+                names |= {bound.table.name, declared}
+            if name in names:
+                return handler.entity_type
+        return ""
 
     def _target(
         self, where: str, reference: BoundReference, target: type[BaseEntityHandler[Any]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from zoho_sync._binding import BoundChild, BoundEntity, BoundRows
+from zoho_sync._foreign_keys import referring, same_row
 from zoho_sync._host_keys import KEY_TYPES
 from zoho_sync._mapping_deletion import DeletionCheck
-from zoho_sync._mapping_sources import Model, Report, SourceCheck, family, line_model, nearest
+from zoho_sync._mapping_identity import IdentityCheck
+from zoho_sync._mapping_report import Report
+from zoho_sync._mapping_sources import Model, SourceCheck, family, line_model, nearest
 from zoho_sync._table_facts import RealColumn, TableFacts, stored_type
 from zoho_sync.mapping import DOCUMENT, CustomField
 
@@ -67,7 +70,7 @@ class RowsCheck:
     def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
         """Check an entity's own table, and those of its lines."""
         self._rows(owner, model, bound, lines=False)
-        self._entity_key(owner, bound)
+        IdentityCheck(self._report, self._dialect, self._facts).run(owner, bound)
         place = bound.deleted.table if bound.deleted is not None else bound.table
         DeletionCheck(self._report, self._dialect, self._facts.get(place)).run(owner, bound)
         listed: dict[Table, str] = {}
@@ -80,12 +83,20 @@ class RowsCheck:
                 self._report.refuse(f"{where}.table", problem, remedy)
             listed.setdefault(child.table, where)
 
-    def _rows(self, owner: str, model: Model | None, rows: BoundRows, *, lines: bool) -> None:
+    def _rows(
+        self,
+        owner: str,
+        model: Model | None,
+        rows: BoundRows,
+        *,
+        lines: bool,
+        parent: Sequence[Column[Any]] = (),
+    ) -> None:
         uses = list(_uses(owner, rows))
         self._primary_key(owner, rows, lines=lines)
         self._repeated(uses)
-        self._real_columns(rows, uses)
-        self._unfilled(owner, rows, uses)
+        self._real_columns(uses)
+        self._unfilled(owner, rows, {use.column for use in uses} | {*parent})
         sources = SourceCheck(self._report, model, self._dialect, lines=lines)
         for use in uses:
             if use.source is not None and sources.exists(use.where, use.source):
@@ -98,7 +109,7 @@ class RowsCheck:
         for reference in rows.references:
             if not reference.column.nullable and not _has_default(reference.column):
                 where = f"{owner}.references[{reference.name!r}]"
-                self._warn_of_null(where, reference.source, lines=lines)
+                self._warn_of_null(where, reference.source)
 
     def _primary_key(self, owner: str, rows: BoundRows, *, lines: bool) -> None:
         where = f"{owner}.table"
@@ -131,23 +142,18 @@ class RowsCheck:
                 self._report.refuse(use.where, problem, "Keep one of the two.")
             seen.setdefault(use.column, use.where)
 
-    def _real_columns(self, rows: BoundRows, uses: list[_Use]) -> None:
+    def _real_columns(self, uses: list[_Use]) -> None:
         for use in uses:
             name, table = use.column.name, use.column.table
             facts = self._facts.get(table)
-            if table not in {part.table for part in rows.parts}:
-                problem = f"column {name!r} is in {table.name!r}, not in {rows.table.name!r}."
-                remedy = "Map the class or the Table that has the column itself."
-                self._report.refuse(use.where, problem, remedy)
-            elif facts is not None:
-                real = facts.column(name)
-                if real is None:
-                    problem = f"the database has no column {name!r} in {table.name!r}."
-                    names = [column.name for column in facts.columns.values()]
-                    self._report.refuse(use.where, problem, nearest(name, names))
-                elif self._dialect.name != "sqlite":
-                    # SQLite stores any value in any column: there the declared type decides.
-                    self._declared_as_it_is(use, real)
+            real = facts.column(name) if facts is not None else None
+            if facts is not None and real is None:
+                problem = f"the database has no column {name!r} in {table.name!r}."
+                names = [column.name for column in facts.columns.values()]
+                self._report.refuse(use.where, problem, nearest(name, names))
+            elif real is not None and self._dialect.name != "sqlite":
+                # SQLite stores any value in any column: there the declared type decides.
+                self._declared_as_it_is(use, real)
 
     def _declared_as_it_is(self, use: _Use, real: RealColumn) -> None:
         declared = stored_type(use.column.type, self._dialect)
@@ -161,10 +167,10 @@ class RowsCheck:
             )
             self._report.refuse(use.where, problem, "Declare the type that the database has.")
 
-    def _unfilled(self, owner: str, rows: BoundRows, uses: list[_Use]) -> None:
+    def _unfilled(self, owner: str, rows: BoundRows, uses: set[Column[Any]]) -> None:
         for part in rows.parts:
             facts = self._facts.get(part.table)
-            used = {use.column for use in uses} | {column for column, _ in part.inherits}
+            used = uses | {column for column, _ in part.inherits}
             if rows.discriminator is not None:
                 used.add(rows.discriminator.column)
             names = {column.name for column in used if column.table is part.table}
@@ -181,48 +187,20 @@ class RowsCheck:
         identity = None if lines or model is None else getattr(model, "id_fields", ("",))[0]
         if known or use.source == identity or use.column.nullable or _has_default(use.column):
             return
-        self._warn_of_null(use.where, use.source, lines=lines)
+        self._warn_of_null(use.where, use.source)
 
-    def _warn_of_null(self, where: str, source: Any, *, lines: bool) -> None:
+    def _warn_of_null(self, where: str, source: Any) -> None:
         name = source.name if isinstance(source, CustomField) else source
-        fate = "an empty one becomes a dead letter; an absent one waits for a fuller document"
-        if lines:
-            # A list that is present is the whole truth of its lines: what one lacks is empty.
-            fate = "an empty or absent one becomes a dead letter"
-        problem = f"can be empty, and the column may not be NULL: {fate}."
-        remedy = "Allow NULL, declare a default, or give a callable that always has a value."
+        # A list that is present is the whole truth of its lines: what one lacks is empty.
+        problem = (
+            "can be empty, and the column may not be NULL: an empty one becomes a dead letter, and "
+            "so does a line without it; a document without it waits for a fuller one."
+        )
+        remedy = (
+            "Leave it where Zoho always has a value, or give a callable that has one, declare a "
+            "default, or allow NULL."
+        )
         self._report.warn(where, problem, remedy, subject=repr(name))
-
-    def _entity_key(self, owner: str, bound: BoundEntity) -> None:
-        sources = SourceCheck(self._report, None, self._dialect, lines=False)
-        for attribute, column in (("key", bound.key), ("organization_column", bound.organization)):
-            where = f"{owner}.{attribute}"
-            if column is None:
-                continue
-            if family(column.type, self._dialect) not in {None, "text", "integer"}:
-                problem = f"Zoho's ids are text, and a column of type {column.type} is not."
-                self._report.refuse(where, problem, "Make the column String, or BigInteger.")
-            sources.warn_of_narrow_ids(where, column)
-        names = [column.name for column in bound.identity]
-        tables = {column.table for column in bound.identity}
-        if len(tables) > 1:
-            problem = (
-                f"{names[0]!r} and {names[1]!r} are in two tables, and no constraint spans both."
-            )
-            remedy = "Name columns of one table."
-            self._report.refuse(f"{owner}.organization_column", problem, remedy)
-            return
-        table = next(iter(tables), bound.table)
-        facts = self._facts.get(table)
-        there = facts is not None and all(map(facts.column, names))
-        if facts is not None and names and there and not facts.is_unique(names):
-            problem = f"({', '.join(names)}) is not unique in {table.name!r}."
-            arguments = ", ".join(repr(name) for name in names)
-            remedy = (
-                f"Add UniqueConstraint({arguments}) on exactly these columns; a partial index "
-                "does not count."
-            )
-            self._report.refuse(f"{owner}.key", problem, remedy)
 
     def _lines(self, where: str, model: Model, bound: BoundEntity, child: BoundChild) -> None:
         lines = line_model(model, child.source)
@@ -233,21 +211,29 @@ class RowsCheck:
             if isinstance(child.source, str) and lists:
                 remedy = nearest(child.source, lists)
             self._report.refuse(f"{where}.source", problem, remedy)
-        self._rows(where, lines, child, lines=True)
-        self._parent(f"{where}.parent", bound, child)
+        meant = self._parent(f"{where}.parent", bound, child)
+        self._rows(where, lines, child, lines=True, parent=meant)
         if child.key is not None and family(child.key.type, self._dialect) not in {None, "text"}:
             problem = f"a line without an id is keyed '#0', which {child.key.type} does not hold."
             self._report.refuse(f"{where}.key", problem, "Make the column String.")
 
-    def _parent(self, where: str, bound: BoundEntity, child: BoundChild) -> None:
+    def _parent(self, where: str, bound: BoundEntity, child: BoundChild) -> list[Column[Any]]:
+        """Check the columns that hold the parent's key; return those that are meant instead."""
         keys = ", ".join(column.name for column in bound.primary_key)
+        refer = referring(child.table, same_row(bound.parts))
+        meant = [] if {*refer} & {*child.parent} else refer
+        if meant:
+            names = " or ".join(repr(column.key) for column in meant)
+            problem = f"it has no ForeignKey to {bound.table.name!r}, and {names} has one."
+            self._report.refuse(where, problem, f"Did you mean parent={meant[0].key!r}?")
+            return meant
         if len(child.parent) != len(bound.primary_key):
             problem = (
                 f"it names {len(child.parent)} column(s), and the primary key of "
                 f"{bound.table.name!r} has {len(bound.primary_key)}."
             )
             self._report.refuse(where, problem, f"Name a column for each of ({keys}), in order.")
-            return
+            return meant
         for column, key in zip(child.parent, bound.primary_key, strict=True):
             if not same_values(column, key, self._dialect):
                 problem = (
@@ -256,6 +242,7 @@ class RowsCheck:
                 )
                 remedy = f"Name the columns that hold ({keys}), in this order."
                 self._report.refuse(where, problem, remedy)
+        return meant
 
 
 def _uses(owner: str, rows: BoundRows) -> Iterator[_Use]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, get_args, get_origin
 
 from sqlalchemy import (
     JSON,
@@ -32,67 +30,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from zoho_sync._mapping_report import Report
 from zoho_sync._table_facts import RealColumn, stored_type
 from zoho_sync._untyped_values import is_untyped
-from zoho_sync.exceptions import Finding
+from zoho_sync._words import listed, meant
 from zoho_sync.mapping import DOCUMENT, CustomField
 from zoho_sync.payloads import FieldKind, Line, Payload
 
-__all__ = ["Model", "Report", "SourceCheck", "family", "line_model", "nearest", "source_kind"]
+__all__ = ["Model", "SourceCheck", "family", "line_model", "nearest", "source_kind"]
 
 Model = type[Payload] | type[Line]
 """A payload model or a line model."""
-
-
-class _Warning(NamedTuple):
-    where: str
-    subject: str
-    problem: str
-    remedy: str
-
-
-@dataclass
-class Report:
-    """What a check has found: what is wrong, and what may be meant."""
-
-    findings: list[Finding] = field(default_factory=list)
-    _warnings: list[_Warning] = field(default_factory=list)
-
-    def refuse(self, where: str, problem: str, remedy: str) -> None:
-        """Add something that is wrong."""
-        self.findings.append(Finding(where, problem, remedy))
-
-    def warn(self, where: str, problem: str, remedy: str, *, subject: str = "") -> None:
-        """Add something that works, and may not do what is wanted.
-
-        Args:
-            where: The handler and the attribute.
-            problem: What may not be wanted; it follows the subject, if there is one.
-            remedy: What to do about it.
-            subject: What the problem is about, where that differs from attribute to attribute.
-        """
-        self._warnings.append(_Warning(where, subject, problem, remedy))
-
-    def warned(self) -> list[str]:
-        """Return the warnings: one line for what several attributes of a handler have in common."""
-        alike: dict[tuple[str, str, str], list[_Warning]] = {}
-        for each in self._warnings:
-            owner = each.where.partition(".")[0]
-            alike.setdefault((owner, each.problem, each.remedy), []).append(each)
-        return [
-            str(Finding(_places(owner, group), f"{_subjects(group)}{problem}", remedy))
-            for (owner, problem, remedy), group in alike.items()
-        ]
-
-
-def _places(owner: str, group: Sequence[_Warning]) -> str:
-    first, *others = (each.where for each in group)
-    return ", ".join((first, *(where.removeprefix(f"{owner}.") for where in others)))
-
-
-def _subjects(group: Sequence[_Warning]) -> str:
-    named = dict.fromkeys(each.subject for each in group if each.subject)
-    return f"{', '.join(named)} " if named else ""
 
 
 _FAMILIES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
@@ -144,6 +92,22 @@ _MEANT: Final = {
     ),
 }
 
+_ADDRESS: Final = (
+    "address",
+    "address_id",
+    "attention",
+    "city",
+    "country",
+    "country_code",
+    "fax",
+    "phone",
+    "state",
+    "state_code",
+    "street2",
+    "zip",
+)
+"""What Zoho's documentation has in an address, which no model declares."""
+
 _LOSSES: Final = {
     (FieldKind.NUMBER, "float"): "loses digits",
     (FieldKind.NUMBER, "integer"): "loses digits",
@@ -179,11 +143,16 @@ def family(kind: TypeEngine[Any], dialect: Dialect) -> str | None:
     return next((name for base, name in _FAMILIES if isinstance(kind, base)), None)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], *, of: str = "") -> str:
     """Return the sentence that names what was probably meant."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(names) or 'none'}."
+    names = list(known)
+    return meant(name, names, of=of) or f"Known are {listed(sorted(names))}."
+
+
+def subject_of(model: Model) -> str:
+    """Return what the names of a model's fields begin with: ``contact`` for ``contact_name``."""
+    identity = model.id_fields[0] if issubclass(model, Payload) else model.id_field
+    return identity.removesuffix("_id")
 
 
 def source_kind(model: Model | None, source: Any) -> FieldKind | None:  # any source
@@ -243,9 +212,12 @@ class SourceCheck:
             return True
         if isinstance(source, str):
             return self._path_exists(where, source)
+        told = (
+            repr(source) if isinstance(source, (int, float, list, tuple)) else type(source).__name__
+        )
         self._report.refuse(
             where,
-            f"{source!r} is not a source.",
+            f"{told} is not a source.",
             "Give a path or a callable; a value that is always the same belongs in insert_only.",
         )
         return False
@@ -256,18 +228,36 @@ class SourceCheck:
         first, *rest = path.split(".")
         fields = self._model.model_fields
         if first not in fields:
-            remedy = nearest(first, fields)
-            if first.startswith("cf_") and not self._lines:
-                remedy = f"Read it with custom_field({first!r})."
             problem = f"{self._model.__name__} has no field {first!r}."
-            self._report.refuse(where, problem, remedy)
+            self._report.refuse(where, problem, self._meant_path(path, first, rest))
             return False
-        kind = source_kind(self._model, first)
-        if rest and kind is not FieldKind.JSON:
+        if rest and source_kind(self._model, first) is not FieldKind.JSON:
             problem = f"{first!r} holds no object, so that {path!r} reads nothing."
             self._report.refuse(where, problem, "Give the path of a nested object, or a callable.")
             return False
+        if rest and get_origin(fields[first].annotation) is list:
+            problem = f"{first!r} is a list, so that {path!r} reads nothing."
+            remedy = f"Give a callable that chooses one of payload.{first}."
+            self._report.refuse(where, problem, remedy)
+            return False
+        if len(rest) == 1 and first.endswith("address") and rest[0] not in _ADDRESS:
+            near = meant(rest[0], _ADDRESS, surely=True)
+            problem = f"no address of Zoho's documentation has {rest[0]!r}; it would stay empty."
+            if near:
+                self._report.warn(where, problem, near)
         return True
+
+    def _meant_path(self, path: str, first: str, rest: list[str]) -> str:
+        model = self._model
+        fields = model.model_fields if model is not None else {}
+        if self._lines and rest and rest[0] in fields:
+            return f"Paths are relative to the line: {'.'.join(rest)!r}."
+        if first.startswith("cf_") and not self._lines:
+            return f"Read it with custom_field({first!r})."
+        dotted = path.replace("/", ".")
+        if "/" in path and dotted.partition(".")[0] in fields:
+            return f"Did you mean {dotted!r}?"
+        return nearest(first, fields, of=subject_of(model) if model is not None else "")
 
     def fits(self, where: str, source: Any, column: Column[Any], real: RealColumn | None) -> None:
         """Report a column that cannot hold what a source gives."""
@@ -314,7 +304,9 @@ class SourceCheck:
                 where,
                 "SQLite keeps NUMERIC as a binary float: 99999999999999.99 comes back as "
                 "99999999999999.98.",
-                "Make the column zoho_sync.mirror.ExactDecimal.",
+                "Leave it where amounts have no more than 15 digits, or make the column "
+                "zoho_sync.mirror.ExactDecimal.",
+                everywhere=True,
             )
             return
         stored = stored_type(column.type, self._dialect) if real is None else real.type
@@ -322,7 +314,7 @@ class SourceCheck:
             self._report.refuse(
                 where,
                 f"the column is {stored}: it has no decimals, and loses digits.",
-                "Give the column a scale, for example Numeric(18, 4).",
+                "Give the column a scale, for example Numeric(18, 4), or a callable that rounds.",
             )
 
     def warn_of_narrow_ids(self, where: str, column: Column[Any]) -> None:
@@ -333,5 +325,6 @@ class SourceCheck:
             self._report.warn(
                 where,
                 "Zoho's ids have up to 19 digits, and an Integer ends at 2147483647.",
-                "Make the column String, or BigInteger.",
+                "Make the column String, or BigInteger; or leave it out: without key= the library "
+                "keeps the link itself.",
             )

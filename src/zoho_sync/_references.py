@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from zoho_sync._binding import BoundReference
+from zoho_sync._callables import NamedCallable
 from zoho_sync._debts import Debt
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._row_values import Values, coerce
 from zoho_sync.entities import EntityCatalog
-from zoho_sync.exceptions import PayloadError, ReferenceFailed, ReferencePending
+from zoho_sync.exceptions import ConfigurationError, PayloadError, ReferenceFailed, ReferencePending
 from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.payloads import Line, Payload
 
@@ -100,12 +101,18 @@ class References:
             if not failed.deleted or reference.deleted == "fail":
                 raise
         except ReferencePending:
-            if callable(missing):
-                return await self.stand_in(reference.to, zoho_id, missing(zoho_id))
+            if isinstance(missing, NamedCallable):
+                return await self._stand_in(reference.to, zoho_id, missing)
             if missing != "null":
                 raise
         self._owe(reference, zoho_id, line)
         return None
+
+    async def _stand_in(self, entity_type: str, zoho_id: str, missing: NamedCallable) -> Any:
+        try:
+            return await self.stand_in(entity_type, zoho_id, missing(zoho_id))
+        except ConfigurationError as error:
+            raise PayloadError(missing.where, str(error)) from error
 
     def _owe(self, reference: BoundReference, zoho_id: str, line: tuple[str, str]) -> None:
         kind = self.catalog.require(reference.to)

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
+    ClauseElement,
     Column,
     ColumnElement,
     Date,
     DateTime,
     DefaultClause,
+    Dialect,
     Integer,
     String,
     and_,
@@ -40,10 +42,12 @@ __all__ = [
     "read_values",
     "refusals_at",
     "required_columns",
+    "suspect",
     "with_defaults",
 ]
 
 _INTEGER_BITS: Final = 63
+_NUMBERS: Final = (int, float, Decimal)
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]*")
 
 Key = tuple[Any, ...]
@@ -97,7 +101,9 @@ def _integer(column: Column[Any], value: str | int | Decimal) -> int:
 
     Of text, only what the number itself is written as: ids that differ must not become one.
     """
-    number = int(value) if not isinstance(value, str) or _WHOLE.fullmatch(value) else None
+    finite = not isinstance(value, Decimal) or value.is_finite()
+    is_number = finite if not isinstance(value, str) else _WHOLE.fullmatch(value)
+    number = int(value) if is_number else None
     if number is None or (isinstance(value, Decimal) and number != value):
         raise _refusal(column, "holds integers, and what the document holds is not one")
     if number.bit_length() > _INTEGER_BITS:
@@ -211,6 +217,27 @@ def deletion_mark(column: Column[Any], deleted_at: datetime | None) -> Any:
     if deleted_at is not None and isinstance(column.type, Date):
         return deleted_at.date()
     return coerce(column, deleted_at)
+
+
+def suspect(values: Values, dialect: Dialect) -> Column[Any] | None:
+    """Return the one column whose value is nothing that its type takes; None if that is unclear."""
+    found = [column for column, value in values.items() if not _is_taken(column, value, dialect)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_taken(column: Column[Any], value: Any, dialect: Dialect) -> bool:
+    if value is None or isinstance(value, ClauseElement):
+        return True
+    try:
+        convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+        if convert is not None:
+            convert(value)
+        kind = column.type.python_type
+    except NotImplementedError:
+        return True
+    except Exception:  # noqa: BLE001  # whatever a type of the host raises
+        return False
+    return isinstance(value, (kind, *_NUMBERS) if kind in _NUMBERS else kind)
 
 
 def equals(columns: Sequence[Column[Any]], values: Sequence[Any]) -> ColumnElement[bool]:

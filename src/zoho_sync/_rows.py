@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, delete, insert, select, update
+from sqlalchemy import Column, ColumnElement, Dialect, Table, delete, insert, select, update
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundRows
 from zoho_sync._dialects import insert_if_absent
+from zoho_sync._faults import note_place
 from zoho_sync._inheritance import Part
-from zoho_sync._row_values import Key, Values, equals, with_defaults
+from zoho_sync._row_values import Key, Values, equals, suspect, with_defaults
 
 __all__ = ["delete_row", "find_row", "insert_row", "update_row"]
 
@@ -65,7 +69,8 @@ async def update_row(
         mine = {c.key: value for c, value in values.items() if c.table is part.table}
         if mine:
             statement = update(part.table).where(equals(part.key, key)).values(mine)
-            missed |= (await connection.execute(statement)).rowcount != 1
+            with _noted(part.table, values, connection.dialect):
+                missed |= (await connection.execute(statement)).rowcount != 1
     # A trigger of the host may suppress an update that changes nothing.
     return not missed or await find_row(connection, rows, equals(rows.primary_key, key)) is not None
 
@@ -73,7 +78,20 @@ async def update_row(
 async def delete_row(connection: AsyncConnection, rows: BoundRows, key: Key) -> None:
     """Remove a row."""
     for part in reversed(rows.parts):
-        await connection.execute(delete(part.table).where(equals(part.key, key)))
+        with _noted(part.table, {}, connection.dialect):
+            await connection.execute(delete(part.table).where(equals(part.key, key)))
+
+
+@contextmanager
+def _noted(table: Table, values: Values, dialect: Dialect) -> Iterator[None]:
+    """Note the table, and the column that is to blame, with what the database refuses."""
+    try:
+        yield
+    except StatementError as error:
+        mine = {column: value for column, value in values.items() if column.table is table}
+        column = suspect(mine, dialect)
+        note_place(error, table.name, "" if column is None else column.name)
+        raise
 
 
 def _with_class(rows: BoundRows, values: Values) -> Values:
@@ -99,12 +117,14 @@ async def _insert_part(
     values |= {mine: held[own] for mine, own in given if own in held}
     named = {column.key: value for column, value in values.items()}
     if not conflict:
-        result = await connection.execute(insert(part.table).values(named))
+        with _noted(part.table, values, connection.dialect):
+            result = await connection.execute(insert(part.table).values(named))
         return tuple(result.inserted_primary_key or ())
     names = [column.key for column in conflict]
     statement = insert_if_absent(connection.dialect.name, part.table, [named], names)
     returned = statement.returning(*part.table.primary_key.columns)
-    row = (await connection.execute(returned)).first()
+    with _noted(part.table, values, connection.dialect):
+        row = (await connection.execute(returned)).first()
     return None if row is None else tuple(row)
 
 

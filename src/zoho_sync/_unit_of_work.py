@@ -180,16 +180,23 @@ async def _undone(
 ) -> bool:
     """Go back to a savepoint; return whether the transaction that it is in goes on."""
     if point is None:
-        return not connection.invalidated and classify(error) is not Fault.CONNECTION
+        return not _is_lost(connection) and classify(error) is not Fault.CONNECTION
+    if _is_lost(connection):
+        # By a savepoint inside this one.
+        return False
     if not point.is_active:
         # A flush that failed has rolled back the whole transaction: there is nothing to go back to,
         # and what was sent next would be in a transaction of its own.
         return False
     try:
         await finish(point.rollback())
-        return not connection.invalidated and not await _ended_by_sqlite(connection)
+        return not _is_lost(connection) and not await _ended_by_sqlite(connection)
     except SQLAlchemyError:
         return False
+
+
+def _is_lost(connection: AsyncConnection) -> bool:
+    return connection.invalidated
 
 
 async def _lose(connection: AsyncConnection, error: BaseException) -> None:

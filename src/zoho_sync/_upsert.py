@@ -114,9 +114,10 @@ class RowWriter:
         """Take a row of the host over, with what a change holds; None if another entity has it."""
         bound, connection = self._bound, self._connection
         identity = identity_values(bound, change.entity_id, change.organization_id)
-        if bound.deleted is not None:
-            values = values | {bound.deleted: deletion_mark(bound.deleted, change.deleted_at)}
-        if bound.key is not None:
+        values = values | self._mark(change)
+        if bound.key is None:
+            values |= identity
+        else:
             part = next(each for each in bound.parts if each.table is bound.key.table)
             mine = {column.key: value for column, value in identity.items()}
             where = equals(part.key, located) & is_unkeyed(bound)
@@ -134,13 +135,17 @@ class RowWriter:
             RowRejected: A column that may not be NULL would be.
             RowGone: The host has deleted the row since it was looked up.
         """
-        bound = self._bound
         if located is None:
             return await self._insert(change, values)
-        if bound.deleted is not None and (change.revives or change.deleted_at is not None):
-            values = values | {bound.deleted: deletion_mark(bound.deleted, change.deleted_at)}
-        await self.update(located, values)
+        await self.update(located, values | self._mark(change))
         return located
+
+    def _mark(self, change: Change) -> Values:
+        """Return the mark of a row that is there: the host's own stays, unless the entity says."""
+        column = self._bound.deleted
+        if column is None or not (change.revives or change.deleted_at is not None):
+            return {}
+        return {column: deletion_mark(column, change.deleted_at)}
 
     async def mark_deleted(self, located: Key, deleted_at: datetime) -> None:
         """Mark a row as deleted."""

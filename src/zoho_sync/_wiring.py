@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import tzinfo
+from types import ModuleType
 from typing import Any, Final
 
 from zoho_sync._words import shown
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.registry import HandlerRegistry, default_registry
 from zoho_sync.retry import RetryPolicy
 
-__all__ = ["check_numbers", "check_parts", "organizations"]
+__all__ = ["check_numbers", "check_parts", "organizations", "registry_from"]
 
 _VERIFIERS: Final = "give SignedRequest(secret), or another of the library's verifiers"
 
@@ -33,6 +35,37 @@ def organizations(configured: Any) -> tuple[str, ...]:  # whatever the host gave
         )
         raise ConfigurationError(message)
     return names
+
+
+def registry_from(given: Any) -> HandlerRegistry:  # whatever the host gave
+    """Return the handlers that were given; those of the mirror if none were.
+
+    Raises:
+        ConfigurationError: It is no registry; the message says how to get one.
+    """
+    if given is None:
+        return default_registry()
+    if isinstance(given, HandlerRegistry):
+        return given
+    remedy = "give registry = default_registry(), after registry.override(YourHandler)"
+    if isinstance(given, (list, tuple, set, frozenset)):
+        problem = "a list of handlers" if given else "empty"
+        raise ConfigurationError(f"registry is {problem}; {remedy}")
+    if isinstance(given, ModuleType):
+        held = (n for n, each in vars(given).items() if isinstance(each, HandlerRegistry))
+        name = given.__name__
+        found = next((f"give registry={name}.{each}, which it holds" for each in held), remedy)
+        raise ConfigurationError(f"registry is the module {name}; {found}")
+    if given is default_registry:
+        message = "registry is the function default_registry; call it: registry=default_registry()"
+        raise ConfigurationError(message)
+    if given is HandlerRegistry:
+        remedy = "give registry=HandlerRegistry([YourHandler]), or default_registry()"
+    elif isinstance(given, type):
+        remedy = f"give registry = default_registry(), after registry.override({given.__name__})"
+    if isinstance(given, type):
+        raise ConfigurationError(f"registry is the class {given.__name__}; {remedy}")
+    raise _refusal("registry", given, remedy)
 
 
 def check_numbers(**numbers: Any) -> None:

@@ -60,10 +60,7 @@ async def _count(
     ledger = context.tables.ledger
     links = select(ledger.c.primary_key).where(ledger.c.table_name == bound.table.fullname)
     linked = set((await connection.execute(links)).scalars())
-    naturals = [
-        natural.normalise(natural.column) if natural.normalise else natural.column
-        for natural in bound.adopt
-    ]
+    naturals = [natural.alike(natural.column) for natural in bound.adopt]
     keyed = func.coalesce(~is_unkeyed(bound), False) if bound.key is not None else None
     extra = [] if keyed is None else [keyed]
     statement = select(*bound.primary_key, *extra, *naturals).select_from(bound.selectable)

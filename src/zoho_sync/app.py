@@ -20,7 +20,7 @@ from zoho_sync._runtime import Runtime
 from zoho_sync._schema import create_all
 from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
-from zoho_sync._wiring import check_numbers, check_parts, organizations
+from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
 from zoho_sync.abc import Enqueued, QueueBackend
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules, hints
@@ -32,7 +32,7 @@ from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
 from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import queue_from
 from zoho_sync.receiver import Body, Headers, Query, Receiver, as_bytes
-from zoho_sync.registry import HandlerRegistry, default_registry
+from zoho_sync.registry import HandlerRegistry
 from zoho_sync.retry import RetryPolicy
 from zoho_sync.signature import Verifier
 from zoho_sync.status import StatusReport, read_status
@@ -100,7 +100,7 @@ class ZohoSync(HostRows):
         check_parts(verifier, retry, time_zone, date_formats, hooks)
         self._sessions = checked_session_factory(session_factory)
         self._tables = library_tables(schema)
-        self.registry = registry if registry is not None else default_registry()
+        self.registry = registry_from(registry)
         catalog = self.registry.catalog()
         named = organizations(organization_id)
         rules = DecodingRules(catalog, named, time_zone, tuple(date_formats))

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, ColumnElement, func
 
+from zoho_sync._arguments import explained, explains
 from zoho_sync.payloads import Line, Payload
 
 __all__ = [
@@ -60,6 +61,7 @@ class CustomField:
     name: str
 
 
+@explained(name='custom_field("cf_note")')
 def custom_field(name: str) -> CustomField:
     """Return a source that reads a custom field by its API name (``cf_note``) or its label."""
     return CustomField(name)
@@ -84,6 +86,7 @@ Placeholder = Callable[[str], Mapping[str, Any]]
 """Gives the columns of a row that stands for an entity, of which only Zoho's id is known."""
 
 
+@explained(text='folded itself, without parentheses: adopt=(("name", folded),)')
 def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return text for comparison: lower case, and one space for any run of them.
 
@@ -150,6 +153,7 @@ def describe_source(source: Any) -> str:  # a source, or an insert-only value
     return repr(source)
 
 
+@explains(column='"customer_id"', to='to="customer"', source='source="customer_id"')
 @dataclass(frozen=True)
 class Reference:
     """A column that holds the host's primary key of another entity.
@@ -176,6 +180,12 @@ class Reference:
     deleted: Literal["null", "fail"] | None = None
 
 
+@explains(
+    table="table=InvoiceLine",
+    source='source="line_items"',
+    parent='parent="invoice_id"',
+    columns='columns={"quantity": "quantity"}',
+)
 @dataclass(frozen=True, kw_only=True)
 class ChildMap:
     """A list of lines, each a row of a table of its own.
@@ -199,6 +209,7 @@ class ChildMap:
     references: Sequence[Reference] = ()
 
 
+@explains(table="table=Invoice", columns='columns={"amount": "total"}')
 @dataclass(frozen=True, kw_only=True)
 class EntityMap:
     """Where one entity type lives in the host's tables.
@@ -221,7 +232,9 @@ class EntityMap:
         host_deleted: Where the host itself has deleted the row: ``"recreate"`` makes it anew,
             ``"leave"`` ignores the entity's events from then on.
         organization_column: Holds the organization; part of the row's identity together with
-            ``key``, for tables that several organizations share.
+            ``key``, for tables that several organizations share. Without ``key`` it is written
+            when a row is made or adopted, and adoption looks at rows of that organization, or of
+            none.
         when: Called with the payload; where it returns False the event is ignored.
         revision: Part of the fingerprint; change it when a callable changes what it returns.
     """

@@ -39,6 +39,16 @@ class ParkedEvent:
     parked_at: datetime
     expires_at: datetime
 
+    @property
+    def entity_type(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_type
+
+    @property
+    def entity_id(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_id
+
 
 class ParkedEvents:
     """The parked events of one `ZohoSync`."""

@@ -10,13 +10,12 @@ from zoho_sync._faults import (
     breaks_uniqueness,
     classify,
     hide_values,
-    named_column,
     primary_message,
 )
 from zoho_sync._host_keys import plain_key
-from zoho_sync._row_values import field_of
 from zoho_sync._unique import value_taken
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected, ZohoSyncError
+from zoho_sync.handlers._refusal import RefusedAt
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.payloads import Payload
 
@@ -78,10 +77,9 @@ def refusal(writing: Writing, error: Exception, payload: Payload | None) -> Zoho
             writing.owner.entity_id,
             f"rows of the host still refer to the deleted row ({constraint or problem})",
         )
-    table, column = named_column(error)
-    table = table or (bound.table.name if bound else "")
+    place = RefusedAt.of(error, bound)
     kind = RowGone if dangling else RowRejected
-    rejected = kind(problem, table=table, constraint=constraint)
-    if bound is not None:
-        rejected.path = field_of(bound, table, column, bound.entity_type)
+    told = place.told(problem, dangling=dangling and not constraint)
+    rejected = kind(told, table=place.table, constraint=constraint)
+    rejected.path = place.field
     return rejected

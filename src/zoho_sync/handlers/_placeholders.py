@@ -20,6 +20,7 @@ from zoho_sync._row_values import (
     identity_values,
 )
 from zoho_sync._rows import insert_row
+from zoho_sync._words import listed, meant
 from zoho_sync.exceptions import ConfigurationError, ReferencePending
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._resolution import find_key
@@ -97,9 +98,10 @@ def _values(bound: BoundEntity, columns: Mapping[str, Any]) -> Values:
     named |= {name: column for name, (column, _) in bound.columns.items()}
     for name, value in columns.items():
         if name not in named:
+            remedy = meant(name, named) or f"It has {listed(sorted(named))}."
             message = (
                 f"the placeholder of {bound.entity_type} gives {name!r}, which"
-                f" {bound.table.name!r} does not have; it has {', '.join(sorted(named))}"
+                f" {bound.table.name!r} does not have. {remedy}"
             )
             raise ConfigurationError(message)
         values[named[name]] = coerce(named[name], value)

@@ -14,8 +14,9 @@ from zoho_sync._binding import BoundEntity, bind
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.entities import BUILTIN_KINDS, EntityKind
 from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
-from zoho_sync.exceptions import ConfigurationError, RowGone
+from zoho_sync.exceptions import ConfigurationError, MappingError, RowGone
 from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.handlers._declaration import misplaced, takes_a_session
 from zoho_sync.handlers._direct import apply_directly
 from zoho_sync.handlers._resolution import resolve_key
 from zoho_sync.handlers._writing import Writing
@@ -65,6 +66,7 @@ class BaseEntityHandler(Generic[PayloadT]):
         if not cls.entity_type:
             cls.entity_type = getattr(cls.payload_model, "entity_type", "")
 
+    @takes_a_session
     def __init__(self, session: AsyncSession, *, organization_id: str | None = None) -> None:
         self.session = session
         self.organization_id = organization_id or DEFAULT_ORGANIZATION
@@ -94,12 +96,14 @@ class BaseEntityHandler(Generic[PayloadT]):
         """Return the mapping bound to its tables; None for a handler without a mapping.
 
         Raises:
-            MappingError: A table or column does not exist.
+            MappingError: A table or column does not exist, or a mapping has another name.
         """
         if cls.mapping is None:
             return None
         bound: BoundEntity | None = vars(cls).get("_bound")
         if bound is None or bound.mapping is not cls.mapping:
+            if findings := [*misplaced(cls)]:
+                raise MappingError(findings)
             bound = cls._bound = bind(cls.mapping, cls.__name__, cls.entity_type)
         return bound
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from zoho_sync._words import did_you_mean
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.payloads.fields import JsonList, JsonObject, is_blank, refusal
 
@@ -99,7 +100,8 @@ class Payload(_Document):
             message = f"{cls.__name__}.id_fields is text; it must be a tuple: ({names!r},)"
             raise ConfigurationError(message)
         if names and names[0] not in cls.model_fields:
-            message = f"{cls.__name__} declares no field {names[0]!r}, where its id belongs"
+            near = did_you_mean(names[0], cls.model_fields)
+            message = f"{cls.__name__} declares no field {names[0]!r}, where its id belongs{near}"
             raise ConfigurationError(message)
 
     @property
