@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,10 +16,14 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.servers import ServerUnavailableError, skip_or_fail
+from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.postgres import PostgresServer, available_postgres
 
 DATABASES = ("sqlite", "postgresql")
+
+if (memory := in_memory()) is not None:
+    # Where pytest makes the folders of tests, and with them the files of SQLite.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -6,7 +6,21 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, func, select, update
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -200,13 +214,13 @@ async def test_a_mark_of_the_hosts_own_stays_until_the_entity_says_otherwise(
     (acme,) = await fill(sessions, handler, "Acme")
     async with sessions.begin() as session:
         await session.execute(update(handler.mapping.table).values(gone=True))
-    for event, gone in (
+    for sent, gone in (
         (named("1", "Acme", 1), True),
         (named("1", "Acme", 2), True),
         (deletion(named("1", "Acme", 3), 4), True),
         (named("1", "Acme", 5), False),
     ):
-        await sync.enqueue([event])
+        await sync.enqueue([sent])
         assert await sync.drain() == {Outcome.APPLIED: 1}
         assert [(row[0], row[4]) for row in await rows(sessions, handler)] == [(acme, gone)]
 
@@ -375,3 +389,33 @@ async def test_links_wake_what_waited(engine: AsyncEngine, sessions: Sessions) -
     assert await sync.drain() == {Outcome.APPLIED: 1}
     async with sessions() as session:
         assert await session.scalar(select(Invoice.client_id)) == 5
+
+
+async def test_an_index_on_the_folded_column_is_used(engine: AsyncEngine) -> None:
+    """Whatever has parameters, SQLite looks through the whole table for."""
+    names = Table(
+        "indexed_names",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("name", Text, nullable=False),
+    )
+    Index("ix_indexed_names_folded", folded(names.c.name))
+    looked_up = select(names.c.id).where(folded(names.c.name) == folded(literal("Ada", Text)))
+    async with engine.begin() as connection:
+        await connection.run_sync(names.metadata.create_all)
+        await connection.execute(
+            insert(names), [{"name": f"Client {number}"} for number in range(2000)]
+        )
+        if engine.dialect.name == "postgresql":
+            await connection.execute(text("ANALYZE indexed_names"))
+        sent: list[Any] = []
+        event.listen(
+            engine.sync_engine,
+            "before_cursor_execute",
+            lambda _connection, _cursor, *statement: sent.append(statement[:2]),
+        )
+        await connection.execute(looked_up)
+        ((statement, parameters),) = sent
+        explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+        plan = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        assert "ix_indexed_names_folded" in "\n".join(str(row) for row in plan)

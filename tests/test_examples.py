@@ -51,8 +51,11 @@ from Zoho: Desk lamp at 74.95
 from Zoho: SO-00017 of 149.90
 """,
 }
-ELSEWHERE = {"erp_host": "tests/wire/test_erp_host.py"}
-"""What does not end by itself, and the test that runs it."""
+ELSEWHERE = {
+    "erp_awkward": "tests/test_erp_awkward.py",
+    "erp_host": "tests/wire/test_erp_host.py",
+}
+"""What is a package of its own, and the test that runs it."""
 
 
 @pytest.mark.parametrize("name", OUTPUT)

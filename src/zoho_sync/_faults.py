@@ -215,7 +215,9 @@ def primary_message(error: BaseException) -> tuple[str, str]:
     """
     origin = getattr(error, "orig", None) or error
     details = getattr(origin, "__cause__", None) or origin
-    constraint = getattr(details, "constraint_name", None) or getattr(details, "column_name", None)
+    # asyncpg names them itself, psycopg in its diagnostics.
+    named = getattr(details, "diag", details)
+    constraint = getattr(named, "constraint_name", None) or getattr(named, "column_name", None)
     message = _cut_values(error, str(getattr(details, "message", None) or origin))
     lines = message.splitlines() or [type(error).__name__]
     return lines[0][:500].replace("\x00", ""), constraint or ""

@@ -114,16 +114,18 @@ class RowWriter:
         """Take a row of the host over, with what a change holds; None if another entity has it."""
         bound, connection = self._bound, self._connection
         identity = identity_values(bound, change.entity_id, change.organization_id)
-        values = values | self._mark(change)
-        if bound.key is None:
-            values |= identity
-        else:
+        values = values | self._mark(change) | identity
+        if bound.key is not None:
             part = next(each for each in bound.parts if each.table is bound.key.table)
-            mine = {column.key: value for column, value in identity.items()}
+            settled = with_defaults(values, inserting=False)
+            # With the key, so that the host's triggers see one update.
+            mine = {c.key: value for c, value in settled.items() if c.table is part.table}
             where = equals(part.key, located) & is_unkeyed(bound)
-            keyed = await connection.execute(update(part.table).where(where).values(mine))
+            with claiming(Claim(bound, settled, located, (located,), bound.entity_type)):
+                keyed = await connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
                 return None
+            values = {c: value for c, value in settled.items() if c.table is not part.table}
         await self.update(located, values)
         return located
 

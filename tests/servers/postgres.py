@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
-from tests.servers import ServerUnavailableError
+from tests.servers import ServerUnavailableError, in_memory
 
 ENVIRONMENT_URL = "ZOHO_SYNC_TEST_POSTGRES_URL"
 START_ATTEMPTS = 5
@@ -169,18 +169,16 @@ class PrivatePostgres(PostgresServer):
 
     Attributes:
         workspace: a directory of its own, which the server's user owns.
+        data: another one, for its databases.
         installation: the programs it runs.
         durable: whether commits survive a crash of the machine; slow, so off by default.
     """
 
     workspace: Path
+    data: Path
     installation: Installation
     durable: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
-
-    @property
-    def _data(self) -> Path:
-        return self.workspace / "data"
 
     @property
     def _log(self) -> Path:
@@ -191,7 +189,7 @@ class PrivatePostgres(PostgresServer):
         self.installation.run(
             self.installation.command(
                 "initdb",
-                f"--pgdata={self._data}",
+                f"--pgdata={self.data}",
                 f"--username={self.address.username}",
                 "--auth=trust",
                 "--encoding=UTF8",
@@ -231,7 +229,7 @@ class PrivatePostgres(PostgresServer):
         settings = SETTINGS | ({} if self.durable else FAST_SETTINGS)
         options = [f"--{name}={value}" for name, value in settings.items()]
         command = self.installation.command(
-            "postgres", "-D", str(self._data), "-p", str(self.address.port), *options
+            "postgres", "-D", str(self.data), "-p", str(self.address.port), *options
         )
         self._process = self.installation.spawn(command, self.workspace, self._log)
         deadline = time.monotonic() + START_SECONDS
@@ -245,7 +243,7 @@ class PrivatePostgres(PostgresServer):
     def _is_ready(self, pid: int) -> bool:
         """Whether the server's own status file names this process as ready."""
         try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         return bool(lines) and lines[0] == str(pid) and lines[-1].strip() == "ready"
@@ -276,17 +274,23 @@ def private_postgres(*, durable: bool = False) -> Iterator[PrivatePostgres]:
     Raises:
         ServerUnavailableError: no PostgreSQL is installed that could be started.
     """
-    with tempfile.TemporaryDirectory(prefix="zoho_sync_pg_") as directory:
+    # Programs may not be run from memory, where it is mounted so; data may be kept there.
+    kept = None if durable else in_memory()
+    with (
+        tempfile.TemporaryDirectory(prefix="zoho_sync_pg_") as directory,
+        tempfile.TemporaryDirectory(prefix="zoho_sync_pg_data_", dir=kept) as data,
+    ):
         workspace = Path(directory)
         installation = Installation.locate(workspace)
         if installation.user is not None:
-            for path in (workspace, *workspace.rglob("*")):
+            for path in (Path(data), workspace, *workspace.rglob("*")):
                 shutil.chown(path, installation.user)
         server = PrivatePostgres(
             address=URL.create(
                 "postgresql", "postgres", host="127.0.0.1", port=free_port(), database="postgres"
             ),
             workspace=workspace,
+            data=Path(data),
             installation=installation,
             durable=durable,
         )
