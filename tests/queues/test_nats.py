@@ -269,6 +269,14 @@ class TestOutages:
             await queue.release([job])
         assert queue._server._client is not client
 
+    async def test_whose_time_is_up_already_is_not_told_again(self, queue: NATSQueue) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0) as limit:
+                await asyncio.sleep(1)
+        queue._server._limits.add(limit)
+        await queue._server._lost()
+        assert (await queue.depth()).total == 0
+
     async def test_who_is_not_answered_in_time_may_send_again(
         self, private_server: PrivateNATS
     ) -> None:
@@ -722,6 +730,14 @@ class TestConnections:
         await client.close()
         with pytest.raises(QueueUnavailable, match="handed over is not connected"):
             await queue.depth()
+
+    async def test_callers_at_once_share_one_connection(self, nats_server: NATSServer) -> None:
+        queue = NATSQueue(nats_server.url(new_stream()))
+        await asyncio.gather(*(queue._server.max_payload() for _ in range(3)))
+        first = queue._server._client
+        await asyncio.gather(*(queue._server.max_payload() for _ in range(3)))
+        assert queue._server._client is first
+        await queue.close()
 
     async def test_closing_is_not_the_end(self, queue: NATSQueue) -> None:
         await queue.enqueue(events_of(1))

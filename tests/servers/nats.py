@@ -92,6 +92,7 @@ class PrivateNATS(NATSServer):
         process = self._process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # it has several threads, and stops a little later
         try:
             yield
         finally:

@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 _FORM: Final = "nats://user:password@first:4222,second:4222/stream"
 _STREAM_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_STREAM: Final = (
-    "nobody answers: enable JetStream on the server, and let ZohoSync.create_tables() make the"
-    " stream"
+    "nobody answers: the server has no JetStream, or its cluster no leader now, or"
+    " ZohoSync.create_tables() has not made the stream"
 )
 _NOBODY: Final = "503"
 _ENDED: Final = ("404", "408")  # no more messages, and no more time
@@ -208,7 +208,7 @@ class NATSServer:
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
                 self._client = await self._connect(self._address)
-        return self._client
+            return self._client
 
     async def _connect(self, address: Address) -> Client:
         client = _require_client()()

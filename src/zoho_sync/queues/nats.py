@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
-import json
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
@@ -18,11 +16,21 @@ from zoho_sync._event_rows import dedupe_key
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
-from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
+from zoho_sync.exceptions import LeaseLost, QueueUnavailable
+from zoho_sync.queues._nats_messages import (
+    ACK,
+    PROGRESS,
+    Delivery,
+    decoded,
+    digest,
+    encoded,
+    moment,
+    refusal,
+)
 from zoho_sync.queues._nats_server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues._nats_stream import CONSUMER, ensure_consumer, ensure_stream, wait_of
 from zoho_sync.queues.outside import refuse_session
-from zoho_sync.queues.wire import decode, encode, undecodable_event
+from zoho_sync.queues.wire import encode, undecodable_event
 from zoho_sync.versions import arrival_of
 
 if TYPE_CHECKING:
@@ -41,25 +49,8 @@ _NOT_FOUND: Final = 404
 _LOOKS: Final = 5
 _AT_ONCE: Final = 100
 _HEADERS: Final = 512  # bytes, more than those that are sent
-_ACK: Final = b"+ACK"
-_PROGRESS: Final = b"+WPI"
-_NAK: Final = b"-NAK"
 _OF_STREAM: Final = -1
 """In a message: the stream's own number of it is its arrival's sequence."""
-
-
-@dataclass(eq=False)
-class _Delivery:
-    """A message as it was delivered, and when its lease ends: never later than the server's."""
-
-    subject: str
-    reply: str
-    sequence: int
-    ends: float
-
-    @property
-    def is_live(self) -> bool:
-        return time.monotonic() < self.ends
 
 
 class NATSQueue:
@@ -141,11 +132,11 @@ class NATSQueue:
         refuse_session(session, type(self).__name__)
         if not events:
             return []
-        now = _moment((await self._server.ask(f"STREAM.INFO.{self._stream}"))["ts"])
+        now = moment((await self._server.ask(f"STREAM.INFO.{self._stream}"))["ts"])
         own = Arrival(now, _OF_STREAM)
         arrived = [replace(event, arrival=event.arrival or own) for event in events]
         largest = await self._server.max_payload() - _HEADERS
-        bodies = [_encoded(event, largest) for event in arrived]
+        bodies = [encoded(event, largest) for event in arrived]
         stored: list[Enqueued] = []
         for first in range(0, len(events), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
@@ -168,8 +159,8 @@ class NATSQueue:
         """Lengthen leases; see `QueueBackend.extend`."""
         # JetStream lengthens by its own time alone. But it delays what is refused by any time, and
         # what is refused can be acknowledged until it is delivered again: a lease of that length.
-        delayed = _refusal(lease)
-        order = _PROGRESS if lease == await self._waiting() else delayed
+        delayed = refusal(lease)
+        order = PROGRESS if lease == await self._waiting() else delayed
         kept = await _together([self._extended(job.handle, order, lease) for job in jobs])
         return [job for job, is_kept in zip(jobs, kept, strict=True) if not is_kept]
 
@@ -177,7 +168,7 @@ class NATSQueue:
         """Acknowledge settled messages, all that are held; see `QueueBackend.ack`."""
         held = [job.handle for job in jobs if job.handle.is_live]
         lost = [job.event.id for job in jobs if not job.handle.is_live]
-        await _together([self._finish(delivery, _ACK) for delivery in held])
+        await _together([self._finish(delivery, ACK) for delivery in held])
         if lost:
             raise LeaseLost(lost)
 
@@ -188,15 +179,22 @@ class NATSQueue:
 
     async def depth(self, *, connection: Any = None) -> Depth:  # noqa: ARG002  # the contract's
         """Return how much is in the queue; see `QueueBackend.depth`."""
-        info = await self._server.ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}")
-        ready, leased = info["num_pending"], info["num_ack_pending"]
+        # The consumer hears of a new message a little later than who published it.
+        info, stream = await _together(
+            [
+                self._server.ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}"),
+                self._server.ask(f"STREAM.INFO.{self._stream}"),
+            ]
+        )
+        leased = info["num_ack_pending"]
+        ready = max(0, stream["state"]["messages"] - leased)
         oldest = claimable_since = None
         if ready:
             first = info["delivered"]["stream_seq"] + 1
             found = await self._message(seq=first, next_by_subj=f"{self._stream}.events.>")
             if found is not None:
-                claimable_since = _moment(found["time"])
-                event = _decoded(base64.b64decode(found.get("data", "")))
+                claimable_since = moment(found["time"])
+                event = decoded(base64.b64decode(found.get("data", "")))
                 oldest = arrival_of(event).time if event is not None else claimable_since
         return Depth(ready, 0, leased, oldest=oldest, claimable_since=claimable_since)
 
@@ -206,7 +204,7 @@ class NATSQueue:
 
     async def _put(self, event: SyncEvent, body: bytes) -> Enqueued:
         subject = self._subject(event)
-        headers = {_ONLY_IF_NONE: "0", _MESSAGE_ID: _digest(event.id)}
+        headers = {_ONLY_IF_NONE: "0", _MESSAGE_ID: digest(event.id)}
         for _ in range(_LOOKS):
             try:
                 answer = await self._server.publish(subject, body, headers)
@@ -218,7 +216,7 @@ class NATSQueue:
                     return Enqueued(event.id, None, duplicate=True)
                 return Enqueued(event.id, self._arrival(event, answer["seq"]))
             found = await self._message(last_by_subj=subject)
-            equal = _decoded(base64.b64decode(found.get("data", ""))) if found else None
+            equal = decoded(base64.b64decode(found.get("data", ""))) if found else None
             if equal is not None:
                 return Enqueued(equal.id, None, duplicate=True)
             # Its equal was acknowledged meanwhile, or is no event and goes with the next claim.
@@ -226,7 +224,7 @@ class NATSQueue:
 
     def _subject(self, event: SyncEvent) -> str:
         # Of its own for each change: the stream finds an equal by it, as long as that is there.
-        return f"{self._stream}.events.{dedupe_key(event) or _digest(event.id)}"
+        return f"{self._stream}.events.{dedupe_key(event) or digest(event.id)}"
 
     @staticmethod
     def _arrival(event: SyncEvent, sequence: int) -> Arrival:
@@ -251,8 +249,8 @@ class NATSQueue:
     def _job(self, message: Msg, token: str, ends: float) -> Job:
         metadata = message.metadata
         sequence, deliveries = metadata.sequence.stream, metadata.num_delivered
-        delivery = _Delivery(message.subject, message.reply, sequence, ends)
-        event, undecodable = _decoded(message.data), None
+        delivery = Delivery(message.subject, message.reply, sequence, ends)
+        event, undecodable = decoded(message.data), None
         if event is None:
             event, undecodable = undecodable_event(message.data), message.data
         else:
@@ -271,7 +269,7 @@ class NATSQueue:
             self._waits = await wait_of(self._server, self._stream)
         return self._waits
 
-    async def _extended(self, delivery: _Delivery, order: bytes, lease: timedelta) -> bool:
+    async def _extended(self, delivery: Delivery, order: bytes, lease: timedelta) -> bool:
         if not delivery.is_live:
             return False
         sent = time.monotonic()
@@ -282,21 +280,21 @@ class NATSQueue:
         delivery.ends = sent + lease.total_seconds()
         return True
 
-    async def _finish(self, delivery: _Delivery, order: bytes) -> None:
+    async def _finish(self, delivery: Delivery, order: bytes) -> None:
         await self._server.request(delivery.reply, order)
         delivery.ends = 0
 
     async def _release(self, job: Job, delay: timedelta) -> None:
-        delivery: _Delivery = job.handle
+        delivery: Delivery = job.handle
         if delay or job.deliveries > 1:
-            await self._finish(delivery, _refusal(delay))
+            await self._finish(delivery, refusal(delay))
             return
         # Refused, it would come again as one that was left behind by a worker that died. A copy
         # comes as new; under its own id, so that one that is given back twice is copied once.
         body = encode(job.event) if job.undecodable is None else job.undecodable
-        headers = {_MESSAGE_ID: f"{_digest(job.event.id)}-{delivery.sequence}"}
+        headers = {_MESSAGE_ID: f"{digest(job.event.id)}-{delivery.sequence}"}
         await self._server.publish(delivery.subject, body, headers)
-        await self._finish(delivery, _ACK)
+        await self._finish(delivery, ACK)
 
     async def _message(self, **asked: Any) -> dict[str, Any] | None:
         try:
@@ -307,36 +305,6 @@ class NATSQueue:
             raise
         found: dict[str, Any] = answer["message"]
         return found
-
-
-def _encoded(event: SyncEvent, largest: int) -> bytes:
-    body = encode(event)
-    if len(body) > largest:
-        problem = f"{len(body)} bytes are more than the server's max_payload lets through"
-        raise PayloadError("message", problem)
-    return body
-
-
-def _decoded(body: bytes) -> SyncEvent | None:
-    try:
-        return decode(body)
-    except PayloadError:
-        return None
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _refusal(delay: timedelta) -> bytes:
-    if not delay:
-        return _NAK
-    nanoseconds = delay // timedelta(microseconds=1) * 1000
-    return _NAK + b" " + json.dumps({"delay": nanoseconds}).encode()
 
 
 async def _together(steps: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
