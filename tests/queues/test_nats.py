@@ -66,7 +66,7 @@ def new_stream() -> str:
 class TestNATSQueue(QueueSuite):
     """With the leases of the consumer's own length."""
 
-    lease = timedelta(seconds=0.6)
+    lease = timedelta(seconds=1)
     ack_wait = lease
 
     @pytest.fixture(autouse=True)
