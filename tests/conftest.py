@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
+from tests.servers.nats import NATSServer, available_nats
 from tests.servers.postgres import PostgresServer, available_postgres
 
 DATABASES = ("sqlite", "postgresql")
@@ -58,6 +59,16 @@ def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL server of this test process."""
     try:
         with available_postgres() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NATSServer]:
+    """The NATS server of this test process."""
+    try:
+        with available_nats() as server:
             yield server
     except ServerUnavailableError as reason:
         skip_or_fail(reason)

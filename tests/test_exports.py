@@ -58,6 +58,7 @@ OPTIONAL = (
     "django",
     "fastapi",
     "flask",
+    "nats",
     "psycopg",
     "rich",
     "starlette",

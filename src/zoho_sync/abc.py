@@ -160,6 +160,10 @@ class QueueBackend(Protocol):
             session: The host's session, for engines that are transactional: the events become
                 visible with the host's commit, and vanish with its rollback.
             fingerprints: Entity type → fingerprint of the mapping in force.
+
+        Raises:
+            PayloadError: Of engines outside the database: an event is larger than their messages
+                may be. None is stored.
         """
         ...
 

@@ -24,7 +24,12 @@ from zoho_sync import (
     mirror,
 )
 from zoho_sync.abc import Capabilities, Job
-from zoho_sync.exceptions import ConfigurationError, LeaseLost, QueueUnavailable
+from zoho_sync.exceptions import (
+    ConfigurationError,
+    LeaseLost,
+    PayloadError,
+    QueueUnavailable,
+)
 from zoho_sync.payloads import InvoicePayload
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.queues.wire import undecodable_event
@@ -233,6 +238,19 @@ async def test_an_outage_of_the_engine_keeps_the_front_door_honest(
     monkeypatch.setattr(engine_outside, "enqueue", away)
     with pytest.raises(QueueUnavailable):
         await sync.ingest({"invoice": {"invoice_id": "1"}})
+
+
+async def test_what_is_too_large_for_the_engine_is_queued_in_the_database(
+    sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def small(*_: Any, **__: Any) -> None:
+        raise PayloadError("message", "too large")
+
+    monkeypatch.setattr(engine_outside, "enqueue", small)
+    receipt = await sync.ingest({"invoice": {"invoice_id": "1"}})
+    assert receipt.http_status == 200
+    assert (await engine_outside.depth()).total == 0
+    assert await sync.drain() == {Outcome.APPLIED: 1}
 
 
 async def test_a_claim_that_is_interrupted_gives_everything_back(

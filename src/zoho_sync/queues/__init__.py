@@ -11,10 +11,11 @@ from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.queues.memory import MemoryQueue
+from zoho_sync.queues.nats import NATSQueue
 from zoho_sync.queues.outside import OutsideQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["MemoryQueue", "SQLQueue", "queue_from"]
+__all__ = ["MemoryQueue", "NATSQueue", "SQLQueue", "queue_from"]
 
 
 def queue_from(
@@ -27,6 +28,7 @@ def queue_from(
 
     Raises:
         ConfigurationError: No engine has that URL.
+        MissingExtra: The client of that engine is not installed.
     """
     if queue is None:
         return SQLQueue(session_factory, tables=tables, clock=clock)
@@ -40,6 +42,8 @@ def _engine_of(url: str) -> QueueBackend:
     scheme = url.partition(":")[0]
     if scheme == "memory":
         return MemoryQueue()
+    if scheme == "nats":
+        return NATSQueue(url)
     message = (
         f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
         "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"

@@ -92,11 +92,15 @@ class OutsideQueue:
     ) -> list[Enqueued]:
         """Hand new events to the engine; what a changed mapping asks for is queued in the database.
 
-        See `QueueBackend.enqueue`.
+        So is what is too large for the engine. See `QueueBackend.enqueue`.
         """
         refuse_session(session, type(self.engine).__name__)
-        queue: QueueBackend = self._jobs if any(e.reapplied for e in events) else self.engine
-        return await queue.enqueue(events, fingerprints=fingerprints)
+        if not any(event.reapplied for event in events):
+            try:
+                return await self.engine.enqueue(events, fingerprints=fingerprints)
+            except PayloadError as error:
+                _log.info("%d event(s) queued in the database: %s", len(events), error)
+        return await self._jobs.enqueue(events, fingerprints=fingerprints)
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease what the database holds, and after it the engine's; see `QueueBackend.claim`."""
