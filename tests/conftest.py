@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.postgres import PostgresServer, available_postgres
+from tests.servers.redis import RedisServer, available_redis
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -53,6 +54,16 @@ def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL server of this test process."""
     try:
         with available_postgres() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis or Valkey server of this test process."""
+    try:
+        with available_redis() as server:
             yield server
     except ServerUnavailableError as reason:
         skip_or_fail(reason)

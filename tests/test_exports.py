@@ -59,9 +59,11 @@ OPTIONAL = (
     "fastapi",
     "flask",
     "psycopg",
+    "redis",
     "rich",
     "starlette",
     "uvicorn",
+    "valkey",
 )
 NEEDS_AN_EXTRA = {"cli", "testing"}
 """Parts that import what their extra brings."""

@@ -10,11 +10,13 @@ from zoho_sync._dialects import Clock
 from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues._redis_server import SCHEMES as REDIS_SCHEMES
 from zoho_sync.queues.memory import MemoryQueue
 from zoho_sync.queues.outside import OutsideQueue
+from zoho_sync.queues.redis import RedisQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["MemoryQueue", "SQLQueue", "queue_from"]
+__all__ = ["MemoryQueue", "RedisQueue", "SQLQueue", "queue_from"]
 
 
 def queue_from(
@@ -40,6 +42,8 @@ def _engine_of(url: str) -> QueueBackend:
     scheme = url.partition(":")[0]
     if scheme == "memory":
         return MemoryQueue()
+    if scheme in REDIS_SCHEMES:
+        return RedisQueue(url)
     message = (
         f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
         "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
