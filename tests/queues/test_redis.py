@@ -181,6 +181,28 @@ async def test_a_claim_that_was_cancelled_leaves_no_suspect(opened: Opened) -> N
     assert [(job.suspect, job.deliveries) for job in jobs] == [(False, 1)] * 3
 
 
+async def test_no_cancellation_is_swallowed(opened: Opened) -> None:
+    """The client's own waits can miss one: a worker that is stopped would go on for ever."""
+    queue, _ = opened
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        while True:
+            await queue.depth()
+            asked += 1
+
+    for turns in range(300):
+        asking = asyncio.create_task(ask())
+        for _ in range(turns % 60):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait({asking}, timeout=5)
+        assert done, "it was asked to stop, and has not heard it"
+        assert asking.cancelled()
+    assert asked
+
+
 async def test_nothing_is_claimed_and_nothing_enqueued_for_nothing(opened: Opened) -> None:
     queue, _ = opened
     await queue.enqueue(events_of(1))

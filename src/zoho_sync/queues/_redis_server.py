@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from zoho_sync._unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError, MissingExtra, QueueUnavailable
 from zoho_sync.queues._redis_scripts import GROUP, Script
 
@@ -30,6 +31,10 @@ _CODE: Final = re.compile(r"[A-Z]+(?= )")
 
 class RedisServer:
     """Runs scripts on a server; whatever keeps it from that is `QueueUnavailable`.
+
+    What is begun is finished before a cancellation is heeded. The client's own waits can swallow
+    one (before Python 3.12 `asyncio.wait_for` does, if what it waits for is done at that moment),
+    and who is asked to stop would go on.
 
     Args:
         where: A URL, or an asynchronous client of redis-py or valkey-py, which is not closed here.
@@ -66,12 +71,12 @@ class RedisServer:
         """
         async with self._outage_told():
             try:
-                return await self._evaluate(script, arguments)
+                return await finish(self._evaluate(script, arguments))
             except self._errors.ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     raise
-            await self._make_group()
-            return await self._evaluate(script, arguments)
+            await finish(self._make_group())
+            return await finish(self._evaluate(script, arguments))
 
     async def make_group(self) -> None:
         """Make the stream and its group, if they are not there.
@@ -80,7 +85,7 @@ class RedisServer:
             QueueUnavailable: The server does not answer, or refuses.
         """
         async with self._outage_told():
-            await self._make_group()
+            await finish(self._make_group())
 
     async def settings(self) -> Mapping[str, Any]:
         """Return what the server says about itself, and how often it writes to disk.
@@ -91,19 +96,22 @@ class RedisServer:
             QueueUnavailable: The server does not answer, or refuses.
         """
         async with self._outage_told():
-            told: dict[str, Any] = {}
-            for section in ("server", "memory", "persistence"):
-                told |= await self._client.info(section)
-            try:
-                answer = await self._client.config_get("appendfsync")
-            except self._errors.ResponseError:
-                answer = {}
-            return told | {_text(name): _text(value) for name, value in answer.items()}
+            return await finish(self._settings())
 
     async def close(self) -> None:
         """Close connections that were opened here."""
         if self._own:
             await self._client.aclose()
+
+    async def _settings(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for section in ("server", "memory", "persistence"):
+            told |= await self._client.info(section)
+        try:
+            answer = await self._client.config_get("appendfsync")
+        except self._errors.ResponseError:
+            answer = {}
+        return told | {_text(name): _text(value) for name, value in answer.items()}
 
     async def _make_group(self) -> None:
         try:
@@ -137,13 +145,13 @@ def _connected(url: str) -> Any:
         library: Any = importlib.import_module("redis.asyncio")
     except ModuleNotFoundError as error:
         raise MissingExtra("redis", "a queue on Redis or Valkey") from error
-    scheme, _, rest = url.partition(":")
+    scheme, _, rest = url.partition("://")
     once_more = importlib.import_module("redis.asyncio.retry").Retry(
         importlib.import_module("redis.backoff").NoBackoff(), 1, (library.ConnectionError,)
     )
     try:
         pool = library.BlockingConnectionPool.from_url(
-            f"{SCHEMES[scheme]}:{rest}",
+            f"{SCHEMES[scheme]}://{rest}",
             max_connections=_CONNECTIONS,
             timeout=_SECONDS,
             protocol=2,
