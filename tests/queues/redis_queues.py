@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.redis import PrivateRedis, private_redis
 from zoho_sync.queues import RedisQueue
+from zoho_sync.testing.events import events_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -42,6 +43,17 @@ async def let_pass(queue: RedisQueue, client: Any, seconds: float) -> None:
     for name in ("leases", "released"):
         for entry in await client.zrange(key(queue, name), 0, -1):
             await client.zincrby(key(queue, name), -seconds * 1000, entry)
+
+
+async def everything(queue: RedisQueue) -> None:
+    """Each of the things that a queue does."""
+    await queue.setup()
+    await queue.enqueue(events_of(1))
+    (job,) = await queue.claim(1, lease=MINUTE)
+    assert await queue.extend([job], lease=MINUTE) == []
+    await queue.release([job])
+    await queue.ack(await queue.claim(1, lease=MINUTE))
+    assert (await queue.depth()).total == 0
 
 
 @contextmanager
