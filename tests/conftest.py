@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import (
 from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.nats import NATSServer, available_nats
 from tests.servers.postgres import PostgresServer, available_postgres
+from tests.servers.redis import RedisServer, available_redis
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -69,6 +70,16 @@ def nats_server() -> Iterator[NATSServer]:
     """The NATS server of this test process."""
     try:
         with available_nats() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis or Valkey server of this test process."""
+    try:
+        with available_redis() as server:
             yield server
     except ServerUnavailableError as reason:
         skip_or_fail(reason)

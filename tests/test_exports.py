@@ -60,9 +60,11 @@ OPTIONAL = (
     "flask",
     "nats",
     "psycopg",
+    "redis",
     "rich",
     "starlette",
     "uvicorn",
+    "valkey",
 )
 NEEDS_AN_EXTRA = {"cli", "testing"}
 """Parts that import what their extra brings."""

@@ -191,7 +191,9 @@ class QueueBackend(Protocol):
                 holds the outcome. This is the fence: it must hit every job under its lease.
 
         Raises:
-            LeaseLost: A lease is not held any more; the caller rolls back.
+            LeaseLost: A lease is not held any more. Of an engine that is transactional the caller
+                rolls back, and nothing is taken out. Outside the database the outcome is committed
+                by then: what is held may be taken out all the same, and the rest comes again.
         """
         ...
 

@@ -281,3 +281,28 @@ async def test_a_database_of_the_hosts_own_kind_is_taken_as_it_is(sessions: Sess
     mine = Inside()
     sync = ZohoSync(sessions, queue=mine, registry=default_registry())
     assert sync._runtime.queue is mine  # what it works with
+
+
+async def test_a_worker_looks_at_the_queue_first(
+    sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that would lose events stop it; a queue that is away is waited for."""
+
+    async def wrong() -> None:
+        raise ConfigurationError
+
+    async def away() -> None:
+        raise QueueUnavailable
+
+    monkeypatch.setattr(engine_outside, "setup", wrong)
+    with pytest.raises(ConfigurationError):
+        await sync.run()
+    monkeypatch.setattr(engine_outside, "setup", away)
+    await sync.enqueue([invoice("1", 1)])
+    worker = asyncio.create_task(sync.run())
+    async with asyncio.timeout(20):
+        while (await engine_outside.depth()).total:  # noqa: ASYNC110  # the queue sends no event
+            await asyncio.sleep(0.02)
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker

@@ -266,6 +266,7 @@ class QueueSuite:
                 jobs = await queue.claim(2, lease=timedelta(minutes=1))
                 assert sorted(ids(jobs)) == ["i0", "i1"]
                 assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
+                assert {job.deliveries for job in jobs} == {1}
                 await queue.release(jobs)
 
         self.run(check)
