@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
+from tests.servers.nats import NATSServer, available_nats
 from tests.servers.postgres import PostgresServer, available_postgres
+from tests.servers.redis import RedisServer, available_redis
 
 FIXTURES = {
     "sqlite": "sqlite_url",
@@ -117,6 +119,26 @@ def mariadb_server() -> Iterator[MariaDBServer]:
     """The MariaDB server of this test process."""
     try:
         with available_mariadb() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NATSServer]:
+    """The NATS server of this test process."""
+    try:
+        with available_nats() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis or Valkey server of this test process."""
+    try:
+        with available_redis() as server:
             yield server
     except ServerUnavailableError as reason:
         skip_or_fail(reason)

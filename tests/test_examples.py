@@ -27,6 +27,11 @@ the shipment: applied 1
 1Z-4711 of 2026-03-04
   4 x Bulb
 """,
+    "custom_queue.py": """\
+in the folder: accepted 1
+applied: 1 left: 0
+total: 149.90
+""",
     "orm_handler.py": """\
 mail: Dear Hotel Meridian, thank you
 invoice: accepted; applied 1

@@ -58,10 +58,13 @@ OPTIONAL = (
     "django",
     "fastapi",
     "flask",
+    "nats",
     "psycopg",
+    "redis",
     "rich",
     "starlette",
     "uvicorn",
+    "valkey",
 )
 NEEDS_AN_EXTRA = {"cli", "testing"}
 """Parts that import what their extra brings."""

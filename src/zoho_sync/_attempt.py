@@ -114,9 +114,11 @@ class Attempt:
         """
         async with self.runtime.sessions() as session, unit_of_work(session) as work:
             tables = self.runtime.context.tables
-            if self.direct:
+            rows = [job for job in self.settlement.completed if not job.outside]
+            if self.direct or len(rows) < len(self.settlement.completed):
                 await Ledger(work.connection, tables.ledger).lock({self._key(j) for j in self.jobs})
-            elif await Jobs(work.connection, tables.jobs).present(self.settlement.completed):
+            jobs = Jobs(work.connection, tables.jobs)
+            if rows and not self.direct and await jobs.present(rows):
                 return False
             return await self.settlement.recorded(work.connection)
 
@@ -158,7 +160,9 @@ class Attempt:
         places = await find_places(connection, self.runtime.context.tables, ids)
         for job in self.jobs:
             place = places.get(job.event.id)
-            if place is None or (place is Place.QUEUED and not self.direct):
+            # Its own row is there, unless it came from elsewhere: then it was taken over before.
+            is_own = place is Place.QUEUED and not self.direct and not job.outside
+            if place is None or is_own:
                 continue
             outcome = Outcome.PARKED if place is Place.PARKED else Outcome.DUPLICATE
             self.known[job.event.id] = SyncResult(outcome, committed=True, reason=place.value)

@@ -92,9 +92,16 @@ class DeadLetterRows:
         }
         await self._connection.execute(insert(self._table).values(row))
 
-    async def keep_body(self, received: Undecoded, error: PayloadError, now: datetime) -> str:
+    async def keep_body(
+        self,
+        received: Undecoded,
+        error: PayloadError,
+        now: datetime,
+        *,
+        event_id: str | None = None,
+    ) -> str:
         """Keep a body that is not understood, and return the id of its dead letter."""
-        event_id = new_event_id()
+        event_id = event_id or new_event_id()
         row = {
             "event_id": event_id,
             "organization_id": received.organization_id,

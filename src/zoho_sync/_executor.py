@@ -16,7 +16,7 @@ from zoho_sync._lease import LeaseKeeper, keep_leases
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._runtime import Runtime
 from zoho_sync._unit_of_work import finish
-from zoho_sync.abc import Job
+from zoho_sync.abc import AcknowledgesAfterCommit, Job
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable, ZohoSyncError
 from zoho_sync.hooks import SettledEvent
@@ -107,6 +107,7 @@ class Executor:
             if error is None:
                 attempt.settlement.report()
                 settled += attempt.settlement.told
+                await self._acknowledge(attempt)
                 batches += _second_look(attempt)
                 await self._release(attempt.blocked, keeper)
                 await self._return(attempt.early, keeper)
@@ -179,6 +180,13 @@ class Executor:
             return
         attempt.settlement.report()
         settled += attempt.settlement.told
+        await self._acknowledge(attempt)
+
+    async def _acknowledge(self, attempt: Attempt) -> None:
+        """Let an engine outside the database hear of what is committed."""
+        queue = self._runtime.queue
+        if isinstance(queue, AcknowledgesAfterCommit):
+            await queue.committed(attempt.settlement.completed)
 
     async def _bury(
         self, jobs: Sequence[Job], keeper: LeaseKeeper, settled: list[SettledEvent]

@@ -16,6 +16,7 @@ from zoho_sync._jobs import Jobs, job_row
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._parked import Parked, Waiting
+from zoho_sync._places import find_places
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
@@ -122,7 +123,10 @@ class Settlement:
     async def recorded(self, connection: AsyncConnection) -> bool:
         """Return whether the journal has the outcomes; True where none belongs there."""
         if not self._journal:
-            return bool(self.completed)
+            # What came from outside the database has no row there that would be gone.
+            outside = [job.event.id for job in self.completed if job.outside]
+            tables = self.runtime.context.tables
+            return not outside or bool(await find_places(connection, tables, outside[:1]))
         # The jobs may as well have been completed by a peer, once the leases had expired.
         entry, journal = self._journal[0], Journal(connection, self.runtime.context.tables.journal)
         return bool(await journal.recorded([entry.event.id], entry.lease_token))

@@ -15,7 +15,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from zoho_sync.events import Arrival, SyncEvent
 
-__all__ = ["Capabilities", "Depth", "Enqueued", "Job", "QueueBackend", "ReservesConnection"]
+__all__ = [
+    "AcknowledgesAfterCommit",
+    "Capabilities",
+    "Depth",
+    "Enqueued",
+    "Job",
+    "QueueBackend",
+    "ReservesConnection",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,20 @@ class Capabilities:
         transactional: It lives in the host's database: it enqueues inside the host's transaction,
             and completes a job inside the one that applies it.
         concurrent: Several workers may claim at once. Without it, one process works at a time.
+        durable: What it has accepted survives the end of its process.
+        deduplicates: It recognises an event that equals one which it holds.
+        delays: `QueueBackend.release` may ask for a delay.
+        fenced: An acknowledgement under a lost lease is refused, not taken.
+        extends: Leases can be lengthened.
     """
 
     transactional: bool
     concurrent: bool = True
+    durable: bool = True
+    deduplicates: bool = True
+    delays: bool = True
+    fenced: bool = True
+    extends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,9 @@ class Job:
         contested: The table of which a unique constraint refused it last; jobs with the same one
             are claimed together.
         early: How long before its time it was claimed, because another one like it was due.
+        deliveries: How often an engine outside the database has delivered it, with this time.
+        undecodable: The bytes of a message of such an engine that holds no event.
+        outside: Whether it came from such an engine.
     """
 
     handle: Any
@@ -75,6 +96,9 @@ class Job:
     first_parked_at: datetime | None = None
     contested: str | None = None
     early: timedelta = timedelta(0)
+    deliveries: int = 1
+    undecodable: bytes | None = None
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +160,10 @@ class QueueBackend(Protocol):
             session: The host's session, for engines that are transactional: the events become
                 visible with the host's commit, and vanish with its rollback.
             fingerprints: Entity type → fingerprint of the mapping in force.
+
+        Raises:
+            PayloadError: Of engines outside the database: an event is larger than their messages
+                may be. None is stored.
         """
         ...
 
@@ -163,7 +191,9 @@ class QueueBackend(Protocol):
                 holds the outcome. This is the fence: it must hit every job under its lease.
 
         Raises:
-            LeaseLost: A lease is not held any more; the caller rolls back.
+            LeaseLost: A lease is not held any more. Of an engine that is transactional the caller
+                rolls back, and nothing is taken out. Outside the database the outcome is committed
+                by then: what is held may be taken out all the same, and the rest comes again.
         """
         ...
 
@@ -182,6 +212,18 @@ class QueueBackend(Protocol):
 
     async def close(self) -> None:
         """Release what the engine holds open; the queue's content stays."""
+        ...
+
+
+@runtime_checkable
+class AcknowledgesAfterCommit(Protocol):
+    """What a queue adds whose messages are not part of the transaction that applies them."""
+
+    async def committed(self, jobs: Sequence[Job]) -> None:
+        """Acknowledge what is settled, now that its outcome is committed; never raises for it.
+
+        What cannot be acknowledged comes once more, and is known then.
+        """
         ...
 
 

@@ -86,7 +86,8 @@ class Arrival(NamedTuple):
 
     Attributes:
         time: Aware UTC, microseconds.
-        sequence: Decides between equal times; unique in a queue, 0 for a direct call.
+        sequence: Decides between equal times; unique in a queue, 0 for a direct call, and of at
+            most 63 bits.
     """
 
     time: datetime

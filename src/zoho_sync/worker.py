@@ -15,6 +15,7 @@ from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job, ReservesConnection
+from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
 
@@ -65,12 +66,24 @@ class Worker:
                 return tally.totals()
 
     async def run(self) -> None:
-        """Work until cancelled; what is being applied then is rolled back and released."""
+        """Work until cancelled; what is being applied then is rolled back and released.
+
+        Raises:
+            ConfigurationError: The queue has settings that would lose events.
+        """
+        await self._set_up()
         async with self._reserved(), asyncio.TaskGroup() as tasks:
             for number in range(self._runtime.concurrency):
                 tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
             tasks.create_task(self._maintain(), name="zoho_sync maintenance")
             tasks.create_task(self._sweep(), name="zoho_sync sweep")
+
+    async def _set_up(self) -> None:
+        try:
+            await self._runtime.queue.setup()
+        except QueueUnavailable as error:
+            # The loops wait for it; it is only looked at then.
+            _log.warning("the queue cannot be checked now: %s", without_values(error))
 
     def _reserved(self) -> AbstractAsyncContextManager[None]:
         queue = self._runtime.queue

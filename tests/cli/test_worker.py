@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -304,3 +305,47 @@ def test_a_traceback_in_the_log_holds_no_document(call: Call, filled_url: str) -
     told = handler.format(record)
     assert told.endswith("failed\n  IntegrityError: taken")
     assert SECRET_TEXT not in told
+
+
+def started(process: subprocess.Popen[str], count: int) -> list[int]:
+    """Return the numbers of processes that a supervisor's log tells of next."""
+    found: list[int] = []
+    assert process.stderr is not None
+    while len(found) < count:
+        line = process.stderr.readline()
+        assert line, "it ended before it had started them"
+        if " is process " in line:
+            found.append(int(line.rpartition(" ")[2]))
+    return found
+
+
+def test_several_processes_share_the_work_and_replace_who_is_killed(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    in_database(postgres_url, enqueue)
+    with running("--database-url", postgres_url, "--processes", "2", cwd=tmp_path) as process:
+        killed, _ = started(process, 2)
+        wait_until_idle(postgres_url)
+        os.kill(killed, signal.SIGKILL)
+        (replaced,) = started(process, 1)
+        assert replaced != killed
+        in_database(postgres_url, enqueue_item)
+        wait_until_idle(postgres_url)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=_PATIENCE)
+    assert process.returncode == 0, err
+    assert "SIGTERM: stopping 2 worker(s)" in err
+
+
+def test_what_ends_one_process_by_itself_ends_all(tmp_path: Path) -> None:
+    unreachable = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+    with running("--database-url", unreachable, "--processes=2", cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=_PATIENCE)
+    assert process.returncode == 4, err
+    assert "is replaced" not in err
+
+
+def test_once_is_for_one_process(call: Call, sqlite_url: str) -> None:
+    answer = call("worker", "--once", "--processes", "2", "--database-url", sqlite_url)
+    assert answer.code == 2
+    assert "leave --processes out" in answer.err

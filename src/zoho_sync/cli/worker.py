@@ -15,6 +15,7 @@ import click
 
 from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import print_json, redacted, show
+from zoho_sync.cli.processes import supervise, without_processes
 from zoho_sync.cli.running import FAILED, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.outcomes import Outcome
@@ -29,10 +30,18 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 @click.command()
 @click.option("--batch-size", type=click.IntRange(1), help="Events of one transaction.")
 @click.option("--concurrency", type=click.IntRange(1), help="Transactions at once.")
+@click.option("--processes", type=click.IntRange(1), default=1, help="Workers, each a process.")
 @click.option("--once", is_flag=True, help="Stop when there is nothing to do now.")
 @common_options()
 @click.pass_obj
-def worker(target: Target, batch_size: int | None, concurrency: int | None, *, once: bool) -> None:
+def worker(
+    target: Target,
+    batch_size: int | None,
+    concurrency: int | None,
+    processes: int,
+    *,
+    once: bool,
+) -> None:
     """Apply events until SIGTERM or SIGINT; a second signal ends at once.
 
     At the first signal, what is being applied is rolled back and given back to the queue: another
@@ -42,9 +51,29 @@ def worker(target: Target, batch_size: int | None, concurrency: int | None, *, o
     are applied to the mirror's tables only, and a database that an application keeps is refused.
     """
     _log_to_stderr()
+    if processes > 1:
+        _work_in_processes(target, processes, once=once)
+        return
     given = {"batch_size": batch_size, "concurrency": concurrency}
     options = {name: value for name, value in given.items() if value is not None}
     _tell(target, *run(_work(target, options, once=once)), once=once)
+
+
+def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
+    """Run as many workers of this very command; each answers for itself in the log."""
+    if once:
+        message = "--once works off what is there in one process; leave --processes out"
+        raise click.UsageError(message)
+    stopped_by, code = asyncio.run(supervise(count, _own_arguments()))
+    if target.as_json:
+        print_json({"stopped_by": stopped_by, "processes": count})
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _own_arguments() -> list[str]:
+    # Those of one worker print for programs to nobody.
+    return [each for each in without_processes(sys.argv[1:]) if each != "--json"]
 
 
 def _tell(target: Target, stopped_by: str, counts: dict[Outcome, int], *, once: bool) -> None:

@@ -10,9 +10,14 @@ from zoho_sync._dialects import Clock
 from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues._redis_server import SCHEMES as REDIS_SCHEMES
+from zoho_sync.queues.memory import MemoryQueue
+from zoho_sync.queues.nats import NATSQueue
+from zoho_sync.queues.outside import OutsideQueue
+from zoho_sync.queues.redis import RedisQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["SQLQueue", "queue_from"]
+__all__ = ["MemoryQueue", "NATSQueue", "RedisQueue", "SQLQueue", "queue_from"]
 
 
 def queue_from(
@@ -25,14 +30,29 @@ def queue_from(
 
     Raises:
         ConfigurationError: No engine has that URL.
+        MissingExtra: The client of that engine is not installed.
     """
     if queue is None:
         return SQLQueue(session_factory, tables=tables, clock=clock)
-    if isinstance(queue, str):
-        scheme = queue.partition(":")[0]
-        message = (
-            f"no queue engine has URLs of the scheme {scheme!r}; leave queue= out for the queue in "
-            "your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
-        )
-        raise ConfigurationError(message)
-    return queue
+    engine = _engine_of(queue) if isinstance(queue, str) else queue
+    if engine.capabilities.transactional:
+        return engine
+    return OutsideQueue(engine, session_factory, tables=tables, clock=clock)
+
+
+def _engine_of(url: str) -> QueueBackend:
+    scheme = url.partition(":")[0]
+    if scheme == "memory":
+        return MemoryQueue()
+    if scheme == "nats":
+        return NATSQueue(url)
+    if scheme in REDIS_SCHEMES:
+        return RedisQueue(url)
+    # What has no scheme is not repeated: it may be a secret.
+    named = f"the scheme {scheme!r}" if scheme != url else "no scheme"
+    known = ", ".join(f"{each}://" for each in ("memory", "nats", *sorted(REDIS_SCHEMES)))
+    message = (
+        f"no queue engine has URLs of {named}; known are {known}. Leave queue= out for the queue "
+        "in your own database, or pass an object that implements zoho_sync.abc.QueueBackend"
+    )
+    raise ConfigurationError(message)

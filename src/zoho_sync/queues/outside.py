@@ -1,0 +1,219 @@
+"""Engines outside the database carry first attempts only; everything else is in the database.
+
+A message of such an engine is acknowledged once its outcome is committed. Whatever does not end
+well at the first attempt becomes a row of the jobs table: retries, suspects, what has to wait. A
+message that comes once more is looked up by its event's id, and what is known is not done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
+from zoho_sync._dialects import Clock, database_time
+from zoho_sync._faults import without_values
+from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._places import find_places
+from zoho_sync._tables import Tables
+from zoho_sync._unit_of_work import finish, unit_of_work
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job, QueueBackend
+from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
+from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
+from zoho_sync.outcomes import Outcome
+from zoho_sync.queues.sql import SQLQueue
+
+__all__ = ["OutsideQueue", "refuse_session"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST: Final = 1
+
+
+def refuse_session(session: Any, engine: str) -> None:
+    """Refuse to take part in the host's transaction.
+
+    Raises:
+        ConfigurationError: A session was given.
+    """
+    if session is None:
+        return
+    message = (
+        f"{engine} is outside your database and cannot enqueue inside your transaction; enqueue"
+        " after the commit, or leave queue= out: the queue in your database can"
+    )
+    raise ConfigurationError(message)
+
+
+class OutsideQueue:
+    """An engine outside the database, and the jobs table behind it.
+
+    Args:
+        engine: Carries first attempts.
+        session_factory: Gives an `AsyncSession` on the host's database.
+        tables: The library's tables.
+        clock: Replaces the database's clock.
+    """
+
+    def __init__(
+        self,
+        engine: QueueBackend,
+        session_factory: Callable[[], AsyncSession],
+        *,
+        tables: Tables,
+        clock: Clock | None = None,
+    ) -> None:
+        self.engine = engine
+        self._sessions, self._tables, self._clock = session_factory, tables, clock
+        self._jobs = SQLQueue(session_factory, tables=tables, clock=clock)
+        self.reserved = self._jobs.reserved
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+        return self.engine.capabilities
+
+    async def setup(self) -> None:
+        """Make what the engine needs."""
+        await self.engine.setup()
+
+    async def enqueue(
+        self,
+        events: Sequence[SyncEvent],
+        *,
+        session: AsyncSession | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> list[Enqueued]:
+        """Hand new events to the engine; what a changed mapping asks for is queued in the database.
+
+        So is what is too large for the engine. See `QueueBackend.enqueue`.
+        """
+        refuse_session(session, type(self.engine).__name__)
+        if not any(event.reapplied for event in events):
+            try:
+                return await self.engine.enqueue(events, fingerprints=fingerprints)
+            except PayloadError as error:
+                _log.info("%d event(s) queued in the database: %s", len(events), error)
+        return await self._jobs.enqueue(events, fingerprints=fingerprints)
+
+    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
+        """Lease what the database holds, and after it the engine's; see `QueueBackend.claim`."""
+        jobs = await self._jobs.claim(limit, lease=lease)
+        if len(jobs) == limit or any(job.suspect for job in jobs):
+            return jobs
+        claimed: list[Job] = []
+        try:
+            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
+            fresh = [replace(job, outside=True) for job in claimed]
+            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
+            if known:
+                await self._take_over(known, suspect=True)
+        except BaseException:
+            # Nobody will work on these now; what the database holds is found by its own lease.
+            await finish(self._give_back(jobs, claimed))
+            raise
+        return [*jobs, *(job for job in fresh if job not in known)]
+
+    async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
+        """Lengthen leases; see `QueueBackend.extend`."""
+        inside, outside = _parted(jobs)
+        lost = await self._jobs.extend(inside, lease=lease) if inside else []
+        return lost + (await self.engine.extend(outside, lease=lease) if outside else [])
+
+    async def ack(self, jobs: Sequence[Job], *, connection: AsyncConnection | None = None) -> None:
+        """Complete what the database holds; the engine hears of its own after the commit."""
+        inside, outside = _parted(jobs)
+        if inside:
+            await self._jobs.ack(inside, connection=connection)
+        if connection is None and outside:
+            await self.committed(outside)
+
+    async def committed(self, jobs: Sequence[Job]) -> None:
+        """Acknowledge messages whose outcome is committed; see `AcknowledgesAfterCommit`."""
+        _, outside = _parted(jobs)
+        if not outside:
+            return
+        try:
+            await self.engine.ack(outside)
+        except (LeaseLost, QueueUnavailable) as error:
+            # They come once more, and are known then.
+            _log.warning("%d message(s) not acknowledged: %s", len(outside), without_values(error))
+
+    async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
+        """Give jobs back; a message that has to wait does so in the database."""
+        inside, outside = _parted(jobs)
+        if inside:
+            await self._jobs.release(inside, delay=delay)
+        if outside and delay:
+            await self._take_over(outside, delay=delay)
+        elif outside:
+            await self.engine.release(outside)
+
+    async def depth(self, *, connection: AsyncConnection | None = None) -> Depth:
+        """Return how much is in the engine and in the database together."""
+        inside, outside = await self._jobs.depth(connection=connection), await self.engine.depth()
+        return Depth(
+            ready=inside.ready + outside.ready,
+            delayed=inside.delayed + outside.delayed,
+            leased=inside.leased + outside.leased,
+            oldest=_earliest(inside.oldest, outside.oldest),
+            claimable_since=_earliest(inside.claimable_since, outside.claimable_since),
+        )
+
+    async def close(self) -> None:
+        """Release what the engine holds open."""
+        await self.engine.close()
+
+    async def _give_back(self, inside: Sequence[Job], outside: Sequence[Job]) -> None:
+        if inside:
+            await self._jobs.release(inside)
+        if outside:
+            await self.engine.release(outside)
+
+    async def _take_over(
+        self, jobs: Sequence[Job], *, suspect: bool = False, delay: timedelta = timedelta(0)
+    ) -> None:
+        """Move messages into the jobs table, and acknowledge them.
+
+        What is in some place already, and what cannot be read, is not queued: the one is known, the
+        other a dead letter with its bytes.
+        """
+        async with self._sessions() as session, unit_of_work(session) as work:
+            connection, tables = work.connection, self._tables
+            now = await database_time(connection, self._clock)
+            places = await find_places(connection, tables, [job.event.id for job in jobs])
+            unknown = [job for job in jobs if job.event.id not in places]
+            readable = [job for job in unknown if job.undecodable is None]
+            rows = [job_row(job, now + delay) | {"suspect": suspect} for job in readable]
+            restored = await Jobs(connection, tables.jobs).restore(rows)
+            await Journal(connection, tables.journal).append(
+                JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
+                for job in readable
+                if job.event.id not in restored
+            )
+            letters = DeadLetterRows(connection, tables)
+            for job in unknown:
+                if job.undecodable is not None:
+                    received = Undecoded(job.undecodable, _JSON, {}, DEFAULT_ORGANIZATION)
+                    await letters.keep_body(received, _UNREADABLE, now, event_id=job.event.id)
+        await self.committed(jobs)
+
+
+_JSON: Final = "application/json"
+_UNREADABLE: Final = PayloadError("message", "no event of this library")
+
+
+def _parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+    """Return the jobs of the database, and those of the engine."""
+    listed = list(jobs)
+    return [job for job in listed if not job.outside], [job for job in listed if job.outside]
+
+
+def _earliest(*moments: Any) -> Any:
+    return min((moment for moment in moments if moment is not None), default=None)
