@@ -154,7 +154,9 @@ class ExactJSON(TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the type that stores the text."""
         # Not MariaDB's JSON, which is the same, but for a check that refuses what it cannot read.
-        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name in MARIADB else Text())
+        if dialect.name in MARIADB:
+            return dialect.type_descriptor(mysql.LONGTEXT())
+        return super().load_dialect_impl(dialect)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002  # the signature is SQLAlchemy's
         """Return the document as text."""
