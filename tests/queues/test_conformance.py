@@ -56,6 +56,8 @@ class TestSQLQueue(QueueSuite):
 class Machine(QueueMachine):
     """On SQLite in memory: a database for each example."""
 
+    lease = timedelta(minutes=10)
+
     def __init__(self) -> None:
         super().__init__()
         self.hands = Hands()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from hypothesis import settings
 
@@ -34,6 +35,8 @@ class TestMemoryQueue(QueueSuite):
 
 
 class Machine(QueueMachine):
+    lease = timedelta(minutes=10)
+
     def __init__(self) -> None:
         super().__init__()
         self.hands = Hands()

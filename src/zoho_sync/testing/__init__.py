@@ -5,7 +5,13 @@ Needs the extra ``testing``: ``pip install "zoho-sync[testing]"``.
 
 from __future__ import annotations
 
-from zoho_sync.testing.queue_machine import QueueMachine
-from zoho_sync.testing.queue_suite import QueueSuite
+import pytest
+
+# Before they are imported: a check that fails then shows what it has compared.
+for _name in ("_lease_checks", "_storing_checks", "queue_machine"):
+    pytest.register_assert_rewrite(f"{__name__}.{_name}")
+
+from zoho_sync.testing.queue_machine import QueueMachine  # noqa: E402  # as said above
+from zoho_sync.testing.queue_suite import QueueSuite  # noqa: E402  # as said above
 
 __all__ = ["QueueMachine", "QueueSuite"]
