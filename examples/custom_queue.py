@@ -181,8 +181,6 @@ async def folder_queue() -> AsyncIterator[QueueBackend]:
 class TestFolderQueue(QueueSuite):
     """The contract of all engines."""
 
-    lease = timedelta(seconds=0.3)
-
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
         """Open the engine that proves itself."""

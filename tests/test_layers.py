@@ -53,6 +53,7 @@ LINES = (
         "_ledger",
         "_event_rows",
         "_journal",
+        "_partners",
         "_jobs",
         "_parked",
         "_places",

@@ -155,7 +155,7 @@ async def refused(session: AsyncSession, document: dict[str, Any]) -> RowRejecte
         (
             {"number": ""},
             "crate.number",
-            "crates.number: may not be NULL, and the document says it is empty",
+            "crates.number: may not be NULL, and the document has nothing for it",
         ),
         (
             {"code": "A-7"},
@@ -170,7 +170,7 @@ async def refused(session: AsyncSession, document: dict[str, Any]) -> RowRejecte
         (
             {"lines": [{"crate_line_id": "1", "what": "lamps"}, {"crate_line_id": "2"}]},
             "crate.lines[1].what",
-            "crate_lines.what: may not be NULL, and the document says it is empty",
+            "crate_lines.what: may not be NULL, and the document has nothing for it",
         ),
         (
             {"lines": [{"crate_line_id": "1", "what": "lamps", "size": "wide"}]},

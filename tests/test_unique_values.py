@@ -377,3 +377,19 @@ async def test_whatever_the_order_every_value_ends_where_it_belongs(
         await take(sync)
     assert await skus(host) == final
     assert await sync.dead_letters.list() == []
+
+
+async def test_more_swaps_than_a_batch_holds_find_their_partners(host: Sessions) -> None:
+    """The first halves of all swaps come before the second halves of any."""
+    sync = syncing(host, batch_size=10)
+    names = [f"n{number}" for number in range(60)]
+    await take(sync, *(item(name, 1, sku=name) for name in names))
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    await sync.enqueue([item(mine, 2, sku=other) for mine, other in pairs])
+    await sync.enqueue([item(other, 2, sku=mine) for mine, other in pairs])
+    await take(sync)
+    assert await sync.dead_letters.list() == []
+    assert {name: row[0] for name, row in (await skus(host)).items()} == {
+        **dict(pairs),
+        **{other: mine for mine, other in pairs},
+    }

@@ -205,7 +205,11 @@ class Attempt:
         now: datetime,
     ) -> None:
         """Apply the events together that unique constraints refused one by one."""
-        contest = Contest(work.connection, partial(self._apply_whole, work))
+        contest = Contest(
+            work.connection,
+            self.runtime.context.tables.ledger,
+            partial(self._apply_whole, work),
+        )
         won, lost = await contest.decide(self.refused, entries)
         for each in won:
             self.settlement.settle(each.job, each.applied, each.key, now)

@@ -47,11 +47,14 @@ class ChildWriter:
         child: BoundChild,
         links: Table,
         references: References,
+        *,
+        owners: str,
     ) -> None:
         self._connection = connection
         self._child = child
         self._links = links
         self._references = references
+        self._owners = owners
 
     async def replace(self, owner: LedgerKey, parent: Key, payload: Payload) -> None:
         """Make the rows what the document's list says.
@@ -75,7 +78,7 @@ class ChildWriter:
         kept = [row for key, row in existing.items() if key in wanted]
         for key in sorted(wanted, key=lambda key: key not in existing):
             path, row = f"{root}[{positions[key]}]", existing.get(key)
-            claim = Claim(self._child, wanted[key], row, kept, path)
+            claim = Claim(self._child, wanted[key], row, kept, path, self._owners)
             with refusals_at(self._child, path), claiming(claim):
                 await self._write(owner, key, wanted[key], row, lines[key])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync._dialects import Clock, chunks, execution_time, indexed
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
 from zoho_sync._insertion import insert_absent, insert_if_absent
+from zoho_sync._partners import Entity, Partners
 from zoho_sync._tables import PREFIX
 from zoho_sync.abc import Depth, Job
 from zoho_sync.events import Arrival, SyncEvent
@@ -37,7 +39,7 @@ __all__ = ["Jobs", "enqueueing", "job_row"]
 _REAP = 100
 _RESTORE = 200
 _BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
-_BY_CONTESTED = f"ix_{PREFIX}jobs_contested"
+_LONGEST_CHAIN = 8
 
 
 class Jobs:
@@ -138,15 +140,9 @@ class Jobs:
 
     async def _suspect(self, now: datetime) -> list[Mapping[Any, Any]]:
         """Lock one suspect that is due."""
-        table, due = self._table, self._due(now, suspect=True)
-        # First without a lock, as in `reap`.
-        found = await self._connection.execute(
-            select(table.c.id).where(*due, table.c.lease_token.is_(None))
-        )
-        ids = list(found.scalars())
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
-        order = (table.c.deaths, table.c.id)
-        return await self._free(1, (*due, table.c.id.in_(ids)), order, "PRIMARY") if ids else []
+        order = (self._table.c.deaths, self._table.c.id)
+        return await self._looked_up(1, self._due(now, suspect=True), order)
 
     def _due(self, now: datetime, *, suspect: bool) -> tuple[ColumnElement[bool], ...]:
         table = self._table
@@ -155,19 +151,39 @@ class Jobs:
     async def _together(
         self, due: Sequence[Mapping[Any, Any]], limit: int
     ) -> list[Mapping[Any, Any]]:
-        """Return jobs that are due, first those whose unique values other rows have.
+        """Return jobs that are due, first those that want a unique value which another entity has.
 
-        They bring along all others that the same tables refused, due or not: only together can a
-        value move on.
+        They bring the jobs of that entity along, due or not, and these theirs in turn: only
+        together can a value move on. What does not fit comes with the next claim.
         """
+        partners = Partners(due)
+        for _ in range(_LONGEST_CHAIN):
+            names = partners.unknown()
+            if not names:
+                break
+            partners.add(names, await self._of_entities(names, partners.ids, limit))
+        return partners.first(limit)
+
+    async def _of_entities(
+        self, names: Collection[Entity], known: Collection[int], limit: int
+    ) -> list[Mapping[Any, Any]]:
         table = self._table
-        tables = {row["contested"] for row in due} - {None}
-        if not tables:
-            return [*due]
-        same = (table.c.contested.in_(tables), table.c.suspect.is_(False))
-        contested = await self._free(limit, same, (table.c.id,), _BY_CONTESTED)
-        rest = [row for row in due if row["contested"] is None]
-        return [*contested, *rest][:limit]
+        theirs = tuple_(table.c.organization_id, table.c.entity_id).in_(list(names))
+        conditions = (theirs, table.c.id.not_in(known), table.c.suspect.is_(False))
+        return await self._looked_up(limit * _LONGEST_CHAIN, conditions, (table.c.id,))
+
+    async def _looked_up(
+        self, limit: int, conditions: Sequence[ColumnElement[bool]], order: Sequence[Any]
+    ) -> list[Mapping[Any, Any]]:
+        """Lock jobs that are found first without a lock, as in `reap`."""
+        table = self._table
+        free = (table.c.lease_token.is_(None), *conditions, ~self._entity_is_leased())
+        # Peers may have locked the first ones.
+        some = select(table.c.id).where(*free).order_by(*order).limit(limit + _REAP)
+        ids = list((await self._connection.execute(some)).scalars())
+        if not ids:
+            return []
+        return await self._free(limit, (*conditions, table.c.id.in_(ids)), order, "PRIMARY")
 
     async def _free(
         self,
@@ -311,7 +327,7 @@ def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,
         "deaths": job.deaths,
-        "contested": job.contested,
+        "contested": list(job.contested) or None,
     }
 
 
@@ -333,7 +349,7 @@ def _job(row: Mapping[Any, Any], token: str, now: datetime) -> Job:
         suspect=row["suspect"],
         history=tuple(row["history"]),
         first_parked_at=row["first_parked_at"],
-        contested=row["contested"],
+        contested=tuple(row["contested"] or ()),
         early=max(row["not_before"] - now, timedelta(0)),
     )
 

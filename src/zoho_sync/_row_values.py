@@ -189,7 +189,7 @@ def with_defaults(values: Values, *, inserting: bool) -> Values:
         if value is not None or column.nullable:
             settled[column] = value
         elif not _filled(column):
-            raise _refusal(column, "may not be NULL, and the document says it is empty")
+            raise _refusal(column, "may not be NULL, and the document has nothing for it")
         elif not inserting:
             settled[column] = _default(column)
     return settled

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,8 @@ from zoho_sync.outcomes import Outcome, SyncResult
 __all__ = ["Settlement", "log_failure"]
 
 _log = logging.getLogger(__name__)
+
+_MOST_HOLDERS: Final = 8
 
 
 @dataclass
@@ -70,7 +72,11 @@ class Settlement:
     def fail(self, job: Job, error: BaseException) -> None:
         """Note an event that failed: it is a dead letter, or comes again."""
         retry = self.runtime.retry
-        contested = error.table[:255] if isinstance(error, ValueTaken) else None
+        contested: Sequence[str] = ()
+        if isinstance(error, ValueTaken):
+            # With those before: a row may want several values, each of another entity.
+            found = [error.entity_id] if error.entity_id is not None else []
+            contested = [*dict.fromkeys([*found, *job.contested])][:_MOST_HOLDERS]
         failed = replace(job, attempts=job.attempts + 1, contested=contested)
         self.completed.append(job)
         if _is_permanent(error) or retry.exhausted(failed.attempts):

@@ -32,7 +32,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 from zoho_sync._column_types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, UtcDateTime
@@ -117,18 +116,12 @@ def _jobs(metadata: MetaData) -> Table:
         Column("not_before", UtcDateTime(), nullable=False),
         Column("suspect", Boolean, nullable=False, default=False),
         Column("deaths", Integer, nullable=False, default=0),
-        # The table of which a unique constraint refused the event last.
-        Column("contested", String(255)),
+        # The entities whose rows have a unique value that the event wants; NULL for almost all.
+        Column("contested", ExactJSON()),
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
         Index(f"ix_{PREFIX}jobs_claim", "priority", "id"),
         Index(f"ix_{PREFIX}jobs_entity", "organization_id", "entity_id"),
-        Index(
-            f"ix_{PREFIX}jobs_contested",
-            "contested",
-            postgresql_where=text("contested IS NOT NULL"),
-            sqlite_where=text("contested IS NOT NULL"),
-        ),
         # Ids are the tie-break of arrivals: one that is reused would go back in time.
         sqlite_autoincrement=True,
         **MARIADB_TABLE,

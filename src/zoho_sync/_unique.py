@@ -14,8 +14,9 @@ from sqlalchemy import Column, Connection, String, Table, Uuid, func, inspect, s
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._binding import BoundRows
+from zoho_sync._binding import BoundChild, BoundRows
 from zoho_sync._faults import breaks_uniqueness, hide_values, primary_message, unique_columns
+from zoho_sync._host_keys import encode_key
 from zoho_sync._row_values import Key, Values, equals, field_of
 from zoho_sync._rows import find_row, update_row
 from zoho_sync.exceptions import RowRejected, ValueTaken
@@ -36,6 +37,7 @@ class Claim:
         key: The row's primary key; None for a row that was to be made.
         existing: The rows of the same entity that are written with it: itself, or all its lines.
         path: Where the document or line stands, for an error.
+        owners: The table of the entities; for lines, that of what they are lines of.
     """
 
     rows: BoundRows
@@ -43,6 +45,7 @@ class Claim:
     key: Key | None
     existing: Sequence[Key]
     path: str
+    owners: str
 
     @property
     def names(self) -> Mapping[Column[Any], str]:
@@ -114,12 +117,13 @@ def _reflected(connection: Connection, table: Table, constraint: str) -> list[st
     return []
 
 
-async def name_both_rows(connection: AsyncConnection, taken: ValueTaken) -> None:
+async def name_both_rows(connection: AsyncConnection, ledger: Table, taken: ValueTaken) -> None:
     """Find the row that has the value, and say of both rows which they are.
 
     Args:
         connection: Usable again: what was refused is rolled back.
-        taken: Is given its columns, its rows and its text.
+        ledger: The library's, which knows whose row that is.
+        taken: Is given its columns, its rows, the other entity and its text.
     """
     claim: Claim | None = taken.claim
     columns = await taken_columns(connection, taken)
@@ -131,12 +135,32 @@ async def name_both_rows(connection: AsyncConnection, taken: ValueTaken) -> None
     wanted = await _wanted(connection, claim, columns)
     if wanted is not None:
         taken.holder = await find_row(connection, rows, equals(columns, wanted))
+    if taken.holder is not None:
+        taken.entity_id = await _entity_of(connection, ledger, claim, taken.holder)
     table = columns[0].table.name
     taken.path = field_of(rows, table, columns[-1].name, claim.path)
     where = f"{table}.{', '.join(taken.columns)}"
     whose = "another row" if taken.holder is None else f"row {_told(taken.holder)}"
     mine = "a new row" if taken.row is None else f"row {_told(taken.row)}"
     taken.args = (f"{where}: {whose} has the value that {mine} is to get",)
+
+
+async def _entity_of(
+    connection: AsyncConnection, ledger: Table, claim: Claim, holder: Key
+) -> str | None:
+    """Return Zoho's id of the entity that a row, or the line that it is, belongs to."""
+    rows, columns = claim.rows, list(claim.rows.primary_key)
+    if isinstance(rows, BoundChild):
+        columns = list(rows.parent)
+    statement = select(*columns).select_from(rows.selectable)
+    owner = (await connection.execute(statement.where(equals(rows.primary_key, holder)))).first()
+    if owner is None:
+        return None
+    known = select(ledger.c.entity_id).where(
+        ledger.c.table_name == claim.owners, ledger.c.primary_key == encode_key(tuple(owner))
+    )
+    found: str | None = (await connection.execute(known)).scalar()
+    return found
 
 
 def _told(key: Key) -> str:

@@ -121,13 +121,17 @@ class RowWriter:
             # With the key, so that the host's triggers see one update.
             mine = {c.key: value for c, value in settled.items() if c.table is part.table}
             where = equals(part.key, located) & is_unkeyed(bound)
-            with claiming(Claim(bound, settled, located, (located,), bound.entity_type)):
+            with claiming(self._claim(settled, located)):
                 keyed = await connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
                 return None
             values = {c: value for c, value in settled.items() if c.table is not part.table}
         await self.update(located, values)
         return located
+
+    def _claim(self, values: Values, located: Key | None) -> Claim:
+        bound, existing = self._bound, () if located is None else (located,)
+        return Claim(bound, values, located, existing, bound.entity_type, bound.table.fullname)
 
     async def write(self, change: Change, values: Values, located: Key | None) -> Key:
         """Write a change into the row, or make the row; return its primary key.
@@ -168,7 +172,7 @@ class RowWriter:
         elif bound.deleted is not None and not bound.deleted.nullable:
             everything.setdefault(bound.deleted, deletion_mark(bound.deleted, None))
         self._refuse_incomplete(change, everything)
-        with claiming(Claim(bound, everything, None, (), bound.entity_type)):
+        with claiming(self._claim(everything, None)):
             key = await insert_row(self._connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
@@ -189,7 +193,7 @@ class RowWriter:
             RowGone: There is no such row.
         """
         bound, settled = self._bound, with_defaults(values, inserting=False)
-        with claiming(Claim(bound, settled, located, (located,), bound.entity_type)):
+        with claiming(self._claim(settled, located)):
             there = await update_row(self._connection, bound, located, settled)
         if not there:
             problem = f"row {located} of {bound.table.name} has gone"

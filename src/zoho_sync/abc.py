@@ -78,8 +78,8 @@ class Job:
         suspect: Whether a worker died with it; it is claimed alone then.
         history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
         first_parked_at: When it first waited for another entity.
-        contested: The table of which a unique constraint refused it last; jobs with the same one
-            are claimed together.
+        contested: Zoho's ids of the entities whose rows have a unique value that it wants: their
+            jobs are claimed together with it.
         early: How long before its time it was claimed, because another one like it was due.
         deliveries: How often an engine outside the database has delivered it, with this time.
         undecodable: The bytes of a message of such an engine that holds no event.
@@ -94,7 +94,7 @@ class Job:
     suspect: bool = False
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     first_parked_at: datetime | None = None
-    contested: str | None = None
+    contested: Sequence[str] = ()
     early: timedelta = timedelta(0)
     deliveries: int = 1
     undecodable: bytes | None = None
@@ -170,8 +170,8 @@ class QueueBackend(Protocol):
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease up to ``limit`` jobs, oldest first; none of them is leased to anybody else.
 
-        Jobs that unique constraints of one table refused come together, before their time if
-        need be: only together can a value move from one row to another.
+        A job that wants a unique value comes together with the jobs of the entity that has it,
+        before their time if need be: only together can a value move from one row to another.
 
         A job whose lease expired without an outcome may have killed its worker: it is a suspect,
         and claimed alone from then on, so that it cannot take innocents along.

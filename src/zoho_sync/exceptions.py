@@ -194,13 +194,14 @@ class ValueTaken(RowRejected):
     """Another row of the host has a value that must be unique.
 
     Values move from row to row, and the event that frees one may come later: the event is tried
-    again, together with others that the table refused so. What still conflicts after the
+    again, together with those of the entity that has the value. What still conflicts after the
     last attempt is a dead letter.
 
     Attributes:
         columns: The constraint's columns; empty where the database does not say them.
         row: The primary key of the entity's own row; None while it has none.
         holder: The primary key of the row that has the value; None where it is not known.
+        entity_id: Zoho's id of the entity whose row that is; None for a row of the host's own.
         claim: What was to be written, for whoever applies the event together with others.
     """
 
@@ -211,6 +212,7 @@ class ValueTaken(RowRejected):
         self.columns: tuple[str, ...] = ()
         self.row: tuple[Any, ...] | None = None
         self.holder: tuple[Any, ...] | None = None
+        self.entity_id: str | None = None
         self.claim: Any = None
 
 

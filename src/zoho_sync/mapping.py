@@ -88,7 +88,7 @@ Placeholder = Callable[[str], Mapping[str, Any]]
 
 @explained(text='folded itself, without parentheses: adopt=(("name", folded),)')
 def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return text for comparison: lower case, and one space for any run of them.
+    """Return text for comparison: lower case, white space as one blank, none at the ends.
 
     For `EntityMap.adopt`; evaluated by the database, on both sides. An index on the same
     expression makes it quick. SQLite lowers ASCII letters alone.

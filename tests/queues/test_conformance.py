@@ -39,6 +39,9 @@ async def sql_queue(url: str, hands: Hands) -> AsyncIterator[QueueBackend]:
 
 
 class TestSQLQueue(QueueSuite):
+    # Time is moved by hand. A lease also bounds how long the process may pause in a transaction.
+    lease = timedelta(minutes=1)
+
     @pytest.fixture(autouse=True)
     def empty_database(self, database_url: str) -> None:
         self.url = database_url

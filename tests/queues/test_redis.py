@@ -30,8 +30,6 @@ Opened = tuple[RedisQueue, Any]
 
 
 class TestRedisQueue(QueueSuite):
-    lease: ClassVar = timedelta(seconds=0.5)
-
     @pytest.fixture(autouse=True)
     def server(self, redis_server: RedisServer) -> None:
         self.url = redis_server.url

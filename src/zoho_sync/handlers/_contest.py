@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._faults import ends_transaction
@@ -82,11 +82,13 @@ class Contest:
 
     Args:
         connection: Inside the batch's transaction.
+        ledger: The library's ledger.
         apply: Applies one event.
     """
 
-    def __init__(self, connection: AsyncConnection, apply: Apply) -> None:
+    def __init__(self, connection: AsyncConnection, ledger: Table, apply: Apply) -> None:
         self._connection = connection
+        self._ledger = ledger
         self._apply = apply
 
     async def decide(
@@ -118,7 +120,7 @@ class Contest:
                 held = [each for each in held if each.job.event.id not in beaten]
         for each in lost:
             if isinstance(each.error, ValueTaken):
-                await name_both_rows(self._connection, each.error)
+                await name_both_rows(self._connection, self._ledger, each.error)
         return won, lost
 
     async def _learn(self, refused: Sequence[Refused], constraints: dict[str, Columns]) -> bool:

@@ -52,7 +52,7 @@ async def apply_directly(
         async with savepoint(work.connection):
             return await apply_event(handler, work, job.event, entries[key])
 
-    contest = Contest(work.connection, apply)
+    contest = Contest(work.connection, handler.context.tables.ledger, apply)
     applied = await contest.apply(Job(None, event, ""), key, {key: entry})
     if applied.entry is not None:
         await ledger.write(key, applied.entry)

@@ -125,7 +125,13 @@ class Writing:
         return any(rows.references for rows in (bound, *bound.children))
 
     def _lines(self, child: BoundChild) -> ChildWriter:
-        return ChildWriter(self.connection, child, self.tables.child_links, self.references)
+        return ChildWriter(
+            self.connection,
+            child,
+            self.tables.child_links,
+            self.references,
+            owners=self._mapped("lines").table.fullname,
+        )
 
     def _mapped(self, method: str) -> BoundEntity:
         if self.bound is None:

@@ -27,10 +27,10 @@ class LeaseChecks(QueueBench):
             await queue.enqueue(events_of(1))
             jobs = await queue.claim(1, lease=self.lease)
             await queue.release(jobs, delay=self.lease * 2)
-            await self.elapse(self.lease.total_seconds() * 1.5)
+            await self.elapse(self.lease.total_seconds())
             assert await queue.claim(1, lease=self.lease) == []
             assert (await queue.depth()).delayed == 1
-            await self.elapse(self.lease.total_seconds())
+            await self.elapse(self.lease.total_seconds() * 1.5)
             assert ids(await queue.claim(1, lease=self.lease)) == ["i0"]
 
         self.run(check, needs="delays")
@@ -110,8 +110,8 @@ class LeaseChecks(QueueBench):
         async def check(queue: QueueBackend) -> None:
             await queue.enqueue(events_of(1))
             (job,) = await queue.claim(1, lease=self.lease)
-            for _ in range(4):
-                await self.elapse(self.lease.total_seconds() * 0.5)
+            for _ in range(5):
+                await self.elapse(self.lease.total_seconds() * 0.35)
                 assert await queue.extend([job], lease=self.lease) == []
                 assert await queue.claim(1, lease=self.lease) == []
             (taken,) = await self.claimed_again(queue, 1)
