@@ -107,10 +107,11 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
     """
     point: AsyncTransaction | None = None
     try:
-        await begin_immediately(connection)
-        point = await connection.begin_nested()
-        yield
-        await point.commit()
+        async with _cancellable(connection):
+            await begin_immediately(connection)
+            point = await connection.begin_nested()
+            yield
+            await point.commit()
     except BaseException as error:
         if not await _undone(connection, point, error):
             await _lose(connection, error)
@@ -136,7 +137,7 @@ async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[Unit
     await session.begin()
     try:
         connection = await session.connection()
-        async with isolated(connection):
+        async with isolated(connection), _cancellable(connection):
             await begin_immediately(connection)
             yield UnitOfWork(session, connection, joined=False)
         await finish(_commit(session))
@@ -200,10 +201,32 @@ def _is_lost(connection: AsyncConnection) -> bool:
     return connection.invalidated
 
 
-async def _lose(connection: AsyncConnection, error: BaseException) -> None:
-    """Make sure that nothing commits half of a transaction that has lost a part."""
+@asynccontextmanager
+async def _cancellable(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Let a cancellation through that a driver has answered with an error of its own.
+
+    psycopg does, where it is cancelled while it begins to send several rows; its connection stays
+    in pipeline mode then, and answers nothing from there on.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    except Exception as error:
+        if task is None or task.cancelling() <= before:
+            raise
+        await _throw_away(connection)
+        raise asyncio.CancelledError from error
+
+
+async def _throw_away(connection: AsyncConnection) -> None:
     if not (connection.invalidated or connection.closed):
         await finish(connection.invalidate())
+
+
+async def _lose(connection: AsyncConnection, error: BaseException) -> None:
+    """Make sure that nothing commits half of a transaction that has lost a part."""
+    await _throw_away(connection)
     # What a savepoint inside this one has lost is told already, with its cause.
     if isinstance(error, Exception) and not isinstance(error, HostTransactionLost):
         message = "the database ended the transaction; roll the session back and repeat it whole"
