@@ -111,8 +111,9 @@ class Way:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         there, on = await asyncio.open_connection(self._host, self._port)
-        self._writers |= {writer, on}
+        self._writers.add(on)
         try:
             await asyncio.gather(
                 self._carry(reader, on), self._carry(there, writer, is_answer=True)

@@ -266,7 +266,9 @@ class RabbitMQQueue:
             for delivery in deliveries:
                 self._watch(delivery)
             raise
-        await self._acknowledge(deliveries)
+        # An original that stays comes once more, and is known then.
+        with suppress(QueueUnavailable):
+            await self._acknowledge(deliveries)
 
     async def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         tags: dict[AbstractChannel, list[int]] = {}
