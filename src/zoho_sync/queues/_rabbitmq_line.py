@@ -1,0 +1,199 @@
+"""A connection to a RabbitMQ server, and how it is heard that there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from zoho_sync.exceptions import MissingExtra, QueueUnavailable, ZohoSyncError
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractConnection as HostsConnection
+    from aiormq.abc import AbstractChannel, AbstractConnection
+
+__all__ = ["MADE_BY", "Line", "Refusal", "require_client"]
+
+MADE_BY: Final = "ZohoSync.create_tables() makes the queue"
+_NOT_FOUND: Final = "NOT_FOUND"
+_CLOSING: Final = 5.0  # seconds; the client waits 2 for a server that does not answer
+
+
+class Refusal(QueueUnavailable):
+    """The server refuses what was asked, and has closed the channel.
+
+    Attributes:
+        text: Why.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        hint = f"; {MADE_BY}" if text.startswith(_NOT_FOUND) else ""
+        super().__init__(f"RabbitMQ: {text}{hint}")
+
+
+class Line:
+    """A connection and a channel, opened when they are needed, and again when they are lost.
+
+    Args:
+        target: A URL, or a connection of aio-pika that the host has opened, and closes itself.
+        timeout: Seconds to wait for an answer.
+    """
+
+    def __init__(self, target: str | HostsConnection, *, timeout: float) -> None:
+        self._url = target if isinstance(target, str) else None
+        self._hosts = None if isinstance(target, str) else target
+        self._timeout = timeout
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+        self._endings: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def answered(self) -> AsyncIterator[None]:
+        """Wait no longer for an answer than is allowed, and tell every outage as one.
+
+        Raises:
+            Refusal: The server refuses.
+            QueueUnavailable: It does not answer.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError as error:
+            raise await self._silence() from error
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # The client tells so of a connection that ends while it is waited for.
+            raise QueueUnavailable("the connection to RabbitMQ was lost") from error
+        except ZohoSyncError:
+            raise
+        except Exception as error:  # the client rejects what waits with this very class too
+            if isinstance(error, RuntimeError):
+                # A channel that is about to be closed says only so, and is not used again.
+                self._channel = None
+            raise _outage(error) from error
+
+    async def channel(self) -> AbstractChannel:
+        """Return the line's channel, which is open."""
+        async with self._opening:
+            channel = self._channel
+            if channel is None or channel.is_closed or not channel.connection.is_opened:
+                connection = await self._connected()
+                channel = self._channel = await connection.channel()
+            return channel
+
+    @asynccontextmanager
+    async def another_channel(self) -> AsyncIterator[AbstractChannel]:
+        """Give a channel for what the server may refuse: it closes the channel then."""
+        async with self._opening:
+            connection = await self._connected()
+        channel = await connection.channel()
+        try:
+            yield channel
+        finally:
+            self._end(channel)
+
+    async def is_blocked(self) -> bool:
+        """Whether the server takes no messages over this connection: memory or disk are short."""
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            async with asyncio.timeout(0):
+                await connection.ready()
+        except TimeoutError:
+            return True
+        return False
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        self._drop()
+        if self._endings:
+            await asyncio.wait(self._endings)
+
+    async def _connected(self) -> AbstractConnection:
+        if self._hosts is not None:
+            transport = self._hosts.transport
+            if transport is None or not transport.connection.is_opened:
+                message = "the connection to RabbitMQ that was handed over is not open"
+                raise QueueUnavailable(message)
+            self._connection = transport.connection
+        elif self._connection is None or not self._connection.is_opened:
+            self._connection = await _opened(self._url or "")
+        return self._connection
+
+    async def _silence(self) -> QueueUnavailable:
+        """Return what to raise when nobody has answered in time."""
+        if await self.is_blocked():
+            message = "RabbitMQ takes no messages now: its memory or its disk is nearly full"
+            return QueueUnavailable(message)
+        # Who knows what was lost on the way: an answer that comes late would be taken for another.
+        self._drop()
+        return QueueUnavailable("RabbitMQ does not answer in time")
+
+    def _drop(self) -> None:
+        connection, channel = self._connection, self._channel
+        self._connection = self._channel = None
+        if connection is not None and self._hosts is None:
+            self._end(connection)
+        elif channel is not None:
+            self._end(channel)
+
+    def _end(self, ended: AbstractConnection | AbstractChannel) -> None:
+        """Close something without waiting for it."""
+        task = asyncio.ensure_future(_closed(ended))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+
+async def _opened(url: str) -> AbstractConnection:
+    import aiormq  # noqa: PLC0415  # an extra's
+
+    # Without the client's own reconnection, which would bring channels back under jobs whose
+    # deliveries are gone.
+    connection: AbstractConnection = await aiormq.connect(url)
+    return connection
+
+
+async def _closed(ended: AbstractConnection | AbstractChannel) -> None:
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(_CLOSING):
+            await ended.close()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _outage(error: Exception) -> QueueUnavailable:
+    """Return what to raise for an error of the client's."""
+    from aiormq.exceptions import (  # noqa: PLC0415  # an extra's
+        AMQPConnectionError,
+        ChannelClosed,
+    )
+
+    if isinstance(error, ChannelClosed) and isinstance(error.args[-1], str):
+        return Refusal(error.args[-1])
+    name = type(error).__name__
+    if isinstance(error, (AMQPConnectionError, OSError)):
+        # Their texts are the server's or the system's.
+        told = ", ".join(str(part) for part in error.args)
+        return QueueUnavailable(f"RabbitMQ does not answer: {name} {told}".rstrip())
+    return QueueUnavailable(f"RabbitMQ does not answer: {name}")
+
+
+def require_client() -> Any:
+    """Return aio-pika's interfaces.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        from aio_pika import abc  # noqa: PLC0415  # an extra's
+    except ImportError:
+        raise MissingExtra("rabbitmq", "a queue in RabbitMQ") from None
+    return abc
