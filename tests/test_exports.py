@@ -53,6 +53,7 @@ ROOT = (
 )
 OPTIONAL = (
     "aiosqlite",
+    "alembic",
     "asyncpg",
     "click",
     "django",
