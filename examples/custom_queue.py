@@ -25,7 +25,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job, QueueBackend
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job, QueueBackend
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError
 from zoho_sync.queues.wire import decode, encode, undecodable_event
@@ -75,10 +75,11 @@ class FolderQueue:
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Write a file for each event; it has its name only once it is whole."""
-        if session is not None:
-            message = "a folder takes no part in a transaction"
+        if session is not None or priority != DEFAULT_PRIORITY:
+            message = "a folder takes no part in a transaction, and has no priorities"
             raise ConfigurationError(message)
         return [self._store(event) for event in events]
 

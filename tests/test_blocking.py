@@ -49,6 +49,7 @@ from zoho_sync import (
     _loop_thread,
 )
 from zoho_sync._tables import library_tables
+from zoho_sync.abc import Capabilities
 from zoho_sync.blocking import BlockingSync, enqueue_statement
 from zoho_sync.events import Arrival
 from zoho_sync.queues import SQLQueue
@@ -636,6 +637,26 @@ def test_a_savepoint_of_the_hosts(sync: BlockingSync, host: Engine) -> None:
     assert [row.entity_id for row in rows(host)] == ["b"]
 
 
+def test_a_priority_decides_who_comes_first(sync: BlockingSync, host: Engine) -> None:
+    with host.begin() as connection:
+        connection.execute(sync.enqueue_statement([customer("later")], priority=1))
+        connection.execute(sync.enqueue_statement([customer("soon")], priority=-1))
+    sync.enqueue([customer("last")], priority=2)
+    sync.enqueue([customer("middle")])
+    jobs = sync.call(lambda inner: inner._runtime.queue.claim(9, lease=timedelta(minutes=1)))
+    assert [job.event.entity_id for job in jobs] == ["soon", "middle", "later", "last"]
+    with pytest.raises(ConfigurationError, match="the smaller, the sooner"):
+        sync.enqueue_statement([customer("a")], priority=2**15)
+
+
+def test_a_pause(sync: BlockingSync, host: Engine) -> None:
+    assert sync.pause()
+    sync.enqueue([customer("a")])
+    assert (sync.drain(), sync.status().healthy, count(host, Client)) == ({}, False, 0)
+    assert sync.resume()
+    assert sync.drain() == {Outcome.APPLIED: 1}
+
+
 def test_what_is_queued_already_is_left_out(sync: BlockingSync, host: Engine) -> None:
     timeless = customer("b", None)
     sync.enqueue([customer("a", 1)])
@@ -779,8 +800,8 @@ def test_a_statement_needs_no_loop(database_url: str, host: Engine) -> None:
 def test_a_queue_outside_the_database_has_no_statement(sqlite_url: str) -> None:
     class Elsewhere(SQLQueue):
         @property
-        def capabilities(self) -> Any:
-            return type("Capabilities", (), {"transactional": False})
+        def capabilities(self) -> Capabilities:
+            return Capabilities(transactional=False)
 
     sessions = async_sessionmaker(create_async_engine(sqlite_url))
     sync = ZohoSync(sessions, queue=Elsewhere(sessions))

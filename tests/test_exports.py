@@ -55,6 +55,7 @@ OPTIONAL = (
     "aio_pika",
     "aiormq",
     "aiosqlite",
+    "alembic",
     "asyncpg",
     "click",
     "django",

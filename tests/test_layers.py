@@ -54,7 +54,9 @@ LINES = (
         "_event_rows",
         "_journal",
         "_partners",
+        "_job_rows",
         "_jobs",
+        "_pause",
         "_parked",
         "_places",
         "_untyped_values",
@@ -117,6 +119,7 @@ LINES = (
     ("cli",),
     ("__init__",),
     ("testing",),
+    ("migrations",),
 )
 ORDER = [part for line in LINES for part in line]
 NOT_FOR_VALUES = {"sqlalchemy", "asyncio"}

@@ -87,6 +87,7 @@ class DeadLetterRows:
             "attempts": job.attempts,
             "history": [dict(entry) for entry in job.history],
             "first_parked_at": job.first_parked_at,
+            "priority": job.priority,
             **describe_error(error),
             "died_at": now,
         }

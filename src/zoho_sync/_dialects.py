@@ -32,6 +32,7 @@ __all__ = [
     "bound_waits",
     "chunks",
     "database_time",
+    "database_time_and",
     "execution_time",
     "indexed",
     "is_mariadb",
@@ -78,6 +79,18 @@ async def database_time(connection: AsyncConnection, clock: Clock | None = None)
         now = func.utc_timestamp(literal_column("6"), type_=UtcDateTime())
         return (await connection.execute(select(now))).scalar_one()
     return _machine_time()
+
+
+async def database_time_and(
+    connection: AsyncConnection, clock: Clock | None, read: ColumnElement[_T]
+) -> tuple[datetime, _T]:
+    """Return the time as `database_time`, and what an expression gives, in one statement."""
+    dialect = connection.dialect.name
+    if clock is not None or dialect == "sqlite":
+        found: _T = (await connection.execute(select(read))).scalar_one()
+        return await database_time(connection, clock), found
+    moment, found = (await connection.execute(select(execution_time(dialect), read))).one()
+    return moment.astimezone(UTC), found
 
 
 def execution_time(dialect: str, clock: Clock | None = None) -> ColumnElement[datetime]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Insert,
     Table,
     case,
     delete,
     exists,
-    false,
     func,
-    insert,
-    literal,
     select,
     true,
     tuple_,
@@ -25,21 +22,50 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import Clock, chunks, execution_time, indexed
-from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync._insertion import insert_absent, insert_if_absent
+from zoho_sync._dialects import chunks, indexed
+from zoho_sync._insertion import insert_absent
+from zoho_sync._job_rows import job_from_row, new_row
 from zoho_sync._partners import Entity, Partners
 from zoho_sync._tables import PREFIX
-from zoho_sync.abc import Depth, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Depth, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
 
-__all__ = ["Jobs", "enqueueing", "job_row"]
+__all__ = ["Claimed", "Jobs", "Part"]
 
 _REAP = 100
 _RESTORE = 200
 _BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
 _LONGEST_CHAIN = 8
+
+
+class Part(enum.Enum):
+    """Which jobs a claim is for, where another queue is asked between two claims.
+
+    Attributes:
+        WHOLE: All of them.
+        FIRST: Those that come before what has the default priority, or with it; and suspects.
+        REST: All but suspects, which are claimed alone.
+    """
+
+    WHOLE = enum.auto()
+    FIRST = enum.auto()
+    REST = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim gave.
+
+    Attributes:
+        jobs: The jobs.
+        left: Whether others are due that were left for their priority.
+        paused: Whether there was nothing to be had, since the queue is paused.
+    """
+
+    jobs: list[Job]
+    left: bool = False
+    paused: bool = False
 
 
 class Jobs:
@@ -49,14 +75,16 @@ class Jobs:
         self._connection = connection
         self._table = table
 
-    async def insert(self, events: Sequence[SyncEvent], now: datetime) -> list[SyncEvent | None]:
+    async def insert(
+        self, events: Sequence[SyncEvent], now: datetime, priority: int = DEFAULT_PRIORITY
+    ) -> list[SyncEvent | None]:
         """Store new events; one whose equal is queued gives None in its position.
 
         An event without an arrival arrives now, and its row's id is its sequence.
         """
         stored = []
         for event in events:
-            table, row = self._table, _new_row(event, now)
+            table, row = self._table, new_row(event, now, priority)
             made = await insert_absent(self._connection, table, [row], returning=[table.c.id])
             arrival = event.arrival or Arrival(now, made[0][0] if made else 0)
             stored.append(replace(event, arrival=arrival) if made else None)
@@ -122,12 +150,31 @@ class Jobs:
                 )
             )
 
-    async def claim(self, limit: int, *, token: str, now: datetime, expires: datetime) -> list[Job]:
-        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
-        rows = await self._suspect(now)
+    async def claim(
+        self,
+        limit: int,
+        *,
+        token: str,
+        now: datetime,
+        expires: datetime,
+        part: Part = Part.WHOLE,
+    ) -> Claimed:
+        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others.
+
+        Args:
+            limit: How many, at most.
+            token: Of the lease.
+            now: The time.
+            expires: When the lease ends.
+            part: Which jobs are meant.
+        """
+        left, rows = False, [] if part is Part.REST else await self._suspect(now)
         if not rows:
             order = (self._table.c.priority, self._table.c.id)
-            rows = await self._free(limit, self._due(now, suspect=False), order, _BY_PRIORITY)
+            found = await self._free(limit, self._due(now, suspect=False), order, _BY_PRIORITY)
+            first = part is Part.FIRST
+            rows = [row for row in found if not first or row["priority"] <= DEFAULT_PRIORITY]
+            left = len(rows) < len(found)
             rows = await self._together(rows, limit)
         if rows:
             table = self._table
@@ -136,7 +183,7 @@ class Jobs:
                 .where(table.c.id.in_([row["id"] for row in rows]))
                 .values(lease_token=token, lease_expires_at=expires)
             )
-        return [_job(row, token, now) for row in rows]
+        return Claimed([job_from_row(row, token, now) for row in rows], left=left)
 
     async def _suspect(self, now: datetime) -> list[Mapping[Any, Any]]:
         """Lock one suspect that is due."""
@@ -280,78 +327,12 @@ class Jobs:
         return Depth(*row)
 
 
-def enqueueing(
-    dialect: str, table: Table, events: Sequence[SyncEvent], clock: Clock | None
-) -> Insert:
-    """Return a statement that stores new events when it is executed, on whichever connection.
-
-    Those that are queued already, under their own id or as an equal, are left out.
-    """
-    if events:
-        now = execution_time(dialect, clock)
-        statement = insert_if_absent(dialect, table, [_new_row(event, now) for event in events])
-    else:
-        nothing = select(literal("")).where(false())
-        statement = insert(table).from_select(["event_id"], nothing, include_defaults=False)
-    return statement.execution_options(preserve_rowcount=True)
-
-
-def _new_row(event: SyncEvent, now: Any) -> dict[str, Any]:
-    """Return the row of an event that arrives now, a time or what tells it in the database."""
-    if event.arrival is not None:
-        return _job_row(event, now)
-    arrived = replace(event, arrival=Arrival(now, 0))
-    return _job_row(arrived, now) | {"arrival_sequence": None}
-
-
-def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
-    return {
-        **event_row(event),
-        "payload": event.payload,
-        "dedupe_key": dedupe_key(event),
-        "attempts": 0,
-        "history": [],
-        "first_parked_at": None,
-        "priority": 0,
-        "not_before": not_before,
-        "suspect": False,
-        "deaths": 0,
-        "contested": None,
-    }
-
-
-def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
-    """Return the row that puts a job back with its history; see `Jobs.restore`."""
-    return _job_row(job.event, not_before) | {
-        "attempts": job.attempts,
-        "history": [dict(entry) for entry in job.history],
-        "first_parked_at": job.first_parked_at,
-        "deaths": job.deaths,
-        "contested": list(job.contested) or None,
-    }
-
-
 def _arrived(row: Mapping[str, Any]) -> tuple[datetime, int]:
     return row["arrival_time"], row["arrival_sequence"]
 
 
 def _is_latest(row: Mapping[str, Any], latest: Mapping[str, str]) -> bool:
     return bool(latest[row["dedupe_key"]] == row["event_id"])
-
-
-def _job(row: Mapping[Any, Any], token: str, now: datetime) -> Job:
-    return Job(
-        handle=row["id"],
-        event=event_from_row(row),
-        lease_token=token,
-        attempts=row["attempts"],
-        deaths=row["deaths"],
-        suspect=row["suspect"],
-        history=tuple(row["history"]),
-        first_parked_at=row["first_parked_at"],
-        contested=tuple(row["contested"] or ()),
-        early=max(row["not_before"] - now, timedelta(0)),
-    )
 
 
 def _by_token(jobs: Sequence[Job]) -> dict[str, list[int]]:

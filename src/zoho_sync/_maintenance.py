@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
 from zoho_sync._debts import Debts
-from zoho_sync._dialects import bound_waits, database_time
+from zoho_sync._dialects import bound_waits, database_time, database_time_and
 from zoho_sync._insertion import insert_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
+from zoho_sync._pause import Pause, paused_at
 from zoho_sync._runtime import Runtime
 from zoho_sync._settlement import log_failure
 from zoho_sync._unit_of_work import UnitOfWork, unit_of_work
@@ -32,7 +34,10 @@ _TERM: Final = timedelta(seconds=30)
 
 
 class Maintenance:
-    """What is done now and then, by whichever worker holds the leader row."""
+    """What is done now and then, by whichever worker holds the leader row.
+
+    While the queue is paused nothing is: what a parked event waits for may be in the queue.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -44,13 +49,20 @@ class Maintenance:
             await self.expire_parked()
             await self.sweep()
 
+    async def paused(self) -> bool:
+        """Return whether the host has paused the queue."""
+        async with self._transaction() as work:
+            return await Pause(work.connection, self._runtime.context.tables).since() is not None
+
     async def expire_parked(self) -> int:
         """Make dead letters of events that waited too long; return how many."""
         context, expired = self._runtime.context, 0
         while True:
             failed: list[tuple[Job, ReferenceFailed]] = []
             async with self._transaction() as work:
-                now = await database_time(work.connection, context.clock)
+                now = await self._now_unless_paused(work.connection)
+                if now is None:
+                    return expired
                 jobs = await Parked(work.connection, context.tables).expired(now, _BATCH)
                 dead = DeadLetterRows(work.connection, context.tables)
                 for job, waiting in jobs:
@@ -79,10 +91,12 @@ class Maintenance:
         woken, after = 0, None
         while True:
             async with self._transaction() as work:
+                now = await self._now_unless_paused(work.connection)
+                if now is None:
+                    return woken
                 parked = Parked(work.connection, self._runtime.context.tables)
                 targets = await parked.targets(after, _BATCH, deletes=deletes)
                 found = {t.key for t in targets if await self._is_there(work, t)}
-                now = await database_time(work.connection, self._runtime.context.clock)
                 woken += await parked.wake(found, now) if found else 0
             if len(targets) < _BATCH:
                 break
@@ -113,6 +127,12 @@ class Maintenance:
         entry = (await ledger.read([target.key])).get(target.key)
         found = await find_entity(work.connection, context, target.key, target.entity_type, entry)
         return found is not None
+
+    async def _now_unless_paused(self, connection: AsyncConnection) -> datetime | None:
+        context = self._runtime.context
+        pause = paused_at(context.tables)
+        now, since = await database_time_and(connection, context.clock, pause)
+        return now if since is None else None
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[UnitOfWork]:

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import chunks, indexed, is_mariadb
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._job_rows import job_row
+from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._tables import Tables
@@ -59,6 +60,7 @@ class Parked:
             "attempts": job.attempts,
             "history": [dict(entry) for entry in job.history],
             "first_parked_at": job.first_parked_at or now,
+            "priority": job.priority,
             "namespace": namespace,
             "waiting_namespace": waiting.key.namespace,
             "waiting_type": waiting.entity_type,
@@ -174,4 +176,5 @@ def _job(row: Mapping[Any, Any]) -> Job:
         attempts=row["attempts"],
         history=tuple(row["history"]),
         first_parked_at=row["first_parked_at"],
+        priority=row["priority"],
     )

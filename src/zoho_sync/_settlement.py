@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync._faults import Fault, classify, without_values
-from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._job_rows import job_row
+from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._parked import Parked, Waiting
@@ -106,7 +107,10 @@ class Settlement:
         rows = [
             job_row(
                 _with_failure(job, error, now),
-                now + retry.delay(job.attempts, jitter=self.runtime.jitter()),
+                now
+                + retry.delay(
+                    job.attempts, jitter=self.runtime.jitter(), retry_after=_asked_for(error)
+                ),
             )
             for job, error in self._retried
         ]
@@ -156,6 +160,12 @@ def _with_failure(job: Job, error: BaseException, now: datetime) -> Job:
         name: described[name] for name in ("error_type", "error")
     }
     return replace(job, history=(*job.history, failure))
+
+
+def _asked_for(error: BaseException) -> timedelta | None:
+    """Return how long whoever was asked wants to be left alone, if the error says so."""
+    told = getattr(error, "retry_after", None)
+    return told if isinstance(told, timedelta) else None
 
 
 def _is_permanent(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ table              holds
 ``child_links``    host rows of lines, where the host's table has no Zoho column
 ``debts``          columns that are NULL until the entity that they refer to arrives
 ``leaders``        who runs the maintenance
+``pauses``         since when the queue is paused; empty while it is not
 =================  ==================================================================
 """
 
@@ -61,6 +62,7 @@ class Tables:
     child_links: Table
     debts: Table
     leaders: Table
+    pauses: Table
 
 
 @cache
@@ -77,6 +79,7 @@ def library_tables(schema: str | None = None) -> Tables:
         child_links=_child_links(metadata),
         debts=_debts(metadata),
         leaders=_leaders(metadata),
+        pauses=_pauses(metadata),
     )
 
 
@@ -100,6 +103,8 @@ def _history_columns() -> list[Column[Any]]:
         Column("attempts", Integer, nullable=False, default=0),
         Column("history", ExactJSON(), nullable=False, default=list),
         Column("first_parked_at", UtcDateTime()),
+        # The smaller, the sooner. It comes back with the event from wherever that was.
+        Column("priority", SmallInteger, nullable=False, default=0),
     ]
 
 
@@ -112,7 +117,6 @@ def _jobs(metadata: MetaData) -> Table:
         Column("dedupe_key", String(64), unique=True),
         Column("payload", ExactJSON(), nullable=False),
         *_history_columns(),
-        Column("priority", SmallInteger, nullable=False, default=0),
         Column("not_before", UtcDateTime(), nullable=False),
         Column("suspect", Boolean, nullable=False, default=False),
         Column("deaths", Integer, nullable=False, default=0),
@@ -261,5 +265,15 @@ def _leaders(metadata: MetaData) -> Table:
         Column("role", _NAME, primary_key=True),
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
+        **MARIADB_TABLE,
+    )
+
+
+def _pauses(metadata: MetaData) -> Table:
+    return Table(
+        f"{PREFIX}pauses",
+        metadata,
+        Column("queue", _NAME, primary_key=True),
+        Column("paused_at", UtcDateTime(), nullable=False),
         **MARIADB_TABLE,
     )

@@ -11,19 +11,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from zoho_sync.events import Arrival, SyncEvent
 
 __all__ = [
+    "BULK_PRIORITY",
+    "DEFAULT_PRIORITY",
     "AcknowledgesAfterCommit",
     "Capabilities",
     "Depth",
     "Enqueued",
     "Job",
     "QueueBackend",
+    "ReadsPause",
     "ReservesConnection",
 ]
+
+DEFAULT_PRIORITY: Final = 0
+"""Of what the front door takes in. The smaller the number, the sooner: -1 goes before it."""
+
+BULK_PRIORITY: Final = 100
+"""Of what may wait until nothing else does, such as ten thousand rows that are applied again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,9 @@ class Capabilities:
         delays: `QueueBackend.release` may ask for a delay.
         fenced: An acknowledgement under a lost lease is refused, not taken.
         extends: Leases can be lengthened.
+        prioritises: It gives out what has the smaller priority first; one that does not refuses any
+            other than the default. A `ZohoSync` keeps such events in the database, unless the
+            engine is transactional.
     """
 
     transactional: bool
@@ -48,6 +60,7 @@ class Capabilities:
     delays: bool = True
     fenced: bool = True
     extends: bool = True
+    prioritises: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class Job:
         suspect: Whether a worker died with it; it is claimed alone then.
         history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
         first_parked_at: When it first waited for another entity.
+        priority: The smaller, the sooner; it stays with the event.
         contested: Zoho's ids of the entities whose rows have a unique value that it wants: their
             jobs are claimed together with it.
         early: How long before its time it was claimed, because another one like it was due.
@@ -94,6 +108,7 @@ class Job:
     suspect: bool = False
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     first_parked_at: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
     contested: Sequence[str] = ()
     early: timedelta = timedelta(0)
     deliveries: int = 1
@@ -150,6 +165,7 @@ class QueueBackend(Protocol):
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events durably, and answer for each in its position.
 
@@ -161,15 +177,20 @@ class QueueBackend(Protocol):
             session: The host's session, for engines that are transactional: the events become
                 visible with the host's commit, and vanish with its rollback.
             fingerprints: Entity type → fingerprint of the mapping in force.
+            priority: Of all of them; the smaller, the sooner.
 
         Raises:
+            ConfigurationError: A session, or another priority than the default, that the engine
+                can do nothing with. None is stored.
             PayloadError: Of engines outside the database: an event is larger than their messages
                 may be. None is stored.
         """
         ...
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease up to ``limit`` jobs, oldest first; none of them is leased to anybody else.
+        """Lease up to ``limit`` jobs; none of them is leased to anybody else.
+
+        Those of the smallest priority come first, and of equal priority the oldest.
 
         A job that wants a unique value comes together with the jobs of the entity that has it,
         before their time if need be: only together can a value move from one row to another.
@@ -225,6 +246,18 @@ class AcknowledgesAfterCommit(Protocol):
 
         What cannot be acknowledged comes once more, and is known then.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsPause(Protocol):
+    """What a queue adds that gives out nothing while the host has paused it.
+
+    For any other queue a worker asks before each claim.
+    """
+
+    async def paused_since(self) -> datetime | None:
+        """Return since when it has been paused, or None."""
         ...
 
 

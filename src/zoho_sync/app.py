@@ -16,12 +16,13 @@ from zoho_sync._hand_made import EventRules
 from zoho_sync._host_rows import HostRows
 from zoho_sync._intake import Intake
 from zoho_sync._mapping_check import MappingCheck
+from zoho_sync._pause import PauseSwitch
 from zoho_sync._runtime import Runtime
 from zoho_sync._schema import create_all
 from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
 from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
-from zoho_sync.abc import Enqueued, QueueBackend
+from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules, hints
 from zoho_sync.events import SyncEvent
@@ -128,6 +129,7 @@ class ZohoSync(HostRows):
         self._worker = Worker(self._runtime)
         self._mappings = MappingCheck(self._sessions, self.registry, self._tables)
         self._intake = Intake(self._runtime, self._worker.notify)
+        self._switch = PauseSwitch(self._sessions, self._tables, clock)
         self._receiver = Receiver(verifier, rules, max_body, self._intake, clock)
         self.dead_letters = DeadLetters(self._sessions, self._tables, self._receiver.again, clock)
         """What could not be applied: list, get, replay, resolve, purge."""
@@ -228,7 +230,11 @@ class ZohoSync(HostRows):
         return await self._receiver.take(as_bytes(body), "application/json", told)
 
     async def enqueue(
-        self, events: Sequence[SyncEvent], session: AsyncSession | None = None
+        self,
+        events: Sequence[SyncEvent],
+        session: AsyncSession | None = None,
+        *,
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Receipt]:
         """Queue events that the host made itself; the answers are in their positions.
 
@@ -236,14 +242,20 @@ class ZohoSync(HostRows):
             events: What to queue.
             session: The host's session: the events then become visible with its commit, and
                 vanish with its rollback.
+            priority: The smaller, the sooner: -1 goes before deliveries, 1 after them.
 
         Raises:
             PayloadError: An event cannot be understood; none is queued.
+            ConfigurationError: The priority is none; or a session is given, and the queue is not
+                in the host's database.
             QueueUnavailable: Nothing was stored.
         """
         understood = [self._events.completed(event) for event in events]
         stored = await self._runtime.queue.enqueue(
-            understood, session=session, fingerprints=self._intake.fingerprints
+            understood,
+            session=session,
+            fingerprints=self._intake.fingerprints,
+            priority=priority,
         )
         self._worker.notify()
         return [_receipt(each) for each in stored]
@@ -265,6 +277,8 @@ class ZohoSync(HostRows):
     async def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; return how many events came to what.
 
+        While the queue is paused it returns at once.
+
         Raises:
             MappingError: A mapping does not fit the database; see `check`.
         """
@@ -285,6 +299,22 @@ class ZohoSync(HostRows):
             raise ConfigurationError(message)
         await self._mappings.when_reachable()
         await self._worker.run()
+
+    async def pause(self) -> bool:
+        """Let no worker claim anything until `resume`; return whether it was not paused before.
+
+        Every worker on every machine, also one that is started later: it is a row of the database.
+        What is being applied now is finished, deliveries are taken in as before, and `apply` and
+        handlers that the host calls itself work as before. The deadlines of parked events stand
+        still.
+        """
+        return await self._switch.pause()
+
+    async def resume(self) -> bool:
+        """Let the workers go on; return whether the queue was paused."""
+        resumed = await self._switch.resume()
+        self._worker.notify()
+        return resumed
 
     async def status(self, window: timedelta = _WINDOW) -> StatusReport:
         """Return how it is doing: where every event is, and what is wrong."""

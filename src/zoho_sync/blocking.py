@@ -26,8 +26,9 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Insert
 
 from zoho_sync._hosted import Hosted, hosted
-from zoho_sync._jobs import enqueueing
+from zoho_sync._job_rows import check_priority, enqueueing
 from zoho_sync._loop_thread import LoopThread
+from zoho_sync.abc import DEFAULT_PRIORITY
 from zoho_sync.app import ZohoSync
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
 from zoho_sync.events import SyncEvent
@@ -155,19 +156,23 @@ class BlockingSync:
             )
         )
 
-    def enqueue(self, events: Sequence[SyncEvent]) -> list[Receipt]:
+    def enqueue(
+        self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+    ) -> list[Receipt]:
         """Queue events that the host made itself; see `ZohoSync.enqueue`.
 
         In a transaction of its own; for one of the host's, see `enqueue_statement`.
         """
-        return self.call(lambda sync: sync.enqueue(events))
+        return self.call(lambda sync: sync.enqueue(events, priority=priority))
 
-    def enqueue_statement(self, events: Sequence[SyncEvent]) -> Insert:
+    def enqueue_statement(
+        self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+    ) -> Insert:
         """Return a statement that queues events in the host's own, synchronous transaction.
 
         See `zoho_sync.blocking.enqueue_statement`.
         """
-        return enqueue_statement(self._thread.resource().sync, events)
+        return enqueue_statement(self._thread.resource().sync, events, priority=priority)
 
     def apply(self, event: SyncEvent) -> SyncResult:
         """Apply an event now, without the queue; see `ZohoSync.apply`."""
@@ -176,6 +181,14 @@ class BlockingSync:
     def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; see `ZohoSync.drain`."""
         return self.call(lambda sync: sync.drain())
+
+    def pause(self) -> bool:
+        """Let no worker claim anything until `resume`; see `ZohoSync.pause`."""
+        return self.call(lambda sync: sync.pause())
+
+    def resume(self) -> bool:
+        """Let the workers go on; see `ZohoSync.resume`."""
+        return self.call(lambda sync: sync.resume())
 
     def status(self, window: timedelta = _WINDOW) -> StatusReport:
         """Return how it is doing; see `ZohoSync.status`."""
@@ -272,7 +285,9 @@ def _read(
     return which if isinstance(which, (str, DeadLetterFilter)) else [*which]
 
 
-def enqueue_statement(sync: ZohoSync, events: Sequence[SyncEvent]) -> Insert:
+def enqueue_statement(
+    sync: ZohoSync, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+) -> Insert:
     """Return a statement that queues events when it is executed, in the host's own transaction.
 
     ::
@@ -294,18 +309,22 @@ def enqueue_statement(sync: ZohoSync, events: Sequence[SyncEvent]) -> Insert:
     Args:
         sync: Whose queue is meant, and whose entity types, organizations and time zone.
         events: At most 1,000; none make a statement that does nothing.
+        priority: The smaller, the sooner; see `ZohoSync.enqueue`.
 
     Raises:
         PayloadError: An event cannot be understood.
-        ConfigurationError: The queue is not in the host's database, or there are too many events.
+        ConfigurationError: The queue is not in the host's database, there are too many events, or
+            the priority is none.
     """
     queue, context = sync._runtime.queue, sync._runtime.context  # noqa: SLF001  # its other half
     if not queue.capabilities.transactional:
         message = "the queue is not in the host's database; call enqueue() after your commit"
         raise ConfigurationError(message)
+    check_priority(priority)
     if len(events) > _LONGEST_STATEMENT:
         message = f"one statement queues at most {_LONGEST_STATEMENT} events; make several"
         raise ConfigurationError(message)
     understood = [sync._events.completed(event) for event in events]  # noqa: SLF001  # as above
     bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
-    return enqueueing(bind.dialect.name, context.tables.jobs, understood, context.clock)
+    dialect, jobs = bind.dialect.name, context.tables.jobs
+    return enqueueing(dialect, jobs, understood, context.clock, priority)

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._dead_letter_rows import DeadLetterRows
 from zoho_sync._dialects import Clock, chunks, database_time
 from zoho_sync._event_rows import dedupe_key, event_from_row
-from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._job_rows import job_row
+from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
@@ -252,7 +253,8 @@ class _Replay:
                 await self._rows.update_error(row["id"], error)
                 dead.append(row["event_id"])
                 continue
-            jobs[row["id"]] = Job(None, event, "", history=tuple(row["history"]))
+            history, priority = tuple(row["history"]), row["priority"]
+            jobs[row["id"]] = Job(None, event, "", history=history, priority=priority)
         return jobs, dead
 
 

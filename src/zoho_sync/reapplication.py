@@ -21,7 +21,7 @@ from zoho_sync._host_keys import decode_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import equals
 from zoho_sync._unit_of_work import unit_of_work
-from zoho_sync.abc import QueueBackend
+from zoho_sync.abc import BULK_PRIORITY, DEFAULT_PRIORITY, QueueBackend
 from zoho_sync.events import REAPPLIED, Arrival, SyncEvent, effective_time
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers._context import HandlerContext
@@ -85,14 +85,15 @@ class Reapplication:
             )
             raise ConfigurationError(message)
         counts, after = [0, 0, 0], None
+        # Deliveries do not wait for them, where the queue can tell.
+        priority = BULK_PRIORITY if self._queue.capabilities.prioritises else DEFAULT_PRIORITY
         while True:
             async with self._sessions() as session, unit_of_work(session) as work:
                 ledger = Ledger(work.connection, self._context.tables.ledger)
                 entities = await ledger.page(kind.entity_type, after, _BATCH)
                 events = await self._events(work.connection, bound, keepers, entities, counts)
-            stored = await self._queue.enqueue(
-                events, fingerprints={kind.entity_type: bound.fingerprint}
-            )
+            prints = {kind.entity_type: bound.fingerprint}
+            stored = await self._queue.enqueue(events, fingerprints=prints, priority=priority)
             duplicates = sum(1 for each in stored if each.duplicate)
             counts[0] += len(events) - duplicates
             counts[1] += duplicates

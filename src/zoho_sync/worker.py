@@ -14,7 +14,7 @@ from zoho_sync._faults import without_values
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job, ReservesConnection
+from zoho_sync.abc import Job, ReadsPause, ReservesConnection
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
@@ -37,6 +37,7 @@ class Worker:
         self._runtime = runtime
         self._executor = Executor(runtime)
         self._maintenance = Maintenance(runtime)
+        self._asks = not isinstance(runtime.queue, ReadsPause)
         self._arrived = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._running = 0
@@ -50,7 +51,8 @@ class Worker:
         """Work until no job is claimable now; return what the events came to.
 
         An event counts once, with the last thing that became of it: one that parked and was woken
-        counts as applied. Delayed and parked events and others' leases are not awaited.
+        counts as applied. Delayed and parked events and others' leases are not awaited, nor is the
+        end of a pause.
         """
         tally, before = _Tally(), -1
         while True:
@@ -142,10 +144,9 @@ class Worker:
 
     async def _step(self, tally: _Tally) -> bool:
         """Claim and execute one batch; return whether there was one."""
-        runtime = self._runtime
         await self._executor.release_owed()
         async with self._claiming:
-            jobs = await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
+            jobs = await self._claim()
             if any(job.suspect for job in jobs):
                 # Nothing else is claimed until it is done: it may take the whole process along.
                 await self._work_alone(jobs, tally)
@@ -158,6 +159,12 @@ class Worker:
             self._running -= 1
             self._rested.set()
         return bool(jobs)
+
+    async def _claim(self) -> list[Job]:
+        if self._asks and await self._maintenance.paused():
+            return []
+        runtime = self._runtime
+        return await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
 
     async def _work_alone(self, jobs: Sequence[Job], tally: _Tally) -> None:
         """Execute what may have killed a worker, once nothing else is under way here."""

@@ -11,8 +11,8 @@ NAME = re.compile(r"^(?:async )?def test_lesson_(\d+)_", re.MULTILINE)
 INCIDENT = range(1, 6)
 HANDLERS = range(6, 24)
 INGEST = range(24, 32)
-QUEUE_AND_WORKER = (37, 38, 40, 45, 46, 47)
-TRACKERS = (*range(49, 59), 62, 63)
+QUEUE_AND_WORKER = (*range(33, 41), *range(43, 48))
+TRACKERS = (*range(48, 59), 62, 63)
 
 
 def test_every_lesson_has_a_test() -> None:

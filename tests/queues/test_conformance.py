@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy import NullPool, delete, text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
-from zoho_sync import ZohoSync
+from tests.servers.mariadb import MariaDBServer
+from tests.servers.postgres import PostgresServer
+from zoho_sync._tables import library_tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.queues import SQLQueue
 from zoho_sync.testing import QueueMachine, QueueSuite
+from zoho_sync.testing._host import MovedClock, metadata
+
+pytestmark = pytest.mark.breaks_connections
 
 
-class Hands:
-    """The database's clock, moved by hand."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def suite_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with the tables of the library, which all checks share and each empties."""
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('suite') / 'suite.db'}"
+        asyncio.run(create_tables(url))
+        yield url
+        return
+    fixture = "postgres_server" if request.param == "postgresql" else "mariadb_server"
+    server: PostgresServer | MariaDBServer = request.getfixturevalue(fixture)
+    name = server.create_database()
+    asyncio.run(create_tables(server.url(name)))
+    yield server.url(name)
+    server.drop_database(name)
 
-    now = datetime(2024, 6, 2, tzinfo=UTC)
 
-    def __call__(self) -> datetime:
-        self.now += timedelta(microseconds=1)
-        return self.now
-
-
-@asynccontextmanager
-async def sql_queue(url: str, hands: Hands) -> AsyncIterator[QueueBackend]:
-    """Open the queue of an empty database."""
+async def create_tables(url: str) -> None:
     engine = create_async_engine(url)
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
-    await ZohoSync(sessions).create_tables()
-    queue = SQLQueue(sessions, clock=hands)
-    yield queue
-    await queue.close()
+    async with engine.begin() as connection:
+        for each in (library_tables().metadata, metadata):
+            await connection.run_sync(each.create_all)
     await engine.dispose()
+
+
+async def empty(engine: AsyncEngine) -> None:
+    """Delete what the check before has left."""
+    async with engine.begin() as connection:
+        for each in (library_tables().metadata, metadata):
+            for table in reversed(each.sorted_tables):
+                await connection.execute(delete(table))
 
 
 class TestSQLQueue(QueueSuite):
@@ -43,17 +67,65 @@ class TestSQLQueue(QueueSuite):
     lease = timedelta(minutes=1)
 
     @pytest.fixture(autouse=True)
-    def empty_database(self, database_url: str) -> None:
-        self.url = database_url
-        self.hands = Hands()
+    def use_database(self, suite_url: str) -> None:
+        self.url = suite_url
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
-        async with sql_queue(self.url, self.hands) as queue:
-            yield queue
+        engine = create_async_engine(self.url)
+        try:
+            await empty(engine)
+            self.sessions = async_sessionmaker(engine, expire_on_commit=False)
+            yield SQLQueue(self.sessions, clock=self.clock)
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def database(
+        self, queue: QueueBackend
+    ) -> AsyncIterator[async_sessionmaker[AsyncSession]]:
+        del queue
+        yield self.sessions
 
     async def elapse(self, seconds: float) -> None:
-        self.hands.now += timedelta(seconds=seconds)
+        self.clock.forward(seconds)
+
+    async def cut(self, queue: QueueBackend) -> bool:
+        del queue
+        return await end_connections(self.url)
+
+
+async def end_connections(url: str) -> bool:
+    """End all connections to a database but one's own; SQLite has none."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            await connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        elif engine.dialect.name != "sqlite":
+            others = text(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            )
+            for (number,) in (await connection.execute(others)).all():
+                await connection.exec_driver_sql(f"KILL {number}")
+    await engine.dispose()
+    return engine.dialect.name != "sqlite"
+
+
+@asynccontextmanager
+async def in_memory(clock: MovedClock) -> AsyncIterator[QueueBackend]:
+    """Open the queue of an empty database."""
+    engine = create_async_engine("sqlite+aiosqlite:///:memory:")
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    async with engine.begin() as connection:
+        await connection.run_sync(library_tables().metadata.create_all)
+    yield SQLQueue(sessions, clock=clock)
+    await engine.dispose()
 
 
 class Machine(QueueMachine):
@@ -63,15 +135,15 @@ class Machine(QueueMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hands = Hands()
+        self.clock = MovedClock()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
-        async with sql_queue("sqlite+aiosqlite:///:memory:", self.hands) as queue:
+        async with in_memory(self.clock) as queue:
             yield queue
 
     async def elapse(self, seconds: float) -> None:
-        self.hands.now += timedelta(seconds=seconds)
+        self.clock.forward(seconds)
 
 
 TestMachine = Machine.TestCase

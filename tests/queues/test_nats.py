@@ -38,6 +38,8 @@ from zoho_sync.queues import NATSQueue
 from zoho_sync.queues._nats_server import Address, JetStreamError, address_of
 from zoho_sync.queues.wire import encode
 from zoho_sync.testing import QueueMachine, QueueSuite
+from zoho_sync.testing._bench import QueueBench
+from zoho_sync.testing._lease_checks import LeaseChecks
 from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections
@@ -63,8 +65,8 @@ def new_stream() -> str:
     return f"test_{uuid4().hex}"
 
 
-class TestNATSQueue(QueueSuite):
-    """With the leases of the consumer's own length."""
+class Bench(QueueBench):
+    """Queues in streams of their own."""
 
     lease = timedelta(seconds=1)
     ack_wait = lease
@@ -83,8 +85,19 @@ class TestNATSQueue(QueueSuite):
         await queue._server.publish(f"{queue._stream}.events.spoilt", message, {"X-From": "afar"})
         return True
 
+    async def cut(self, queue: QueueBackend) -> bool:
+        assert isinstance(queue, NATSQueue)
+        client: Any = queue._server._client
+        client._transport._io_writer.transport.abort()
+        await asyncio.sleep(0.01)  # it notices; a pull that was sent before would wait in vain
+        return True
 
-class TestNATSQueueWithOtherLeases(TestNATSQueue):
+
+class TestNATSQueue(Bench, QueueSuite):
+    """With the leases of the consumer's own length."""
+
+
+class TestNATSQueueWithOtherLeases(Bench, LeaseChecks):
     """With leases that differ from how long the consumer waits."""
 
     ack_wait = timedelta(seconds=60)

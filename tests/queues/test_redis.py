@@ -44,6 +44,11 @@ class TestRedisQueue(QueueSuite):
         await self.client.xadd(key(queue, "events"), {"event": message})
         return True
 
+    async def cut(self, queue: QueueBackend) -> bool:
+        del queue
+        await self.client.client_kill_filter(_type="normal", skipme=True)
+        return True
+
 
 class Machine(QueueMachine):
     """Time passes by moving what the server has noted of it; the suite above waits instead."""

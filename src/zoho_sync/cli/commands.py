@@ -11,6 +11,7 @@ from zoho_sync.cli.dead_letters import dead_letters
 from zoho_sync.cli.demo import demo
 from zoho_sync.cli.links import adopt, forget, link, reapply
 from zoho_sync.cli.parked import parked
+from zoho_sync.cli.pause import pause, resume
 from zoho_sync.cli.status import status
 from zoho_sync.cli.tables import tables
 from zoho_sync.cli.target import Target, common_options
@@ -39,6 +40,8 @@ for _command in (
     status,
     dead_letters,
     parked,
+    pause,
+    resume,
     try_file,
     tables,
     link,

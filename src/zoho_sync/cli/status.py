@@ -114,6 +114,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         "at": report.at,
         "window_seconds": report.window,
         "last_arrival": report.last_arrival,
+        "paused_since": report.paused_since,
         "accepted": report.accepted,
         "queue": {
             "ready": queue.ready,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from zoho_sync._unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError, MissingExtra, QueueUnavailable
 
 if TYPE_CHECKING:
@@ -138,9 +139,18 @@ class NATSServer:
     ) -> bytes:
         """Send a message, and return the bytes that answer it.
 
+        What is begun is finished before a cancellation is heeded: the client's own waits can
+        swallow one (before Python 3.12 `asyncio.wait_for` does, if the answer comes at that
+        moment), and who is asked to stop would go on.
+
         Raises:
             QueueUnavailable: Nobody answers.
         """
+        return await finish(self._request(subject, payload, headers))
+
+    async def _request(
+        self, subject: str, payload: bytes, headers: Mapping[str, str] | None
+    ) -> bytes:
         client = await self._connected()
         sent = dict(headers) if headers else None
         with _outages():

@@ -14,10 +14,10 @@ from typing import Any
 from uuid import uuid4
 
 from zoho_sync._event_rows import dedupe_key
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
-from zoho_sync.queues.outside import refuse_session
+from zoho_sync.queues.outside import refuse_priority, refuse_session
 
 __all__ = ["MemoryQueue"]
 
@@ -67,9 +67,11 @@ class MemoryQueue:
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`."""
         refuse_session(session, "memory://")
+        refuse_priority(priority, "memory://")
         return [self._put(event) for event in events]
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from zoho_sync._event_rows import dedupe_key
 from zoho_sync._unit_of_work import finish
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable
 from zoho_sync.queues._nats_messages import (
@@ -29,7 +29,7 @@ from zoho_sync.queues._nats_messages import (
 )
 from zoho_sync.queues._nats_server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues._nats_stream import CONSUMER, ensure_consumer, ensure_stream, wait_of
-from zoho_sync.queues.outside import refuse_session
+from zoho_sync.queues.outside import refuse_priority, refuse_session
 from zoho_sync.queues.wire import encode, undecodable_event
 from zoho_sync.versions import arrival_of
 
@@ -123,6 +123,7 @@ class NATSQueue:
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`.
 
@@ -130,6 +131,7 @@ class NATSQueue:
             PayloadError: An event is larger than the server's messages may be; none is stored.
         """
         refuse_session(session, type(self).__name__)
+        refuse_priority(priority, type(self).__name__)
         if not events:
             return []
         now = moment((await self._server.ask(f"STREAM.INFO.{self._stream}"))["ts"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -18,18 +18,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
 from zoho_sync._dialects import Clock, database_time
 from zoho_sync._faults import without_values
-from zoho_sync._jobs import Jobs, job_row
+from zoho_sync._job_rows import job_row
+from zoho_sync._jobs import Jobs, Part
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._places import find_places
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import finish, unit_of_work
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job, QueueBackend
+from zoho_sync.abc import (
+    DEFAULT_PRIORITY,
+    Capabilities,
+    Depth,
+    Enqueued,
+    Job,
+    QueueBackend,
+)
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.outcomes import Outcome
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["OutsideQueue", "refuse_session"]
+__all__ = ["OutsideQueue", "refuse_priority", "refuse_session"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +57,17 @@ def refuse_session(session: Any, engine: str) -> None:
         " after the commit, or leave queue= out: the queue in your database can"
     )
     raise ConfigurationError(message)
+
+
+def refuse_priority(priority: int, engine: str) -> None:
+    """Refuse a priority that an engine would not keep.
+
+    Raises:
+        ConfigurationError: It is another than the default.
+    """
+    if priority != DEFAULT_PRIORITY:
+        message = f"{engine} has no priorities; ZohoSync.enqueue keeps such events in the database"
+        raise ConfigurationError(message)
 
 
 class OutsideQueue:
@@ -76,8 +95,8 @@ class OutsideQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do."""
-        return self.engine.capabilities
+        """What the engine can do; what has a priority waits in the database if it has none."""
+        return replace(self.engine.capabilities, prioritises=True)
 
     async def setup(self) -> None:
         """Make what the engine needs."""
@@ -89,23 +108,29 @@ class OutsideQueue:
         *,
         session: AsyncSession | None = None,
         fingerprints: Mapping[str, str] | None = None,
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Hand new events to the engine; what a changed mapping asks for is queued in the database.
 
-        So is what is too large for the engine. See `QueueBackend.enqueue`.
+        So is what is too large for the engine, and what has a priority. See `QueueBackend.enqueue`.
         """
         refuse_session(session, type(self.engine).__name__)
-        if not any(event.reapplied for event in events):
+        if priority == DEFAULT_PRIORITY and not any(event.reapplied for event in events):
             try:
                 return await self.engine.enqueue(events, fingerprints=fingerprints)
             except PayloadError as error:
                 _log.info("%d event(s) queued in the database: %s", len(events), error)
-        return await self._jobs.enqueue(events, fingerprints=fingerprints)
+        return await self._jobs.enqueue(events, fingerprints=fingerprints, priority=priority)
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease what the database holds, and after it the engine's; see `QueueBackend.claim`."""
-        jobs = await self._jobs.claim(limit, lease=lease)
-        if len(jobs) == limit or any(job.suspect for job in jobs):
+        """Lease jobs; see `QueueBackend.claim`.
+
+        First what the database holds, then the engine's, then what the database holds for later:
+        ten thousand rows that are applied again delay no delivery.
+        """
+        first = await self._jobs.claim_part(limit, lease=lease, part=Part.FIRST)
+        jobs = first.jobs
+        if first.paused or len(jobs) == limit or any(job.suspect for job in jobs):
             return jobs
         claimed: list[Job] = []
         try:
@@ -114,11 +139,21 @@ class OutsideQueue:
             known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
             if known:
                 await self._take_over(known, suspect=True)
+            found = [*jobs, *(job for job in fresh if job not in known)]
+            if first.left and len(found) < limit:
+                room = limit - len(found)
+                later = await self._jobs.claim_part(room, lease=lease, part=Part.REST)
+                found += later.jobs
         except BaseException:
             # Nobody will work on these now; what the database holds is found by its own lease.
             await finish(self._give_back(jobs, claimed))
             raise
-        return [*jobs, *(job for job in fresh if job not in known)]
+        # What was taken over may be claimable from the database by now.
+        return await self.claim(limit, lease=lease) if known and not found else found
+
+    async def paused_since(self) -> datetime | None:
+        """Return since when the queue has been paused; see `ReadsPause.paused_since`."""
+        return await self._jobs.paused_since()
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""

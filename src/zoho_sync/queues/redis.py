@@ -13,12 +13,12 @@ from uuid import uuid4
 
 from zoho_sync._event_rows import dedupe_key
 from zoho_sync._unit_of_work import finish
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError
 from zoho_sync.queues._redis_scripts import ACK, CLAIM, DEPTH, ENQUEUE, EXTEND, RELEASE
 from zoho_sync.queues._redis_server import RedisServer
-from zoho_sync.queues.outside import refuse_session
+from zoho_sync.queues.outside import refuse_priority, refuse_session
 from zoho_sync.queues.wire import decode, encode, undecodable_event
 from zoho_sync.versions import from_microseconds
 
@@ -104,9 +104,11 @@ class RedisQueue:
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`."""
         refuse_session(session, type(self).__name__)
+        refuse_priority(priority, type(self).__name__)
         if not events:
             return []
         given = [argument for event in events for argument in _stored(event)]

@@ -11,18 +11,20 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._dialects import Clock, bound_waits, database_time
+from zoho_sync._dialects import Clock, bound_waits, database_time, database_time_and
 from zoho_sync._event_rows import dedupe_key
 from zoho_sync._faults import Fault, classify, hide_values, is_of_database, primary_message
-from zoho_sync._jobs import Jobs
+from zoho_sync._job_rows import check_priority
+from zoho_sync._jobs import Claimed, Jobs, Part
 from zoho_sync._journal import Journal
 from zoho_sync._parked import Parked
+from zoho_sync._pause import Pause, paused_at
 from zoho_sync._places import find_places
 from zoho_sync._reserved import ReservedConnection
 from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync._unit_of_work import finish, unit_of_work
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import QueueUnavailable
 
@@ -54,8 +56,8 @@ class SQLQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """It is transactional."""
-        return Capabilities(transactional=True)
+        """It can do everything."""
+        return Capabilities(transactional=True, prioritises=True)
 
     async def setup(self) -> None:
         """Do nothing: the tables are made by `ZohoSync.create_tables` or by a migration."""
@@ -66,34 +68,50 @@ class SQLQueue:
         *,
         session: AsyncSession | None = None,
         fingerprints: Mapping[str, str] | None = None,
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events durably; see `QueueBackend.enqueue`."""
+        check_priority(priority)
+        prints = fingerprints or {}
         if session is not None:
             if not session.in_transaction():
                 # A session that has done nothing yet begins now, as with any statement of its own:
                 # its transaction is the host's, and so is its end.
                 await session.connection()
             async with unit_of_work(session) as work:
-                return await self._store(work.connection, events, fingerprints or {})
+                return await self._store(work.connection, events, prints, priority)
         async with self._transaction() as connection:
-            return await self._store(connection, events, fingerprints or {})
+            return await self._store(connection, events, prints, priority)
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease jobs; see `QueueBackend.claim`."""
-        claimed: list[Job] = []
+        """Lease jobs; see `QueueBackend.claim`. While the queue is paused there are none."""
+        return (await self.claim_part(limit, lease=lease)).jobs
+
+    async def claim_part(self, limit: int, *, lease: timedelta, part: Part = Part.WHOLE) -> Claimed:
+        """Lease some of the jobs, and say why there are not more."""
+        claimed = Claimed([])
         try:
             async with self._transaction(lease) as connection:
+                pause = paused_at(self._tables)
+                now, since = await database_time_and(connection, self._clock, pause)
+                if since is not None:
+                    return Claimed([], paused=True)
                 jobs = Jobs(connection, self._tables.jobs)
-                now = await self._now(connection)
                 await jobs.reap(now)
-                claimed = await jobs.claim(limit, token=uuid4().hex, now=now, expires=now + lease)
+                token, expires = uuid4().hex, now + lease
+                claimed = await jobs.claim(limit, token=token, now=now, expires=expires, part=part)
         except asyncio.CancelledError:
             # The commit may have been on its way. Nobody will work on these jobs now, and at the
             # end of their leases they would look as if they had killed a worker.
-            if claimed:
-                await finish(self.release(claimed))
+            if claimed.jobs:
+                await finish(self.release(claimed.jobs))
             raise
         return claimed
+
+    async def paused_since(self) -> datetime | None:
+        """Return since when the queue has been paused; see `ReadsPause.paused_since`."""
+        async with self._transaction() as connection:
+            return await Pause(connection, self._tables).since()
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
@@ -136,6 +154,7 @@ class SQLQueue:
         connection: AsyncConnection,
         events: Sequence[SyncEvent],
         fingerprints: Mapping[str, str],
+        priority: int,
     ) -> list[Enqueued]:
         known = await self._known(connection, events, fingerprints)
         fresh: dict[str, SyncEvent] = {}
@@ -143,7 +162,7 @@ class SQLQueue:
             key = _key(event)
             if key not in known:
                 fresh.setdefault(key, event)
-        stored = await self._insert(connection, fresh)
+        stored = await self._insert(connection, fresh, priority)
         missed = [fresh[key] for key, placed in stored.items() if placed is None]
         if missed:
             # Somebody else stored their equals at the same moment.
@@ -169,13 +188,13 @@ class SQLQueue:
         return known | {_key(event): event.id for event in events if event.id in present}
 
     async def _insert(
-        self, connection: AsyncConnection, fresh: Mapping[str, SyncEvent]
+        self, connection: AsyncConnection, fresh: Mapping[str, SyncEvent], priority: int
     ) -> dict[str, SyncEvent | None]:
         if not fresh:
             return {}
         now = await self._now(connection)
         jobs = Jobs(connection, self._tables.jobs)
-        stored = await jobs.insert(list(fresh.values()), now)
+        stored = await jobs.insert(list(fresh.values()), now, priority)
         return dict(zip(fresh, stored, strict=True))
 
     async def _now(self, connection: AsyncConnection) -> datetime:

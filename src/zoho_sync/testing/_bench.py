@@ -43,6 +43,11 @@ class QueueBench:
         del queue, message
         return False
 
+    async def cut(self, queue: QueueBackend) -> bool:
+        """Break every connection of the engine; return whether that was possible."""
+        del queue
+        return False
+
     async def claimed_again(self, queue: QueueBackend, count: int) -> list[Job]:
         """Wait until leases have ended, and claim what they were on."""
         await self.elapse(self.lease.total_seconds() * 1.1)

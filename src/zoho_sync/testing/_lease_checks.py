@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from zoho_sync.abc import QueueBackend
+from zoho_sync.abc import Job, QueueBackend
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.testing._bench import QueueBench
 from zoho_sync.testing.events import events_of, ids
@@ -122,6 +122,37 @@ class LeaseChecks(QueueBench):
 
         self.run(check, needs="extends")
 
+    def test_a_lease_that_is_lengthened_as_it_ends_goes_to_one(self) -> None:
+        """18: at the instant of its end a lease is lengthened or lost, and never both."""
+
+        async def check(queue: QueueBackend) -> None:
+            await queue.enqueue(events_of(4))
+            jobs = await queue.claim(4, lease=self.lease)
+            await self.elapse(self.lease.total_seconds() * 0.98)
+            for job in jobs:
+                waiting = asyncio.create_task(queue.claim(4, lease=timedelta(minutes=1)))
+                await self.elapse(self.lease.total_seconds() * 0.01)
+                lost = await queue.extend([job], lease=timedelta(minutes=1))
+                taken = [each.event.id for each in await waiting]
+                if not lost:
+                    assert job.event.id not in taken, "it has two live leases"
+
+        self.run(check, needs="extends")
+
+    def test_many_that_died_come_back_in_time(self) -> None:
+        """18: however many leases have ended at once, a claim takes no more than it was asked."""
+
+        async def check(queue: QueueBackend) -> None:
+            await queue.enqueue(events_of(120))
+            assert len(await queue.claim(120, lease=self.lease)) == 120
+            await self.elapse(self.lease.total_seconds() * 1.2)
+            jobs = await self._found(queue, 3)
+            assert len({job.event.id for job in jobs}) == 3
+            assert all(job.suspect or job.deliveries > 1 for job in jobs)
+            assert (await queue.depth()).total == 120
+
+        self.run(check)
+
     def test_who_lost_the_lease_changes_nothing(self) -> None:
         """14: acknowledgement and release under an old lease leave the job to its new holder."""
 
@@ -152,3 +183,17 @@ class LeaseChecks(QueueBench):
                 await queue.release(jobs)
 
         self.run(check)
+
+    async def _found(self, queue: QueueBackend, count: int) -> list[Job]:
+        """Claim until there are so many; suspects come one by one."""
+        jobs: list[Job] = []
+        for _ in range(20):
+            wanted = count - len(jobs)
+            found = await queue.claim(wanted, lease=timedelta(minutes=1))
+            assert len(found) <= wanted
+            jobs += found
+            if len(jobs) == count:
+                return jobs
+            if not found:
+                await self.elapse(self.lease.total_seconds() / 5)
+        pytest.fail(f"only {len(jobs)} of {count} came again")

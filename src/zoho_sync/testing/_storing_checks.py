@@ -9,7 +9,7 @@ import pytest
 
 from zoho_sync.abc import Capabilities, QueueBackend
 from zoho_sync.events import Arrival, Operation, SyncEvent
-from zoho_sync.exceptions import ZohoSyncError
+from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.testing._bench import QueueBench
 from zoho_sync.testing.events import PAYLOADS, events_of, ids
 
@@ -84,18 +84,6 @@ class StoringChecks(QueueBench):
 
         self.run(check, needs="deduplicates")
 
-    def test_a_hosts_session_is_joined_or_refused(self) -> None:
-        """8: an engine that cannot take part in the host's transaction says so, storing nothing."""
-
-        async def check(queue: QueueBackend) -> None:
-            if queue.capabilities.transactional:
-                return
-            with pytest.raises(ZohoSyncError):
-                await queue.enqueue(events_of(1), session=object())
-            assert (await queue.depth()).total == 0
-
-        self.run(check)
-
     def test_bytes_that_hold_no_event_are_handed_over(self) -> None:
         """26: what cannot be decoded is a job with its bytes: not dropped, and in nobody's way."""
 
@@ -158,10 +146,37 @@ class StoringChecks(QueueBench):
 
         self.run(check)
 
-    def test_its_capabilities_are_declared(self) -> None:
-        """What is skipped above is what `Capabilities` says."""
+    def test_the_smaller_priority_comes_first(self) -> None:
+        """3: of equal priority the oldest; claims in between change nothing about that."""
 
         async def check(queue: QueueBackend) -> None:
-            assert isinstance(queue.capabilities, Capabilities)
+            for number, priority in enumerate((5, 0, -3, 0, 5)):
+                await queue.enqueue(events_of(1, first=number), priority=priority)
+            order = [
+                each
+                for _ in range(3)
+                for each in ids(await queue.claim(2, lease=timedelta(minutes=1)))
+            ]
+            assert order == ["i2", "i1", "i3", "i0", "i4"]
+
+        self.run(check, needs="prioritises")
+
+    def test_its_capabilities_are_declared(self) -> None:
+        """What is skipped is what `Capabilities` says, and that is so where it can be seen.
+
+        An engine that declares less than it does may have a reason: it delays, but cannot count
+        what it delays.
+        """
+
+        async def check(queue: QueueBackend) -> None:
+            declared = queue.capabilities
+            assert isinstance(declared, Capabilities)
+            twice = [(await queue.enqueue(events_of(1)))[0].duplicate for _ in range(2)]
+            assert twice == [False, declared.deduplicates]
+            if not declared.prioritises:
+                before = (await queue.depth()).total
+                with pytest.raises(ConfigurationError):
+                    await queue.enqueue(events_of(1, first=1), priority=1)
+                assert (await queue.depth()).total == before
 
         self.run(check)
