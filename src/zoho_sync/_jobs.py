@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Insert,
-    Table,
     case,
     delete,
     exists,
-    false,
     func,
-    insert,
-    literal,
     select,
     true,
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import Clock, chunks, execution_time, indexed
-from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync._insertion import insert_absent, insert_if_absent
+from zoho_sync._dialects import indexed
+from zoho_sync._event_rows import event_from_row
+from zoho_sync._insertion import insert_absent
+from zoho_sync._new_events import NewEvents, queued_row
 from zoho_sync._partners import Entity, Partners
 from zoho_sync._tables import PREFIX
 from zoho_sync.abc import Depth, Job
-from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
 
-__all__ = ["Jobs", "enqueueing", "job_row"]
+__all__ = ["Jobs", "job_row"]
 
 _REAP = 100
 _RESTORE = 200
@@ -42,25 +35,8 @@ _BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
 _LONGEST_CHAIN = 8
 
 
-class Jobs:
+class Jobs(NewEvents):
     """The rows of the jobs table, on one connection, inside one transaction."""
-
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
-
-    async def insert(self, events: Sequence[SyncEvent], now: datetime) -> list[SyncEvent | None]:
-        """Store new events; one whose equal is queued gives None in its position.
-
-        An event without an arrival arrives now, and its row's id is its sequence.
-        """
-        stored = []
-        for event in events:
-            table, row = self._table, _new_row(event, now)
-            made = await insert_absent(self._connection, table, [row], returning=[table.c.id])
-            arrival = event.arrival or Arrival(now, made[0][0] if made else 0)
-            stored.append(replace(event, arrival=arrival) if made else None)
-        return stored
 
     async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         """Put jobs back that were parked, dead or failed; return the ids that are queued then.
@@ -78,24 +54,7 @@ class Jobs:
             made = await insert_absent(self._connection, table, chunk, returning=[table.c.event_id])
             restored |= {event_id for (event_id,) in made}
         missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
-        return restored | await self._present(missing)
-
-    async def _present(self, event_ids: Sequence[str]) -> set[str]:
-        """Return which of these very events are queued."""
-        column, present = self._table.c.event_id, set[str]()
-        for chunk in chunks(event_ids):
-            found = await self._connection.execute(select(column).where(column.in_(chunk)))
-            present |= set(found.scalars())
-        return present
-
-    async def queued(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return, by dedupe key, the ids of events that are queued."""
-        table, found = self._table, dict[str, str]()
-        for chunk in chunks(keys):
-            statement = select(table.c.dedupe_key, table.c.event_id)
-            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
-            found |= {row.dedupe_key: row.event_id for row in rows}
-        return found
+        return restored | await self.known(missing)
 
     async def reap(self, now: datetime) -> None:
         """Take back expired leases; who had a job alone when its worker died, counts a death."""
@@ -280,49 +239,9 @@ class Jobs:
         return Depth(*row)
 
 
-def enqueueing(
-    dialect: str, table: Table, events: Sequence[SyncEvent], clock: Clock | None
-) -> Insert:
-    """Return a statement that stores new events when it is executed, on whichever connection.
-
-    Those that are queued already, under their own id or as an equal, are left out.
-    """
-    if events:
-        now = execution_time(dialect, clock)
-        statement = insert_if_absent(dialect, table, [_new_row(event, now) for event in events])
-    else:
-        nothing = select(literal("")).where(false())
-        statement = insert(table).from_select(["event_id"], nothing, include_defaults=False)
-    return statement.execution_options(preserve_rowcount=True)
-
-
-def _new_row(event: SyncEvent, now: Any) -> dict[str, Any]:
-    """Return the row of an event that arrives now, a time or what tells it in the database."""
-    if event.arrival is not None:
-        return _job_row(event, now)
-    arrived = replace(event, arrival=Arrival(now, 0))
-    return _job_row(arrived, now) | {"arrival_sequence": None}
-
-
-def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
-    return {
-        **event_row(event),
-        "payload": event.payload,
-        "dedupe_key": dedupe_key(event),
-        "attempts": 0,
-        "history": [],
-        "first_parked_at": None,
-        "priority": 0,
-        "not_before": not_before,
-        "suspect": False,
-        "deaths": 0,
-        "contested": None,
-    }
-
-
 def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
     """Return the row that puts a job back with its history; see `Jobs.restore`."""
-    return _job_row(job.event, not_before) | {
+    return queued_row(job.event, not_before) | {
         "attempts": job.attempts,
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,

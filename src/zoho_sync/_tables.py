@@ -11,6 +11,7 @@ table              holds
 ``child_links``    host rows of lines, where the host's table has no Zoho column
 ``debts``          columns that are NULL until the entity that they refer to arrives
 ``leaders``        who runs the maintenance
+``outbox``         events on their way to a queue outside the database
 =================  ==================================================================
 """
 
@@ -61,6 +62,7 @@ class Tables:
     child_links: Table
     debts: Table
     leaders: Table
+    outbox: Table
 
 
 @cache
@@ -77,6 +79,7 @@ def library_tables(schema: str | None = None) -> Tables:
         child_links=_child_links(metadata),
         debts=_debts(metadata),
         leaders=_leaders(metadata),
+        outbox=_outbox(metadata),
     )
 
 
@@ -261,5 +264,22 @@ def _leaders(metadata: MetaData) -> Table:
         Column("role", _NAME, primary_key=True),
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
+        **MARIADB_TABLE,
+    )
+
+
+def _outbox(metadata: MetaData) -> Table:
+    return Table(
+        f"{PREFIX}outbox",
+        metadata,
+        Column("id", _ID, primary_key=True, autoincrement=True),
+        *_event_columns(),
+        Column("dedupe_key", String(64), unique=True),
+        Column("payload", ExactJSON(), nullable=False),
+        # Of the relay that has it, or had it last: with a token, it may have been published.
+        Column("lease_token", _NAME),
+        Column("lease_expires_at", UtcDateTime()),
+        # As in jobs.
+        sqlite_autoincrement=True,
         **MARIADB_TABLE,
     )

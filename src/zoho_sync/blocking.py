@@ -26,8 +26,9 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Insert
 
 from zoho_sync._hosted import Hosted, hosted
-from zoho_sync._jobs import enqueueing
 from zoho_sync._loop_thread import LoopThread
+from zoho_sync._new_events import enqueueing
+from zoho_sync.abc import RelaysOutbox
 from zoho_sync.app import ZohoSync
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
 from zoho_sync.events import SyncEvent
@@ -289,7 +290,8 @@ def enqueue_statement(sync: ZohoSync, events: Sequence[SyncEvent]) -> Insert:
     An event whose equal is queued already is left out, and so is one whose id is; ``rowcount`` says
     how many went in. `ZohoSync.enqueue` recognises events that are parked or settled as well. Here
     these are queued, and the ledger decides: one that is equal to the newest that was applied is a
-    duplicate, one that another has overtaken is stale, and neither writes a row.
+    duplicate, one that another has overtaken is stale, and neither writes a row. With an `Outbox`
+    the events go there, and those that have left it are not looked at either.
 
     Args:
         sync: Whose queue is meant, and whose entity types, organizations and time zone.
@@ -297,15 +299,21 @@ def enqueue_statement(sync: ZohoSync, events: Sequence[SyncEvent]) -> Insert:
 
     Raises:
         PayloadError: An event cannot be understood.
-        ConfigurationError: The queue is not in the host's database, or there are too many events.
+        ConfigurationError: The queue is not in the host's database, nor has an `Outbox` there, or
+            there are too many events.
     """
     queue, context = sync._runtime.queue, sync._runtime.context  # noqa: SLF001  # its other half
-    if not queue.capabilities.transactional:
-        message = "the queue is not in the host's database; call enqueue() after your commit"
+    if not queue.capabilities.enqueues_in_transaction:
+        message = (
+            "the queue is not in the host's database; give it an outbox, which is:"
+            ' queue=Outbox("redis://…"), or call enqueue() after your commit'
+        )
         raise ConfigurationError(message)
     if len(events) > _LONGEST_STATEMENT:
         message = f"one statement queues at most {_LONGEST_STATEMENT} events; make several"
         raise ConfigurationError(message)
     understood = [sync._events.completed(event) for event in events]  # noqa: SLF001  # as above
     bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
-    return enqueueing(bind.dialect.name, context.tables.jobs, understood, context.clock)
+    tables = context.tables
+    table = tables.outbox if isinstance(queue, RelaysOutbox) else tables.jobs
+    return enqueueing(bind.dialect.name, table, understood, context.clock)

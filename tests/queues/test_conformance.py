@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from zoho_sync import ZohoSync
 from zoho_sync.abc import QueueBackend
@@ -27,13 +27,15 @@ class Hands:
 
 
 @asynccontextmanager
-async def sql_queue(url: str, hands: Hands) -> AsyncIterator[QueueBackend]:
-    """Open the queue of an empty database."""
+async def sql_queue(
+    url: str, hands: Hands
+) -> AsyncIterator[tuple[QueueBackend, async_sessionmaker[AsyncSession]]]:
+    """Open the queue of an empty database, and give the sessions of its host."""
     engine = create_async_engine(url)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     await ZohoSync(sessions).create_tables()
     queue = SQLQueue(sessions, clock=hands)
-    yield queue
+    yield queue, sessions
     await queue.close()
     await engine.dispose()
 
@@ -49,8 +51,11 @@ class TestSQLQueue(QueueSuite):
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
-        async with sql_queue(self.url, self.hands) as queue:
+        async with sql_queue(self.url, self.hands) as (queue, self.sessions):
             yield queue
+
+    def host_session(self) -> AsyncSession:
+        return self.sessions()
 
     async def elapse(self, seconds: float) -> None:
         self.hands.now += timedelta(seconds=seconds)
@@ -67,7 +72,7 @@ class Machine(QueueMachine):
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
-        async with sql_queue("sqlite+aiosqlite:///:memory:", self.hands) as queue:
+        async with sql_queue("sqlite+aiosqlite:///:memory:", self.hands) as (queue, _):
             yield queue
 
     async def elapse(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -32,6 +32,11 @@ class QueueBench:
     def opened(self) -> AbstractAsyncContextManager[QueueBackend]:
         """Open an engine that is set up and empty; to be overridden."""
         message = f"{type(self).__name__} must override opened()"
+        raise TypeError(message)
+
+    def host_session(self) -> AbstractAsyncContextManager[Any]:
+        """Open a session of the host's, for an engine that enqueues in its transaction."""
+        message = f"{type(self).__name__} must override host_session()"
         raise TypeError(message)
 
     async def elapse(self, seconds: float) -> None:

@@ -84,15 +84,39 @@ class StoringChecks(QueueBench):
 
         self.run(check, needs="deduplicates")
 
-    def test_a_hosts_session_is_joined_or_refused(self) -> None:
-        """8: an engine that cannot take part in the host's transaction says so, storing nothing."""
+    def test_a_loser_survives_the_rollback_of_the_winner(self) -> None:
+        """7: what lost against an equal in a host's transaction is stored if that rolls back."""
 
         async def check(queue: QueueBackend) -> None:
-            if queue.capabilities.transactional:
+            winner, loser = events_of(1)[0], events_of(1)[0]
+            async with self.host_session() as session:
+                await queue.enqueue([winner], session=session)
+                second = asyncio.create_task(queue.enqueue([loser]))
+                await asyncio.sleep(0.1)
+                assert not second.done()
+                await session.rollback()
+            (stored,) = await second
+            assert (stored.event_id, stored.duplicate) == (loser.id, False)
+            (job,) = await queue.claim(9, lease=self.lease)
+            assert job.event.id == loser.id
+
+        self.run(check, needs="enqueues_in_transaction")
+
+    def test_a_hosts_session_is_joined_or_refused(self) -> None:
+        """8: a rollback leaves nothing, a commit shows the event; or the session is refused."""
+
+        async def check(queue: QueueBackend) -> None:
+            if not queue.capabilities.enqueues_in_transaction:
+                with pytest.raises(ZohoSyncError):
+                    await queue.enqueue(events_of(1), session=object())
+                assert (await queue.depth()).total == 0
                 return
-            with pytest.raises(ZohoSyncError):
-                await queue.enqueue(events_of(1), session=object())
-            assert (await queue.depth()).total == 0
+            for ending, left in (("rollback", []), ("commit", ["i0"])):
+                async with self.host_session() as session:
+                    await queue.enqueue(events_of(1), session=session)
+                    await getattr(session, ending)()
+                assert (await queue.depth()).total == len(left)
+                assert ids(await queue.claim(9, lease=self.lease)) == left
 
         self.run(check)
 
