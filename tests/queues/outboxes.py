@@ -6,13 +6,18 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from zoho_sync import PayloadError, QueueUnavailable, SyncEvent, ZohoSync, mirror
 from zoho_sync.abc import Enqueued, Job
-from zoho_sync.events import SyncEvent
-from zoho_sync.exceptions import PayloadError, QueueUnavailable
-from zoho_sync.queues import MemoryQueue
+from zoho_sync.queues import MemoryQueue, Outbox
 from zoho_sync.queues.outbox import OutboxQueue
+
+Sessions = async_sessionmaker[AsyncSession]
+LEASE: Final = timedelta(minutes=10)
 
 
 @dataclass
@@ -103,3 +108,47 @@ class FaultyQueue(MemoryQueue):
         if self._forgetful:
             self._keys.clear()
         return super()._put(event)
+
+
+def invoice(name: str, second: int | None = 1, notes: str = "", **more: Any) -> SyncEvent:
+    moment = (
+        None if second is None else datetime(2024, 5, 1, tzinfo=UTC) + timedelta(seconds=second)
+    )
+    return SyncEvent(
+        "invoice", name, {"invoice_id": name, "notes": notes}, effective_time=moment, **more
+    )
+
+
+async def noted(sessions: Sessions) -> dict[str, str | None]:
+    """The notes of the invoices that were applied."""
+    invoices = mirror.invoices
+    async with sessions() as session:
+        found = await session.execute(select(invoices.c.invoice_id, invoices.c.notes))
+        return {name: notes for name, notes in found}  # noqa: C416  # rows are no pairs for a type checker
+
+
+@dataclass
+class Opened:
+    """An outbox of an engine that fails as it is told to.
+
+    Attributes:
+        sync: What a host has.
+        queue: What a worker works with.
+        engine: Behind it.
+        hands: The clock of both.
+    """
+
+    sync: ZohoSync
+    queue: OutboxQueue
+    engine: FaultyQueue
+    hands: Hands
+
+
+def an_outbox(sessions: Sessions) -> Opened:
+    """Open one, on tables that are made."""
+    hands = Hands()
+    behind = FaultyQueue(hands)
+    sync = ZohoSync(sessions, queue=Outbox(behind), lease=LEASE, clock=hands)
+    queue = sync._runtime.queue
+    assert isinstance(queue, OutboxQueue)
+    return Opened(sync, queue, behind, hands)
