@@ -59,7 +59,7 @@ FREE = "free"
 class FolderQueue:
     """A queue of files, for the processes of one machine."""
 
-    capabilities = Capabilities(transactional=False, deduplicates=False)
+    capabilities = Capabilities(deduplicates=False)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -44,6 +44,7 @@ ON_MARIADB = {
     "test_maintenance",
     "test_many_rows",
     "test_mirror_tables",
+    "test_outbox_faults",
     "test_references",
     "test_row_values",
     "test_rulings",

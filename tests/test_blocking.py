@@ -440,6 +440,7 @@ SCRIPT = """
 import os, sys
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from zoho_sync import ConfigurationError, ZohoSync
+from zoho_sync.abc import Capabilities
 from zoho_sync.blocking import BlockingSync
 
 def make():
@@ -801,9 +802,9 @@ def test_a_queue_outside_the_database_has_no_statement(sqlite_url: str) -> None:
     class Elsewhere(SQLQueue):
         @property
         def capabilities(self) -> Capabilities:
-            return Capabilities(transactional=False)
+            return Capabilities()
 
     sessions = async_sessionmaker(create_async_engine(sqlite_url))
     sync = ZohoSync(sessions, queue=Elsewhere(sessions))
-    with pytest.raises(ConfigurationError, match="after your commit"):
+    with pytest.raises(ConfigurationError, match=r"queue=Outbox.*after your commit"):
         enqueue_statement(sync, [customer("a")])

@@ -154,13 +154,13 @@ async def test_two_pause_and_two_resume_at_once(sync: ZohoSync, sessions: Sessio
         assert (await session.execute(select(pauses))).all() == []
 
 
-@pytest.mark.parametrize("transactional", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
 async def test_every_engine_stops(
-    sync: ZohoSync, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, *, transactional: bool
+    sync: ZohoSync, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, *, inside: bool
 ) -> None:
     """Also one that knows nothing of pauses: its worker looks for it."""
     engine = MemoryQueue()
-    declared = Capabilities(transactional=transactional, durable=False)
+    declared = Capabilities(completes_in_transaction=inside, durable=False)
     monkeypatch.setattr(MemoryQueue, "capabilities", declared)
     other = ZohoSync(sessions, queue=engine, registry=registry())
     await other.enqueue([customer("a", 1)])

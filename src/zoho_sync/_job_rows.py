@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Insert, Table, false, insert, literal, select
-
-from zoho_sync._dialects import Clock, execution_time
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync._insertion import insert_if_absent
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
-from zoho_sync.events import Arrival, SyncEvent
+from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["check_priority", "enqueueing", "job_from_row", "job_row", "new_row"]
+__all__ = ["check_priority", "job_from_row", "job_row", "queued_row"]
 
 _FARTHEST: Final = 2**15  # what a SMALLINT begins with
 
@@ -36,38 +31,9 @@ def check_priority(priority: Any) -> None:  # whatever the host gave
         raise ConfigurationError(message)
 
 
-def enqueueing(
-    dialect: str,
-    table: Table,
-    events: Sequence[SyncEvent],
-    clock: Clock | None,
-    priority: int = DEFAULT_PRIORITY,
-) -> Insert:
-    """Return a statement that stores new events when it is executed, on whichever connection.
-
-    Those that are queued already, under their own id or as an equal, are left out.
-    """
-    if events:
-        now = execution_time(dialect, clock)
-        rows = [new_row(event, now, priority) for event in events]
-        statement = insert_if_absent(dialect, table, rows)
-    else:
-        nothing = select(literal("")).where(false())
-        statement = insert(table).from_select(["event_id"], nothing, include_defaults=False)
-    return statement.execution_options(preserve_rowcount=True)
-
-
-def new_row(event: SyncEvent, now: Any, priority: int) -> dict[str, Any]:
-    """Return the row of an event that arrives now, a time or what tells it in the database."""
-    if event.arrival is not None:
-        return _row(event, now, priority)
-    arrived = replace(event, arrival=Arrival(now, 0))
-    return _row(arrived, now, priority) | {"arrival_sequence": None}
-
-
 def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
     """Return the row that puts a job back with its history; see `Jobs.restore`."""
-    return _row(job.event, not_before, job.priority) | {
+    return queued_row(job.event, not_before, job.priority) | {
         "attempts": job.attempts,
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,
@@ -76,7 +42,10 @@ def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
     }
 
 
-def _row(event: SyncEvent, not_before: datetime, priority: int) -> dict[str, Any]:
+def queued_row(
+    event: SyncEvent, not_before: datetime, priority: int = DEFAULT_PRIORITY
+) -> dict[str, Any]:
+    """Return the row of an event that nobody has tried to apply yet."""
     return {
         **event_row(event),
         "payload": event.payload,

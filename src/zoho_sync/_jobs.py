@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Table,
     case,
     delete,
     exists,
@@ -20,15 +19,14 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._dialects import chunks, indexed
+from zoho_sync._dialects import indexed
 from zoho_sync._insertion import insert_absent
-from zoho_sync._job_rows import job_from_row, new_row
+from zoho_sync._job_rows import job_from_row
+from zoho_sync._new_events import NewEvents
 from zoho_sync._partners import Entity, Partners
 from zoho_sync._tables import PREFIX
 from zoho_sync.abc import DEFAULT_PRIORITY, Depth, Job
-from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
 
 __all__ = ["Claimed", "Jobs", "Part"]
@@ -68,27 +66,8 @@ class Claimed:
     paused: bool = False
 
 
-class Jobs:
+class Jobs(NewEvents):
     """The rows of the jobs table, on one connection, inside one transaction."""
-
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
-
-    async def insert(
-        self, events: Sequence[SyncEvent], now: datetime, priority: int = DEFAULT_PRIORITY
-    ) -> list[SyncEvent | None]:
-        """Store new events; one whose equal is queued gives None in its position.
-
-        An event without an arrival arrives now, and its row's id is its sequence.
-        """
-        stored = []
-        for event in events:
-            table, row = self._table, new_row(event, now, priority)
-            made = await insert_absent(self._connection, table, [row], returning=[table.c.id])
-            arrival = event.arrival or Arrival(now, made[0][0] if made else 0)
-            stored.append(replace(event, arrival=arrival) if made else None)
-        return stored
 
     async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         """Put jobs back that were parked, dead or failed; return the ids that are queued then.
@@ -106,24 +85,7 @@ class Jobs:
             made = await insert_absent(self._connection, table, chunk, returning=[table.c.event_id])
             restored |= {event_id for (event_id,) in made}
         missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
-        return restored | await self._present(missing)
-
-    async def _present(self, event_ids: Sequence[str]) -> set[str]:
-        """Return which of these very events are queued."""
-        column, present = self._table.c.event_id, set[str]()
-        for chunk in chunks(event_ids):
-            found = await self._connection.execute(select(column).where(column.in_(chunk)))
-            present |= set(found.scalars())
-        return present
-
-    async def queued(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return, by dedupe key, the ids of events that are queued."""
-        table, found = self._table, dict[str, str]()
-        for chunk in chunks(keys):
-            statement = select(table.c.dedupe_key, table.c.event_id)
-            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
-            found |= {row.dedupe_key: row.event_id for row in rows}
-        return found
+        return restored | await self.known(missing)
 
     async def reap(self, now: datetime) -> None:
         """Take back expired leases; who had a job alone when its worker died, counts a death."""

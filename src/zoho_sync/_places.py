@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-from sqlalchemy import literal, select, union_all
+from sqlalchemy import Column, ColumnElement, Table, exists, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import chunks
 from zoho_sync._tables import Tables
 
-__all__ = ["Place", "find_places"]
+__all__ = ["Place", "find_places", "is_placed"]
 
 
 class Place(enum.StrEnum):
@@ -29,14 +29,9 @@ async def find_places(
     """Return, by id, where events are; those that are nowhere are left out.
 
     An event that was queued and applied directly at one moment can be in the queue and in another
-    place: that other one counts.
+    place: that other one counts. The outbox is no such place: an event that comes from the engine
+    may be there still, and whoever took it for known would lose it.
     """
-    places = {
-        Place.QUEUED: tables.jobs,
-        Place.PARKED: tables.parked,
-        Place.DEAD_LETTER: tables.dead_letters,
-        Place.SETTLED: tables.journal,
-    }
     found: dict[str, Place] = {}
     for chunk in chunks(event_ids):
         statement = union_all(
@@ -44,7 +39,7 @@ async def find_places(
                 select(literal(place.name).label("place"), table.c.event_id).where(
                     table.c.event_id.in_(chunk)
                 )
-                for place, table in places.items()
+                for place, table in _places(tables).items()
             )
         )
         for name, event_id in await connection.execute(statement):
@@ -52,3 +47,19 @@ async def find_places(
             if found.get(event_id, Place.QUEUED) is Place.QUEUED:
                 found[event_id] = place
     return found
+
+
+def is_placed(tables: Tables, event_id: Column[str]) -> ColumnElement[bool]:
+    """Say, in a statement, whether an event is in one of these places."""
+    return or_(
+        *(exists().where(table.c.event_id == event_id) for table in _places(tables).values())
+    )
+
+
+def _places(tables: Tables) -> dict[Place, Table]:
+    return {
+        Place.QUEUED: tables.jobs,
+        Place.PARKED: tables.parked,
+        Place.DEAD_LETTER: tables.dead_letters,
+        Place.SETTLED: tables.journal,
+    }

@@ -12,6 +12,7 @@ table              holds
 ``debts``          columns that are NULL until the entity that they refer to arrives
 ``leaders``        who runs the maintenance
 ``pauses``         since when the queue is paused; empty while it is not
+``outbox``         events on their way to a queue outside the database
 =================  ==================================================================
 """
 
@@ -63,6 +64,7 @@ class Tables:
     debts: Table
     leaders: Table
     pauses: Table
+    outbox: Table
 
 
 @cache
@@ -80,6 +82,7 @@ def library_tables(schema: str | None = None) -> Tables:
         debts=_debts(metadata),
         leaders=_leaders(metadata),
         pauses=_pauses(metadata),
+        outbox=_outbox(metadata),
     )
 
 
@@ -275,5 +278,22 @@ def _pauses(metadata: MetaData) -> Table:
         metadata,
         Column("queue", _NAME, primary_key=True),
         Column("paused_at", UtcDateTime(), nullable=False),
+        **MARIADB_TABLE,
+    )
+
+
+def _outbox(metadata: MetaData) -> Table:
+    return Table(
+        f"{PREFIX}outbox",
+        metadata,
+        Column("id", _ID, primary_key=True, autoincrement=True),
+        *_event_columns(),
+        Column("dedupe_key", String(64), unique=True),
+        Column("payload", ExactJSON(), nullable=False),
+        # Of the relay that has it, or had it last: with a token, it may have been published.
+        Column("lease_token", _NAME),
+        Column("lease_expires_at", UtcDateTime()),
+        # As in jobs.
+        sqlite_autoincrement=True,
         **MARIADB_TABLE,
     )

@@ -25,6 +25,8 @@ __all__ = [
     "Job",
     "QueueBackend",
     "ReadsPause",
+    "Relayed",
+    "RelaysOutbox",
     "ReservesConnection",
 ]
 
@@ -40,8 +42,9 @@ class Capabilities:
     """What an engine can do beyond the contract.
 
     Attributes:
-        transactional: It lives in the host's database: it enqueues inside the host's transaction,
-            and completes a job inside the one that applies it.
+        enqueues_in_transaction: It enqueues inside the host's transaction.
+        completes_in_transaction: It lives in the host's database, and completes a job inside the
+            transaction that applies it.
         concurrent: Several workers may claim at once. Without it, one process works at a time.
         durable: What it has accepted survives the end of its process.
         deduplicates: It recognises an event that equals one which it holds.
@@ -49,11 +52,11 @@ class Capabilities:
         fenced: An acknowledgement under a lost lease is refused, not taken.
         extends: Leases can be lengthened.
         prioritises: It gives out what has the smaller priority first; one that does not refuses any
-            other than the default. A `ZohoSync` keeps such events in the database, unless the
-            engine is transactional.
+            other than the default. A `ZohoSync` keeps such events in the database then.
     """
 
-    transactional: bool
+    enqueues_in_transaction: bool = False
+    completes_in_transaction: bool = False
     concurrent: bool = True
     durable: bool = True
     deduplicates: bool = True
@@ -121,7 +124,7 @@ class Depth:
     """How much is in a queue.
 
     Attributes:
-        ready: Claimable now.
+        ready: Claimable now, or once a relay has published it.
         delayed: Waiting for their next attempt.
         leased: With a worker; of this client alone where the engine cannot tell of others.
         oldest: Arrival of the oldest event that is not leased; None if there is none, or the engine
@@ -140,6 +143,20 @@ class Depth:
     def total(self) -> int:
         """Everything that is in the queue."""
         return self.ready + self.delayed + self.leased
+
+    def __add__(self, other: Depth) -> Depth:
+        """Return how much is in two parts of a queue."""
+        return Depth(
+            ready=self.ready + other.ready,
+            delayed=self.delayed + other.delayed,
+            leased=self.leased + other.leased,
+            oldest=_earliest(self.oldest, other.oldest),
+            claimable_since=_earliest(self.claimable_since, other.claimable_since),
+        )
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 class QueueBackend(Protocol):
@@ -174,8 +191,8 @@ class QueueBackend(Protocol):
 
         Args:
             events: What to store; an arrival that is set already is kept.
-            session: The host's session, for engines that are transactional: the events become
-                visible with the host's commit, and vanish with its rollback.
+            session: The host's session, for engines that enqueue in its transaction: the events
+                become visible with the host's commit, and vanish with its rollback.
             fingerprints: Entity type → fingerprint of the mapping in force.
             priority: Of all of them; the smaller, the sooner.
 
@@ -209,12 +226,13 @@ class QueueBackend(Protocol):
 
         Args:
             jobs: What is settled.
-            connection: For engines that are transactional: the connection whose transaction
-                holds the outcome. This is the fence: it must hit every job under its lease.
+            connection: For engines that complete in a transaction: the connection whose
+                transaction holds the outcome. This is the fence: it must hit every job under its
+                lease.
 
         Raises:
-            LeaseLost: A lease is not held any more. Of an engine that is transactional the caller
-                rolls back, and nothing is taken out. Outside the database the outcome is committed
+            LeaseLost: A lease is not held any more. Of an engine in the database the caller rolls
+                back, and nothing is taken out. Outside the database the outcome is committed
                 by then: what is held may be taken out all the same, and the rest comes again.
         """
         ...
@@ -227,7 +245,7 @@ class QueueBackend(Protocol):
         """Return how much is in the queue.
 
         Args:
-            connection: For engines that are transactional: the connection whose transaction reads
+            connection: For engines in the database: the connection whose transaction reads
                 everything else as well, so that no event is counted twice.
         """
         ...
@@ -272,5 +290,38 @@ class ReservesConnection(Protocol):
 
         Raises:
             ConfigurationError: The pool has no connection to spare.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What became of events that left an outbox.
+
+    Attributes:
+        events: How many left it.
+        duplicates: How many of them were settled, since the engine had their equals.
+    """
+
+    events: int
+    duplicates: int = 0
+
+
+@runtime_checkable
+class RelaysOutbox(Protocol):
+    """What a queue adds that stores events in the host's database, and publishes them afterwards.
+
+    A worker relays beside its other work; events that stay in the outbox count as queued.
+    """
+
+    async def relay(self, limit: int, *, lease: timedelta) -> Relayed:
+        """Publish the oldest events of the outbox, at most ``limit``; then they leave it.
+
+        Several relays at once take different ones. One that dies leaves its events to the others
+        at the end of its lease; they are published once more then, and are known.
+
+        Raises:
+            QueueUnavailable: The engine or the database cannot be reached: they stay where they
+                are.
         """
         ...

@@ -31,7 +31,7 @@ from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.hooks import SettledHook
 from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
 from zoho_sync.parked import ParkedEvents
-from zoho_sync.queues import queue_from
+from zoho_sync.queues import Outbox, queue_from
 from zoho_sync.receiver import Body, Headers, Query, Receiver, as_bytes
 from zoho_sync.registry import HandlerRegistry
 from zoho_sync.retry import RetryPolicy
@@ -82,7 +82,7 @@ class ZohoSync(HostRows):
         self,
         session_factory: Callable[[], AsyncSession],
         *,
-        queue: QueueBackend | str | None = None,
+        queue: QueueBackend | Outbox | str | None = None,
         registry: HandlerRegistry | None = None,
         verifier: Verifier | None = None,
         organization_id: str | Sequence[str] | None = None,

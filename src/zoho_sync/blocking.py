@@ -26,9 +26,10 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Insert
 
 from zoho_sync._hosted import Hosted, hosted
-from zoho_sync._job_rows import check_priority, enqueueing
+from zoho_sync._job_rows import check_priority
 from zoho_sync._loop_thread import LoopThread
-from zoho_sync.abc import DEFAULT_PRIORITY
+from zoho_sync._new_events import enqueueing
+from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
 from zoho_sync.app import ZohoSync
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
 from zoho_sync.events import SyncEvent
@@ -304,7 +305,8 @@ def enqueue_statement(
     An event whose equal is queued already is left out, and so is one whose id is; ``rowcount`` says
     how many went in. `ZohoSync.enqueue` recognises events that are parked or settled as well. Here
     these are queued, and the ledger decides: one that is equal to the newest that was applied is a
-    duplicate, one that another has overtaken is stale, and neither writes a row.
+    duplicate, one that another has overtaken is stale, and neither writes a row. With an `Outbox`
+    the events go there, and those that have left it are not looked at either.
 
     Args:
         sync: Whose queue is meant, and whose entity types, organizations and time zone.
@@ -313,12 +315,15 @@ def enqueue_statement(
 
     Raises:
         PayloadError: An event cannot be understood.
-        ConfigurationError: The queue is not in the host's database, there are too many events, or
-            the priority is none.
+        ConfigurationError: The queue is not in the host's database, nor has an `Outbox` there;
+            there are too many events, or the priority is none.
     """
     queue, context = sync._runtime.queue, sync._runtime.context  # noqa: SLF001  # its other half
-    if not queue.capabilities.transactional:
-        message = "the queue is not in the host's database; call enqueue() after your commit"
+    if not queue.capabilities.enqueues_in_transaction:
+        message = (
+            "the queue is not in the host's database; give it an outbox, which is:"
+            ' queue=Outbox("redis://…"), or call enqueue() after your commit'
+        )
         raise ConfigurationError(message)
     check_priority(priority)
     if len(events) > _LONGEST_STATEMENT:
@@ -326,5 +331,7 @@ def enqueue_statement(
         raise ConfigurationError(message)
     understood = [sync._events.completed(event) for event in events]  # noqa: SLF001  # as above
     bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
-    dialect, jobs = bind.dialect.name, context.tables.jobs
-    return enqueueing(dialect, jobs, understood, context.clock, priority)
+    tables = context.tables
+    relayed = isinstance(queue, RelaysOutbox) and priority == DEFAULT_PRIORITY
+    table = tables.outbox if relayed else tables.jobs
+    return enqueueing(bind.dialect.name, table, understood, context.clock, priority)

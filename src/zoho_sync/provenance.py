@@ -21,7 +21,7 @@ from zoho_sync.versions import from_microseconds, to_microseconds
 
 __all__ = ["ColumnSource", "Histories", "HistoryEntry", "Provenance"]
 
-_PLACES: Final = ("journal", "jobs", "parked", "dead_letters")
+_PLACES: Final = ("outbox", "jobs", "parked", "dead_letters", "journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Histories:
         catalog = self._context.catalog
         types = [name for name in catalog.kinds if catalog.namespace(name) == kind.namespace]
         async with self._sessions() as session, unit_of_work(session) as work:
-            found = []
+            found = dict[str, tuple[tuple[datetime, int], HistoryEntry]]()
             for place in _PLACES:
                 table: Table = getattr(self._context.tables, place)
                 rows = await work.connection.execute(
@@ -110,8 +110,11 @@ class Histories:
                         table.c.entity_type.in_(types),
                     )
                 )
-                found += [(_arrived(row), _entry(place, row)) for row in rows.mappings()]
-        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+                # What was published may be settled before it has left the outbox.
+                found |= {
+                    row["event_id"]: (_arrived(row), _entry(place, row)) for row in rows.mappings()
+                }
+        return [entry for _, entry in sorted(found.values(), key=lambda pair: pair[0])]
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
         """Return where a row's values come from; None where no entity has it.
@@ -193,6 +196,7 @@ def _entry(place: str, row: Mapping[Any, Any]) -> HistoryEntry:
             row.get("changed", ()),
             row.get("settled_at"),
         ),
+        "outbox": ("queued", "", (), None),
         "jobs": ("queued", "", (), None),
         "parked": ("parked", row.get("reason", ""), (), None),
         "dead_letters": ("dead_letter", row.get("error", ""), (), None),

@@ -79,7 +79,7 @@ async def read_status(
     A queue outside the database is read first: an event that is settled meanwhile is counted twice
     then, and none is missed.
     """
-    depth = None if queue.capabilities.transactional else await queue.depth()
+    depth = None if queue.capabilities.completes_in_transaction else await queue.depth()
     with needing_tables():
         async with one_snapshot(sessions) as connection:
             now = await database_time(connection, clock)
@@ -143,7 +143,13 @@ async def _count(connection: AsyncConnection, table: Table, *where: ColumnElemen
 
 async def _last_arrival(connection: AsyncConnection, tables: Tables) -> datetime | None:
     newest = []
-    for table in (tables.jobs, tables.parked, tables.dead_letters, tables.journal):
+    for table in (
+        tables.outbox,
+        tables.jobs,
+        tables.parked,
+        tables.dead_letters,
+        tables.journal,
+    ):
         found = await connection.execute(select(func.max(table.c.arrival_time)))
         newest.append(found.scalar())
     return max((moment for moment in newest if moment is not None), default=None)

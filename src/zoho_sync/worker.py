@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
@@ -14,7 +14,7 @@ from zoho_sync._faults import without_values
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job, ReadsPause, ReservesConnection
+from zoho_sync.abc import Job, ReadsPause, RelaysOutbox, ReservesConnection
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
@@ -39,12 +39,14 @@ class Worker:
         self._maintenance = Maintenance(runtime)
         self._asks = not isinstance(runtime.queue, ReadsPause)
         self._arrived = asyncio.Event()
+        self._accepted = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._running = 0
         self._rested = asyncio.Event()
 
     def notify(self) -> None:
         """Say that something was enqueued, so that an idle worker need not wait for its poll."""
+        self._accepted.set()
         self._arrived.set()
 
     async def drain(self) -> dict[Outcome, int]:
@@ -56,7 +58,7 @@ class Worker:
         """
         tally, before = _Tally(), -1
         while True:
-            while await self._step(tally):
+            while await self._relay(tally) or await self._step(tally):
                 pass
             if tally.counts.total() == before:
                 # What was woken parked again: its handler waits for something that only it knows.
@@ -79,6 +81,8 @@ class Worker:
                 tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
             tasks.create_task(self._maintain(), name="zoho_sync maintenance")
             tasks.create_task(self._sweep(), name="zoho_sync sweep")
+            if isinstance(self._runtime.queue, RelaysOutbox):
+                tasks.create_task(self._keep_relaying(), name="zoho_sync relay")
 
     async def _set_up(self) -> None:
         try:
@@ -92,24 +96,17 @@ class Worker:
         return queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
 
     async def _loop(self) -> None:
-        failures = 0
-        while True:
-            try:
-                self._arrived.clear()
-                busy = await self._step(_Tally())
-                failures = 0
-            except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
-                # The database or the queue is away: nothing is lost by waiting for it.
-                failures += 1
-                pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
-                problem = without_values(error)
-                _log.error(
-                    "the worker cannot work; again in %.0f s: %s", pause, problem
-                )  # a traceback quotes values
-                await asyncio.sleep(pause)
-                continue
-            if not busy:
-                await self._idle()
+        await _repeated(lambda: self._step(_Tally()), self._arrived, "the worker cannot work")
+
+    async def _keep_relaying(self) -> None:
+        """Publish what the outbox holds, whatever is applied here meanwhile."""
+        await _repeated(self._publish, self._accepted, "the outbox keeps its events")
+
+    async def _publish(self) -> bool:
+        busy = await self._relay(_Tally())
+        if busy:
+            self._arrived.set()
+        return busy
 
     async def _sweep(self) -> None:
         """Look for parked events, and for debts, whose entity the host made itself.
@@ -121,16 +118,10 @@ class Worker:
             begun = clock.time()
             try:
                 if await self._maintenance.sweep(deletes=False):
-                    self.notify()
-            except Exception as error:  # noqa: BLE001  # as in `_loop`
+                    self._arrived.set()
+            except Exception as error:  # noqa: BLE001  # as in `_repeated`
                 _log.warning("a sweep failed; trying again: %s", without_values(error))
             await asyncio.sleep(max(_POLL, (clock.time() - begun) * _SWEEP_SHARE))
-
-    async def _idle(self) -> None:
-        try:
-            await asyncio.wait_for(self._arrived.wait(), _POLL)
-        except TimeoutError:
-            return
 
     async def _maintain(self) -> None:
         while True:
@@ -141,6 +132,15 @@ class Worker:
                     "maintenance failed; trying again: %s", without_values(error)
                 )  # a traceback quotes values
             await asyncio.sleep(_MAINTENANCE)
+
+    async def _relay(self, tally: _Tally) -> bool:
+        """Publish one batch of an outbox; return whether there was one."""
+        runtime = self._runtime
+        if not isinstance(runtime.queue, RelaysOutbox):
+            return False
+        relayed = await runtime.queue.relay(runtime.batch_size, lease=runtime.lease)
+        tally.counts[Outcome.DUPLICATE] += relayed.duplicates
+        return relayed.events > 0
 
     async def _step(self, tally: _Tally) -> bool:
         """Claim and execute one batch; return whether there was one."""
@@ -178,6 +178,38 @@ class Worker:
             await self._executor.give_back(jobs)
             raise
         tally.add(await self._executor.execute(jobs))
+
+
+async def _repeated(
+    step: Callable[[], Awaitable[bool]], woken: asyncio.Event, trouble: str
+) -> None:
+    """Take a step until cancelled; where there was nothing to do, wait until there is."""
+    failures = 0
+    while True:
+        try:
+            woken.clear()
+            busy = await step()
+            failures = 0
+        except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
+            # The database or the queue is away: nothing is lost by waiting for it.
+            failures += 1
+            pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
+            problem = without_values(error)
+            _log.error(
+                "%s; again in %.0f s: %s", trouble, pause, problem
+            )  # a traceback quotes values
+            await asyncio.sleep(pause)
+            continue
+        if not busy:
+            await _idle(woken)
+
+
+async def _idle(woken: asyncio.Event) -> None:
+    """Wait for a poll, or until there is something to do."""
+    try:
+        await asyncio.wait_for(woken.wait(), _POLL)
+    except TimeoutError:
+        return
 
 
 class _Tally:

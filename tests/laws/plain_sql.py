@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Executable, MetaData, Table, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy import Executable, MetaData, Table, event, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from zoho_sync._tables import library_tables
 
@@ -89,3 +90,27 @@ async def counts(sessions: Sessions, tables: Iterable[Table]) -> dict[str, int]:
             statement = select(func.count()).select_from(table)
             found[table.name] = (await session.execute(statement)).scalar_one()
     return found
+
+
+async def broken_off(engine: AsyncEngine, work: Coroutine[Any, Any, Any], after: int) -> bool:
+    """Do some work, and cancel it in the middle of the statement of that number.
+
+    Returns whether it got that far.
+    """
+    task = asyncio.ensure_future(work)
+    left = after
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            task.cancel()
+
+    event.listen(engine.sync_engine, "before_cursor_execute", count)
+    try:
+        await asyncio.wait({task})
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+    if not task.cancelled():
+        task.result()
+    return left <= 0

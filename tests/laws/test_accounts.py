@@ -6,11 +6,10 @@ any two statements, and looks after every step with plain SQL.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
@@ -18,10 +17,20 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Date, ForeignKey, Integer, MetaData, String, Table, event
+from sqlalchemy import Column, Date, ForeignKey, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.laws.plain_sql import EXAMPLES, Hands, Sessions, at, clear, library, make, rows
+from tests.laws.plain_sql import (
+    EXAMPLES,
+    Hands,
+    Sessions,
+    at,
+    broken_off,
+    clear,
+    library,
+    make,
+    rows,
+)
 from zoho_sync import (
     ChildMap,
     EntityMap,
@@ -257,30 +266,6 @@ STEPS: Final = st.lists(
     min_size=1,
     max_size=14,
 )
-
-
-async def broken_off(engine: AsyncEngine, work: Coroutine[Any, Any, Any], after: int) -> bool:
-    """Do some work, and cancel it in the middle of the statement of that number.
-
-    Returns whether it got that far.
-    """
-    task = asyncio.ensure_future(work)
-    left = after
-
-    def count(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            task.cancel()
-
-    event.listen(engine.sync_engine, "before_cursor_execute", count)
-    try:
-        await asyncio.wait({task})
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", count)
-    if not task.cancelled():
-        task.result()
-    return left <= 0
 
 
 @dataclass

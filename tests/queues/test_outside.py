@@ -276,7 +276,7 @@ async def test_a_claim_that_is_interrupted_gives_everything_back(
 
 async def test_a_database_of_the_hosts_own_kind_is_taken_as_it_is(sessions: Sessions) -> None:
     class Inside(MemoryQueue):
-        capabilities = Capabilities(transactional=True)
+        capabilities = Capabilities(enqueues_in_transaction=True, completes_in_transaction=True)
 
     mine = Inside()
     sync = ZohoSync(sessions, queue=mine, registry=default_registry())

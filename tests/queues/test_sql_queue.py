@@ -720,7 +720,7 @@ async def test_tables_of_another_version_are_no_outage(
     queue: SQLQueue, engine: AsyncEngine
 ) -> None:
     """A sender that is asked to come again would do so for ever."""
-    assert queue.capabilities.transactional
+    assert queue.capabilities.completes_in_transaction
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE zoho_sync_jobs RENAME COLUMN attempts TO tries"))
     with pytest.raises(DBAPIError, match="attempts"):

@@ -52,11 +52,11 @@ class Careless(MemoryQueue):
 
 
 class SaysItPrioritises(Careless):
-    capabilities = Capabilities(transactional=False, prioritises=True)
+    capabilities = Capabilities(prioritises=True)
 
 
 class SaysItRecognisesNothing(MemoryQueue):
-    capabilities = Capabilities(transactional=False, deduplicates=False)
+    capabilities = Capabilities(deduplicates=False)
 
 
 class RecognisesNothing(MemoryQueue):
@@ -166,7 +166,7 @@ def test_a_defect_is_found(engine: type[MemoryQueue], check: str) -> None:
         ("delays", "test_a_delay_is_measured_by_the_engines_clock"),
         ("extends", "test_an_extended_lease_is_kept_and_a_lost_one_named"),
         ("fenced", "test_who_lost_the_lease_changes_nothing"),
-        ("transactional", "test_a_completion_that_is_rolled_back_has_not_happened"),
+        ("completes_in_transaction", "test_a_completion_that_is_rolled_back_has_not_happened"),
     ],
 )
 def test_a_check_is_skipped_only_by_declaration(capability: str, check: str) -> None:
@@ -184,9 +184,9 @@ def test_an_engine_must_be_opened() -> None:
         QueueSuite().test_what_is_acknowledged_is_gone()
 
 
-def test_a_transactional_engine_must_bring_its_database() -> None:
+def test_an_engine_in_the_database_must_bring_its_database() -> None:
     class Inside(MemoryQueue):
-        capabilities = Capabilities(transactional=True)
+        capabilities = Capabilities(completes_in_transaction=True)
 
     with pytest.raises(TypeError, match="database"):
         Suite(Inside).test_a_pause_outlives_its_process()

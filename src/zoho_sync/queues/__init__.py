@@ -14,16 +14,25 @@ from zoho_sync.queues._rabbitmq_address import SCHEMES as RABBITMQ_SCHEMES
 from zoho_sync.queues._redis_server import SCHEMES as REDIS_SCHEMES
 from zoho_sync.queues.memory import MemoryQueue
 from zoho_sync.queues.nats import NATSQueue
+from zoho_sync.queues.outbox import Outbox, OutboxQueue
 from zoho_sync.queues.outside import OutsideQueue
 from zoho_sync.queues.rabbitmq import RabbitMQQueue
 from zoho_sync.queues.redis import RedisQueue
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["MemoryQueue", "NATSQueue", "RabbitMQQueue", "RedisQueue", "SQLQueue", "queue_from"]
+__all__ = [
+    "MemoryQueue",
+    "NATSQueue",
+    "Outbox",
+    "RabbitMQQueue",
+    "RedisQueue",
+    "SQLQueue",
+    "queue_from",
+]
 
 
 def queue_from(
-    queue: QueueBackend | str | None,
+    queue: QueueBackend | Outbox | str | None,
     session_factory: Callable[[], AsyncSession],
     tables: Tables,
     clock: Clock | None,
@@ -36,8 +45,11 @@ def queue_from(
     """
     if queue is None:
         return SQLQueue(session_factory, tables=tables, clock=clock)
+    if isinstance(queue, Outbox):
+        behind = _engine_of(queue.engine) if isinstance(queue.engine, str) else queue.engine
+        return OutboxQueue(behind, session_factory, tables=tables, clock=clock)
     engine = _engine_of(queue) if isinstance(queue, str) else queue
-    if engine.capabilities.transactional:
+    if engine.capabilities.completes_in_transaction or isinstance(engine, OutsideQueue):
         return engine
     return OutsideQueue(engine, session_factory, tables=tables, clock=clock)
 

@@ -56,7 +56,7 @@ class MemoryQueue:
     @property
     def capabilities(self) -> Capabilities:
         """It forgets everything with its process, and can do all else."""
-        return Capabilities(transactional=False, durable=False)
+        return Capabilities(durable=False)
 
     async def setup(self) -> None:
         """Do nothing: there is nothing to make."""
@@ -107,8 +107,7 @@ class MemoryQueue:
             raise LeaseLost(job.event.id for job in jobs if job.handle not in kept)
         for message in held:
             del self._messages[message.handle]
-            if key := dedupe_key(message.event):
-                self._keys.pop(key, None)
+            self._keys.pop(_key(message.event), None)
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
         """Give messages back; see `QueueBackend.release`."""
@@ -137,13 +136,12 @@ class MemoryQueue:
         """Do nothing: what is here stays until the process ends."""
 
     def _put(self, event: SyncEvent) -> Enqueued:
-        key, number = dedupe_key(event), next(self._numbers)
-        if key is not None and key in self._keys:
+        key, number = _key(event), next(self._numbers)
+        if key in self._keys:
             return Enqueued(self._messages[self._keys[key]].event.id, None, duplicate=True)
         arrived = replace(event, arrival=event.arrival or Arrival(datetime.now(UTC), number))
         self._messages[number] = _Message(number, arrived, self._clock())
-        if key is not None:
-            self._keys[key] = number
+        self._keys[key] = number
         return Enqueued(arrived.id, arrived.arrival)
 
     def _held(self, job: Job) -> _Message | None:
@@ -157,3 +155,8 @@ class MemoryQueue:
     def _since(message: _Message, now: float) -> datetime:
         since = max(message.ready_at, message.expires)
         return datetime.now(UTC) - timedelta(seconds=now - since)
+
+
+def _key(event: SyncEvent) -> str:
+    # As other engines: a host that did not hear the answer enqueues an event once more.
+    return dedupe_key(event) or event.id

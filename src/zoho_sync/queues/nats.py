@@ -105,7 +105,7 @@ class NATSQueue:
     @property
     def capabilities(self) -> Capabilities:
         """It has no fence, and cannot tell what is delayed from what is leased."""
-        return Capabilities(transactional=False, delays=False, fenced=False)
+        return Capabilities(delays=False, fenced=False)
 
     async def setup(self) -> None:
         """Make the stream and its consumer; see `QueueBackend.setup`.

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
-from zoho_sync._dialects import Clock, database_time
+from zoho_sync._dialects import Clock
 from zoho_sync._faults import without_values
 from zoho_sync._job_rows import job_row
 from zoho_sync._jobs import Jobs, Part
@@ -35,6 +35,7 @@ from zoho_sync.abc import (
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.outcomes import Outcome
+from zoho_sync.queues._database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
 
 __all__ = ["OutsideQueue", "refuse_priority", "refuse_session"]
@@ -53,8 +54,9 @@ def refuse_session(session: Any, engine: str) -> None:
     if session is None:
         return
     message = (
-        f"{engine} is outside your database and cannot enqueue inside your transaction; enqueue"
-        " after the commit, or leave queue= out: the queue in your database can"
+        f"{engine} is outside your database and cannot enqueue inside your transaction; give it an"
+        ' outbox, which can: queue=Outbox("redis://…"), from zoho_sync.queues. Or enqueue after the'
+        " commit, or leave queue= out: the queue in your database can, too"
     )
     raise ConfigurationError(message)
 
@@ -89,8 +91,9 @@ class OutsideQueue:
         clock: Clock | None = None,
     ) -> None:
         self.engine = engine
-        self._sessions, self._tables, self._clock = session_factory, tables, clock
+        self._tables = tables
         self._jobs = SQLQueue(session_factory, tables=tables, clock=clock)
+        self._database = HostDatabase(session_factory, tables, clock)
         self.reserved = self._jobs.reserved
 
     @property
@@ -167,7 +170,7 @@ class OutsideQueue:
         if inside:
             await self._jobs.ack(inside, connection=connection)
         if connection is None and outside:
-            await self.committed(outside)
+            await self.engine.ack(outside)
 
     async def committed(self, jobs: Sequence[Job]) -> None:
         """Acknowledge messages whose outcome is committed; see `AcknowledgesAfterCommit`."""
@@ -191,15 +194,12 @@ class OutsideQueue:
             await self.engine.release(outside)
 
     async def depth(self, *, connection: AsyncConnection | None = None) -> Depth:
-        """Return how much is in the engine and in the database together."""
-        inside, outside = await self._jobs.depth(connection=connection), await self.engine.depth()
-        return Depth(
-            ready=inside.ready + outside.ready,
-            delayed=inside.delayed + outside.delayed,
-            leased=inside.leased + outside.leased,
-            oldest=_earliest(inside.oldest, outside.oldest),
-            claimable_since=_earliest(inside.claimable_since, outside.claimable_since),
-        )
+        """Return how much is in the engine and in the database together.
+
+        The engine is read first: what is taken over meanwhile is counted twice, and not missed.
+        """
+        outside = await self.engine.depth()
+        return outside + await self._jobs.depth(connection=connection)
 
     async def close(self) -> None:
         """Release what the engine holds open."""
@@ -219,9 +219,9 @@ class OutsideQueue:
         What is in some place already, and what cannot be read, is not queued: the one is known, the
         other a dead letter with its bytes.
         """
-        async with self._sessions() as session, unit_of_work(session) as work:
-            connection, tables = work.connection, self._tables
-            now = await database_time(connection, self._clock)
+        database, tables = self._database, self._tables
+        async with database.sessions() as session, unit_of_work(session) as work:
+            connection, now = work.connection, await database.now(work.connection)
             places = await find_places(connection, tables, [job.event.id for job in jobs])
             unknown = [job for job in jobs if job.event.id not in places]
             readable = [job for job in unknown if job.undecodable is None]
@@ -248,7 +248,3 @@ def _parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
     """Return the jobs of the database, and those of the engine."""
     listed = list(jobs)
     return [job for job in listed if not job.outside], [job for job in listed if job.outside]
-
-
-def _earliest(*moments: Any) -> Any:
-    return min((moment for moment in moments if moment is not None), default=None)

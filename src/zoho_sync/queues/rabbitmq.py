@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from zoho_sync._unit_of_work import finish
-from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues._rabbitmq_address import Address, address_of, checked_name
 from zoho_sync.queues._rabbitmq_line import require_client
 from zoho_sync.queues._rabbitmq_messages import Arrivals, Delivery, Message, deliveries_of
 from zoho_sync.queues._rabbitmq_server import RabbitMQServer
-from zoho_sync.queues.outside import refuse_session
+from zoho_sync.queues.outside import refuse_priority, refuse_session
 from zoho_sync.queues.wire import decode, encode, undecodable_event
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class RabbitMQQueue:
     @property
     def capabilities(self) -> Capabilities:
         """It recognises no equal events, and knows no delays."""
-        return Capabilities(transactional=False, deduplicates=False, delays=False)
+        return Capabilities(deduplicates=False, delays=False)
 
     async def setup(self) -> None:
         """Make the queue; see `QueueBackend.setup`.
@@ -124,6 +124,7 @@ class RabbitMQQueue:
         *,
         session: Any = None,
         fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`.
 
@@ -131,6 +132,7 @@ class RabbitMQQueue:
             PayloadError: An event is larger than the server's messages may be; none is stored.
         """
         refuse_session(session, type(self).__name__)
+        refuse_priority(priority, type(self).__name__)
         if not events:
             return []
         arrived = [

@@ -83,7 +83,7 @@ class RedisQueue:
     @property
     def capabilities(self) -> Capabilities:
         """It can do everything but take part in the host's transaction."""
-        return Capabilities(transactional=False)
+        return Capabilities()
 
     async def setup(self) -> None:
         """Make the stream and its group, and check that the server keeps what it is given.

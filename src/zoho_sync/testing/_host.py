@@ -119,8 +119,9 @@ class Host:
 class WorkBench(QueueBench):
     """An engine to be checked, with a host that works with it.
 
-    An engine outside the database needs nothing more: the host's is a file of SQLite. One that is
-    transactional brings its own, by overriding `database`, and keeps time by `clock`.
+    An engine outside the database needs nothing more: the host's is a file of SQLite. One that
+    takes part in the host's transactions brings its own, by overriding `database`, and keeps time
+    by `clock`.
     """
 
     @cached_property
@@ -131,7 +132,8 @@ class WorkBench(QueueBench):
     @asynccontextmanager
     async def database(self, queue: QueueBackend) -> AsyncIterator[Sessions]:
         """Open the host's database, and give its sessions; for the engine that `opened` gave."""
-        if queue.capabilities.transactional:
+        can = queue.capabilities
+        if can.enqueues_in_transaction or can.completes_in_transaction:
             message = f"{type(self).__name__} must override database(): its engine has one"
             raise TypeError(message)
         with TemporaryDirectory() as folder:

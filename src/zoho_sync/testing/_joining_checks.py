@@ -41,14 +41,14 @@ class JoiningChecks(WorkBench):
             assert stored.duplicate == (end == "commit")
             assert len(await queue.claim(10, lease=_MINUTE)) == 1
 
-        self.work(check, needs="transactional")
+        self.work(check, needs="enqueues_in_transaction")
 
     def test_a_hosts_session_is_joined_or_refused(self) -> None:
         """8: stored with the host's commit, gone with its rollback; or refused, storing nothing."""
 
         async def check(host: Host) -> None:
             queue = host.queue
-            if not queue.capabilities.transactional:
+            if not queue.capabilities.enqueues_in_transaction:
                 async with host.sessions() as session:
                     with pytest.raises(ZohoSyncError):
                         await queue.enqueue(events_of(1), session=session)
@@ -84,7 +84,7 @@ class JoiningChecks(WorkBench):
             assert (again.event, again.attempts, again.deaths) == (job.event, 0, 0)
             assert not again.suspect
 
-        self.work(check, needs="transactional")
+        self.work(check, needs="completes_in_transaction")
 
     def test_a_late_completion_rolls_back(self) -> None:
         """17: whose lease has ended and was given to another cannot complete: one outcome."""
@@ -100,7 +100,7 @@ class JoiningChecks(WorkBench):
             await self._acknowledged(host, new)
             assert (await queue.depth()).total == 0
 
-        self.work(check, needs="transactional")
+        self.work(check, needs="completes_in_transaction")
 
     @pytest.mark.parametrize("end", ["commit", "rollback"])
     def test_a_completion_under_way_is_nobody_elses(self, end: str) -> None:
@@ -121,7 +121,7 @@ class JoiningChecks(WorkBench):
             assert ids(found) == ([] if end == "commit" else ["i0"])
             assert (await queue.depth()).total == len(found)
 
-        self.work(check, needs="transactional")
+        self.work(check, needs="completes_in_transaction")
 
     @staticmethod
     async def _acknowledged(host: Host, job: Job, end: Exception | None = None) -> None:

@@ -329,7 +329,7 @@ class WorkChecks(WorkBench):
         seconds = self.lease.total_seconds() * 1.1
         if (await host.queue.depth()).total:
             await self.elapse(seconds)
-        if not host.queue.capabilities.transactional:
+        if not host.queue.capabilities.completes_in_transaction:
             host.clock.forward(seconds)
 
 

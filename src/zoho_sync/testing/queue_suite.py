@@ -15,8 +15,8 @@ what they say is checked as well, as far as it can be seen. Each check runs in a
 own, so that no plugin is needed.
 
 Some checks look at a whole `ZohoSync` that works with the engine. Its database is a file of SQLite
-that they make themselves, which needs the extra ``sqlite``. An engine that is transactional brings
-its own, by overriding `database`, and keeps time by `clock`.
+that they make themselves, which needs the extra ``sqlite``. An engine that takes part in the
+host's transactions brings its own, by overriding `database`, and keeps time by `clock`.
 """
 
 from __future__ import annotations
