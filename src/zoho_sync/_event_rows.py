@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from zoho_sync.events import Arrival, Operation, SyncEvent
 from zoho_sync.versions import arrival_of
 
-__all__ = ["dedupe_key", "event_from_row", "event_row"]
+__all__ = ["dedupe_key", "event_from_row", "event_row", "queued_row"]
 
 
 def event_row(event: SyncEvent) -> dict[str, Any]:
@@ -25,6 +26,23 @@ def event_row(event: SyncEvent) -> dict[str, Any]:
         "arrival_time": arrival.time,
         "arrival_sequence": arrival.sequence,
         "content_hash": event.content_hash,
+    }
+
+
+def queued_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
+    """Return the row of an event in the queue that was never tried."""
+    return {
+        **event_row(event),
+        "payload": event.payload,
+        "dedupe_key": dedupe_key(event),
+        "attempts": 0,
+        "history": [],
+        "first_parked_at": None,
+        "priority": 0,
+        "not_before": not_before,
+        "suspect": False,
+        "deaths": 0,
+        "contested": None,
     }
 
 

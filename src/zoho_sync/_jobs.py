@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import Clock, chunks, execution_time, indexed
-from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync._event_rows import event_from_row, queued_row
 from zoho_sync._insertion import insert_absent, insert_if_absent
 from zoho_sync._partners import Entity, Partners
 from zoho_sync._tables import PREFIX
@@ -299,30 +299,14 @@ def enqueueing(
 def _new_row(event: SyncEvent, now: Any) -> dict[str, Any]:
     """Return the row of an event that arrives now, a time or what tells it in the database."""
     if event.arrival is not None:
-        return _job_row(event, now)
+        return queued_row(event, now)
     arrived = replace(event, arrival=Arrival(now, 0))
-    return _job_row(arrived, now) | {"arrival_sequence": None}
-
-
-def _job_row(event: SyncEvent, not_before: datetime) -> dict[str, Any]:
-    return {
-        **event_row(event),
-        "payload": event.payload,
-        "dedupe_key": dedupe_key(event),
-        "attempts": 0,
-        "history": [],
-        "first_parked_at": None,
-        "priority": 0,
-        "not_before": not_before,
-        "suspect": False,
-        "deaths": 0,
-        "contested": None,
-    }
+    return queued_row(arrived, now) | {"arrival_sequence": None}
 
 
 def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
     """Return the row that puts a job back with its history; see `Jobs.restore`."""
-    return _job_row(job.event, not_before) | {
+    return queued_row(job.event, not_before) | {
         "attempts": job.attempts,
         "history": [dict(entry) for entry in job.history],
         "first_parked_at": job.first_parked_at,

@@ -32,7 +32,8 @@ PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin")
 """Where the server's program may be although it is not on the path."""
 
 LOCK_TIMEOUT = 1205
-OPEN_CONNECTIONS = "SELECT id, db FROM information_schema.processlist"
+# Not from information_schema, whose list of processes is a temporary table of Aria.
+OPEN_CONNECTIONS = "SHOW PROCESSLIST"
 
 SETTINGS = (
     "--bind-address=127.0.0.1",
@@ -81,7 +82,7 @@ class MariaDBServer:
         except asyncmy.errors.OperationalError as error:
             if error.args[0] != LOCK_TIMEOUT:
                 raise
-            for connection_id, database in self.execute(OPEN_CONNECTIONS):
+            for connection_id, _user, _host, database, *_ in self.execute(OPEN_CONNECTIONS):
                 if database == name:
                     self.execute(f"KILL SOFT CONNECTION {connection_id}", may_fail=True)
             self.execute(drop)
