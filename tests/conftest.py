@@ -60,7 +60,7 @@ ON_MARIADB = {
     "test_unit_of_work",
     "test_worker",
 }
-# Its ERP has a schema of its own and indexes on expressions, which MariaDB has not.
+# Its ERP indexes expressions, which MariaDB cannot, and has triggers in two languages.
 ONLY_ON_TWO = {"test_converges_awkward"}
 # The database is PostgreSQL: what may differ is what the driver gives, takes and raises, and what
 # becomes of its connections.
