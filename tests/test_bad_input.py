@@ -304,6 +304,7 @@ async def test_trusted_bodies_are_bytes_or_text(sync: ZohoSync) -> None:
     assert (broken.status, broken.reason) == ("dead_letter", "the body is not UTF-8")
 
 
+@pytest.mark.without_tables
 @pytest.mark.parametrize("body", [item(), b"no JSON"])
 async def test_without_tables_the_sender_is_asked_to_come_again(
     sessions: Sessions, caplog: pytest.LogCaptureFixture, body: bytes

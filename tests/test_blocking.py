@@ -560,6 +560,7 @@ def test_several_threads_start_one_worker(sync: BlockingSync) -> None:
     assert sync.call(workers) == 1
 
 
+@pytest.mark.without_tables
 @pytest.mark.usefixtures("threads")
 def test_a_worker_that_cannot_run_is_refused_at_once(database_url: str) -> None:
     with (

@@ -60,6 +60,8 @@ def test_mariadb_listens_on_a_free_port_of_loopback_and_leaves_nothing(
         assert other.address.port != private_maria.address.port
         assert other.execute("SELECT @@bind_address") == [("127.0.0.1",)]
         workspace = other.workspace
+        # Where servers share it, one that starts deletes the temporary tables of the others.
+        assert other.execute("SELECT @@tmpdir") == [(str(workspace / "tmp"),)]
     assert not workspace.exists()
 
 

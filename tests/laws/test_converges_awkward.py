@@ -4,6 +4,9 @@ The ERP, its month and the oracle are those of `examples/erp_awkward`, with a ha
 deliveries come in any order, several changes fall into one second, and some come twice; drains, and
 what the ERP's people do, come anywhere in between: they remove rows under their links, type in
 items that orders wait for, add lines, and change what is theirs. Numbers change hands.
+
+On SQLite and PostgreSQL alone: the ERP indexes expressions, which MariaDB cannot, and its triggers,
+which also guard what is the host's, are written in the languages of those two.
 """
 
 from __future__ import annotations

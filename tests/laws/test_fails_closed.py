@@ -306,6 +306,7 @@ async def test_law_7_database_that_fails_takes_no_body_into_the_log(
     assert not leaks(traceback.format_exception(caught.value))
 
 
+@pytest.mark.without_tables
 async def test_law_7_unreachable_queue_says_nothing_of_the_body(sessions: Sessions) -> None:
     sync = ZohoSync(sessions)  # without its tables
     with pytest.raises((QueueUnavailable, ConfigurationError)) as caught:

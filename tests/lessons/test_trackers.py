@@ -290,6 +290,7 @@ async def test_lesson_62_nul_is_a_dead_letter(mirrored: Host) -> None:
         assert all(letter.payload[name] == value for name, value in NUL[letter.path].items())
 
 
+@pytest.mark.without_tables
 async def test_lesson_63_tables_are_created_by_many_at_once(database_url: str) -> None:
     """It would be back if "look, then create" raced: "relation already exists"."""
     engines = [create_async_engine(database_url) for _ in range(6)]

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import NullPool, delete, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -117,21 +119,11 @@ async def end_connections(url: str) -> bool:
     return engine.dialect.name != "sqlite"
 
 
-@asynccontextmanager
-async def in_memory(clock: MovedClock) -> AsyncIterator[QueueBackend]:
-    """Open the queue of an empty database."""
-    engine = create_async_engine("sqlite+aiosqlite:///:memory:")
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
-    async with engine.begin() as connection:
-        await connection.run_sync(library_tables().metadata.create_all)
-    yield SQLQueue(sessions, clock=clock)
-    await engine.dispose()
-
-
 class Machine(QueueMachine):
-    """On SQLite in memory: a database for each example."""
+    """On one database, which is emptied for each example."""
 
     lease = timedelta(minutes=10)
+    url: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,17 +131,26 @@ class Machine(QueueMachine):
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[QueueBackend]:
-        async with in_memory(self.clock) as queue:
-            yield queue
+        engine = create_async_engine(self.url)
+        await empty(engine)
+        yield SQLQueue(async_sessionmaker(engine, expire_on_commit=False), clock=self.clock)
+        await engine.dispose()
 
     async def elapse(self, seconds: float) -> None:
         self.clock.forward(seconds)
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def test_the_queue_agrees_with_the_model(suite_url: str) -> None:
+    class OnThisDatabase(Machine):
+        url = suite_url
+
+    share = 1 if suite_url.startswith("sqlite") else 3
+    run_state_machine_as_test(
+        OnThisDatabase,
+        settings=settings(
+            max_examples=15 // share,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

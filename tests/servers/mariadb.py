@@ -32,7 +32,6 @@ PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin")
 """Where the server's program may be although it is not on the path."""
 
 LOCK_TIMEOUT = 1205
-OPEN_CONNECTIONS = "SELECT id, db FROM information_schema.processlist"
 
 SETTINGS = (
     "--bind-address=127.0.0.1",
@@ -81,7 +80,7 @@ class MariaDBServer:
         except asyncmy.errors.OperationalError as error:
             if error.args[0] != LOCK_TIMEOUT:
                 raise
-            for connection_id, database in self.execute(OPEN_CONNECTIONS):
+            for connection_id, _user, _host, database, *_ in self.execute("SHOW PROCESSLIST"):
                 if database == name:
                     self.execute(f"KILL SOFT CONNECTION {connection_id}", may_fail=True)
             self.execute(drop)
@@ -150,7 +149,10 @@ class PrivateMariaDB(MariaDBServer):
     @property
     def _options(self) -> list[str]:
         user = [f"--user={self.user}"] if self.user else []
-        return ["--no-defaults", f"--datadir={self.workspace / 'data'}", *user]
+        # Whoever starts deletes the temporary tables that it finds: a folder that servers share is
+        # swept under those that run, and they crash.
+        places = [f"--{name}dir={self.workspace / name}" for name in ("data", "tmp")]
+        return ["--no-defaults", *places, *user]
 
     def initialize(self) -> None:
         """Make the system's tables; root on this machine may log in without a password."""
@@ -244,10 +246,11 @@ def private_mariadb() -> Iterator[PrivateMariaDB]:
     program("mariadbd", "mysqld")
     with tempfile.TemporaryDirectory(prefix="zoho_sync_maria_", dir=in_memory()) as directory:
         workspace, user = Path(directory), server_user()
-        (workspace / "data").mkdir()
+        for name in ("data", "tmp"):
+            (workspace / name).mkdir()
         if user is not None:
-            shutil.chown(workspace, user)
-            shutil.chown(workspace / "data", user)
+            for path in (workspace, *workspace.iterdir()):
+                shutil.chown(path, user)
         server = PrivateMariaDB(
             address=URL.create("mysql", "root", host="127.0.0.1", port=free_port()),
             workspace=workspace,

@@ -54,12 +54,16 @@ class PostgresServer:
         url = self.address.set(drivername="postgresql+asyncpg", database=database)
         return url.render_as_string(hide_password=False)
 
-    def create_database(self) -> str:
-        """Create an empty database under a new name, and return the name."""
+    def create_database(self, template: str = "template0") -> str:
+        """Create a database under a new name, and return the name.
+
+        Args:
+            template: What it is a copy of; template0 holds no user's objects.
+        """
         name = f"zoho_sync_{uuid.uuid4().hex}"
-        # template0 holds no user's objects; copying files beats logging pages when fsync is off.
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy")
-        self._execute(statement.format(sql.Identifier(name)))
+        # Copying files beats logging pages when fsync is off.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
 
     def drop_database(self, name: str) -> None:
