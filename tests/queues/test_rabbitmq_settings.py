@@ -318,3 +318,11 @@ class TestConnections:
         with pytest.raises(LeaseLost):
             await queue.ack([job])
         assert len(await comes_again(queue, 2)) == 2
+
+    async def test_closing_waits_for_what_is_being_given_back(self, queue: RabbitMQQueue) -> None:
+        await queue.enqueue(events_of(1))
+        job = await claimed(queue)
+        queue._expire(job.handle)
+        await queue.close()
+        assert not queue._ending
+        assert (await comes_again(queue))[0].suspect
