@@ -33,7 +33,7 @@ from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections
 
-COUNT = 300
+COUNT = 200
 LARGEST = 100_000
 HELD_AT_MOST = 1.0  # seconds
 
@@ -205,8 +205,9 @@ class TestConnections:
         async with new_queue(url) as queue:
             working = asyncio.create_task(self._work(queue, stored, settled))
             producing = asyncio.create_task(self._produce(queue, stored))
-            while not producing.done():
-                await asyncio.sleep(0.04)
+            for count in range(10, COUNT, 10):
+                while len(stored) < count:
+                    await asyncio.sleep(0.001)
                 way.cut()
             await asyncio.gather(producing, working)
             await asyncio.sleep(0.1)
