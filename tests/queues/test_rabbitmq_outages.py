@@ -204,20 +204,18 @@ class TestConnections:
         url = way.url(new_name())
         async with new_queue(url) as queue:
             working = asyncio.create_task(self._work(queue, stored, settled))
-            producing = asyncio.create_task(self._produce(queue, stored))
-            for count in range(10, COUNT, 10):
-                while len(stored) < count:
-                    await asyncio.sleep(0.001)
-                way.cut()
-            await asyncio.gather(producing, working)
+            await self._produce(queue, stored, way)
+            await working
             await asyncio.sleep(0.1)
             assert (await queue.depth()).total == 0
         assert stored == [f"i{number}" for number in range(COUNT)]
         assert set(settled) == set(stored)
 
     @staticmethod
-    async def _produce(queue: RabbitMQQueue, stored: list[str]) -> None:
-        for event in events_of(COUNT):
+    async def _produce(queue: RabbitMQQueue, stored: list[str], way: Way) -> None:
+        for number, event in enumerate(events_of(COUNT)):
+            if number % 10 == 9:
+                asyncio.get_running_loop().call_later(number / COUNT / 100, way.cut)
             while True:
                 with suppress(QueueUnavailable):
                     await queue.enqueue([event])
