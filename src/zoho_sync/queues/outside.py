@@ -104,21 +104,11 @@ class OutsideQueue:
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease what the database holds, and after it the engine's; see `QueueBackend.claim`."""
-        jobs = await self._jobs.claim(limit, lease=lease)
-        if len(jobs) == limit or any(job.suspect for job in jobs):
-            return jobs
-        claimed: list[Job] = []
-        try:
-            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
-            fresh = [replace(job, outside=True) for job in claimed]
-            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
-            if known:
-                await self._take_over(known, suspect=True)
-        except BaseException:
-            # Nobody will work on these now; what the database holds is found by its own lease.
-            await finish(self._give_back(jobs, claimed))
-            raise
-        return [*jobs, *(job for job in fresh if job not in known)]
+        while True:
+            jobs, taken_over = await self._claim(limit, lease)
+            # What the database took over is claimable there now, and what is behind it as well.
+            if jobs or not taken_over:
+                return jobs
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
@@ -169,6 +159,24 @@ class OutsideQueue:
     async def close(self) -> None:
         """Release what the engine holds open."""
         await self.engine.close()
+
+    async def _claim(self, limit: int, lease: timedelta) -> tuple[list[Job], int]:
+        """Return jobs, and how many messages the database has taken over."""
+        jobs = await self._jobs.claim(limit, lease=lease)
+        if len(jobs) == limit or any(job.suspect for job in jobs):
+            return jobs, 0
+        claimed: list[Job] = []
+        try:
+            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
+            fresh = [replace(job, outside=True) for job in claimed]
+            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
+            if known:
+                await self._take_over(known, suspect=True)
+        except BaseException:
+            # Nobody will work on these now; what the database holds is found by its own lease.
+            await finish(self._give_back(jobs, claimed))
+            raise
+        return [*jobs, *(job for job in fresh if job not in known)], len(known)
 
     async def _give_back(self, inside: Sequence[Job], outside: Sequence[Job]) -> None:
         if inside:
