@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from sqlalchemy import literal, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.servers import ServerUnavailableError, in_memory, nats, rabbitmq, skip_or_fail
+from tests.servers import ServerUnavailableError, nats, rabbitmq, skip_or_fail
 from tests.servers.postgres import (
     ENVIRONMENT_URL,
     Installation,
@@ -166,25 +165,6 @@ def test_without_nats_a_test_skips_and_names_the_package(monkeypatch: pytest.Mon
         nats.private_nats(),
     ):
         raise AssertionError
-
-
-def test_rabbitmq_starts_where_a_port_is_taken_and_leaves_nothing_behind() -> None:
-    try:
-        program = rabbitmq.server_program()
-    except ServerUnavailableError as reason:
-        skip_or_fail(reason)
-    with tempfile.TemporaryDirectory(dir=in_memory()) as directory:
-        server = rabbitmq.PrivateRabbitMQ(program=program, workspace=Path(directory))
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            server.address = f"amqp://tests:secret@127.0.0.1:{port}/"
-            server.start()
-        assert server.port != port
-        ports = (server.port, server._mapper_port)
-        server.stop()
-    for each in ports:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", each))
 
 
 def test_the_environment_names_a_rabbitmq(monkeypatch: pytest.MonkeyPatch) -> None:

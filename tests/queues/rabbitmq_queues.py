@@ -69,7 +69,7 @@ async def claimed(queue: RabbitMQQueue, lease: timedelta = MINUTE) -> Job:
 async def comes_again(queue: RabbitMQQueue, count: int = 1) -> list[Job]:
     """Wait until the server has heard that a connection is gone, and claim what was on it."""
     jobs: list[Job] = []
-    for _ in range(200):
+    for _ in range(400):
         jobs += await queue.claim(count - len(jobs), lease=MINUTE)
         if len(jobs) == count:
             return jobs

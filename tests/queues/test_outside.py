@@ -154,6 +154,17 @@ async def test_a_message_whose_worker_died_is_a_suspect_in_the_database(
         await engine_outside.ack([dead])
 
 
+async def test_drain_does_not_end_where_only_suspects_are_left(
+    sync: ZohoSync, engine_outside: MemoryQueue, hands: Hands
+) -> None:
+    """What the database takes over is claimable there, and what is behind it too."""
+    await sync.enqueue([invoice("1", 1), invoice("2", 1)])
+    await engine_outside.claim(2, lease=LEASE)
+    hands.now += 61
+    assert await sync.drain() == {Outcome.APPLIED: 2}
+    assert (await engine_outside.depth()).total == 0
+
+
 async def test_a_retry_is_a_row_of_the_database(
     sessions: Sessions, engine: AsyncEngine, engine_outside: MemoryQueue
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -32,7 +33,7 @@ from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections
 
-COUNT = 300
+COUNT = 200
 LARGEST = 100_000
 HELD_AT_MOST = 1.0  # seconds
 
@@ -42,8 +43,13 @@ def private_server() -> Iterator[PrivateRabbitMQ]:
     try:
         with private_rabbitmq(max_message_size=LARGEST) as server:
             yield server
+            ports = server.ports
     except ServerUnavailableError as reason:
         skip_or_fail(reason)
+    assert not server.workspace.exists()
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
 
 
 @pytest.fixture
@@ -180,11 +186,13 @@ class TestServers:
         self, private_server: PrivateRabbitMQ
     ) -> None:
         private_server.control("add_user", "guard", "guard")
-        private_server.control("set_permissions", "guard", "^$", ".*", ".*")
+        private_server.control("set_permissions", "guard", "^$", "^$", ".*")
         url = f"amqp://guard:guard@127.0.0.1:{private_server.port}/?queue={new_name()}"
         queue = RabbitMQQueue(url)
         with pytest.raises(ConfigurationError, match="permission to configure"):
             await queue.setup()
+        with pytest.raises(QueueUnavailable, match="ACCESS_REFUSED"):
+            await queue.enqueue(events_of(1))
         await queue.close()
 
 
@@ -196,19 +204,18 @@ class TestConnections:
         url = way.url(new_name())
         async with new_queue(url) as queue:
             working = asyncio.create_task(self._work(queue, stored, settled))
-            producing = asyncio.create_task(self._produce(queue, stored))
-            while not producing.done():
-                await asyncio.sleep(0.04)
-                way.cut()
-            await asyncio.gather(producing, working)
+            await self._produce(queue, stored, way)
+            await working
             await asyncio.sleep(0.1)
             assert (await queue.depth()).total == 0
         assert stored == [f"i{number}" for number in range(COUNT)]
         assert set(settled) == set(stored)
 
     @staticmethod
-    async def _produce(queue: RabbitMQQueue, stored: list[str]) -> None:
-        for event in events_of(COUNT):
+    async def _produce(queue: RabbitMQQueue, stored: list[str], way: Way) -> None:
+        for number, event in enumerate(events_of(COUNT)):
+            if number % 10 == 9:
+                asyncio.get_running_loop().call_later(number / COUNT / 100, way.cut)
             while True:
                 with suppress(QueueUnavailable):
                     await queue.enqueue([event])
@@ -274,6 +281,32 @@ class TestConnections:
             with pytest.raises(QueueUnavailable):
                 await queue.ack([job])
             assert ids(await comes_again(queue)) == ["i0"]
+
+    async def test_a_connection_that_ends_while_it_is_waited_for_cancels_nobody(
+        self, way: Way
+    ) -> None:
+        """The client tells of its end by a cancellation, which is not the caller's."""
+        async with new_queue(way.url(new_name())) as queue:
+            way.silent = True
+            waiting = asyncio.create_task(queue.depth())
+            await asyncio.sleep(0.1)
+            assert queue._server._receiving._connection is not None
+            await queue._server._receiving._connection.close()
+            with pytest.raises(QueueUnavailable, match="was lost"):
+                await waiting
+            way.silent = False
+
+    async def test_who_is_cancelled_while_it_waits_is_cancelled(self, way: Way) -> None:
+        async with new_queue(way.url(new_name())) as queue:
+            way.silent = True
+            waiting = asyncio.create_task(queue._server.ready())
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            way.silent = False
+            way.cut()
+            await asyncio.sleep(0.1)
 
     async def test_many_that_wait_for_a_server_that_is_silent_wait_no_longer_than_one(
         self, way: Way

@@ -318,3 +318,29 @@ class TestConnections:
         with pytest.raises(LeaseLost):
             await queue.ack([job])
         assert len(await comes_again(queue, 2)) == 2
+
+    def test_the_next_event_loop_opens_connections_of_its_own(
+        self, rabbitmq_server: RabbitMQServer
+    ) -> None:
+        queue = RabbitMQQueue(rabbitmq_server.url(new_name()))
+
+        async def first() -> None:
+            await queue.setup()
+            await queue.enqueue(events_of(1))
+
+        async def second() -> None:
+            assert ids([await claimed(queue)]) == ["i0"]
+            await queue.enqueue(events_of(1))
+            await deleted(queue)
+            await queue.close()
+
+        asyncio.run(first())
+        asyncio.run(second())
+
+    async def test_closing_waits_for_what_is_being_given_back(self, queue: RabbitMQQueue) -> None:
+        await queue.enqueue(events_of(1))
+        job = await claimed(queue)
+        queue._expire(job.handle)
+        await queue.close()
+        assert not queue._ending
+        assert (await comes_again(queue))[0].suspect

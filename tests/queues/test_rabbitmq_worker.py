@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from tests.queues.rabbitmq_queues import MINUTE, new_name, own_queue, published
+from tests.queues.rabbitmq_queues import MINUTE, comes_again, new_name, own_queue, published
 from tests.servers.rabbitmq import RabbitMQServer
 from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
 from zoho_sync.exceptions import QueueUnavailable
@@ -24,15 +26,20 @@ from zoho_sync.queues.outside import OutsideQueue
 
 Sessions = async_sessionmaker[AsyncSession]
 ROOT = Path(__file__).parents[2]
-CLAIMS_AND_HANGS = """
+CLAIMS_AND_WAITS = """
 import asyncio, sys
 from datetime import timedelta
 from zoho_sync.queues import RabbitMQQueue
 
 async def main():
     queue = RabbitMQQueue(sys.argv[1])
-    print(len(await queue.claim(1, lease=timedelta(minutes=1))), flush=True)
-    await asyncio.sleep(600)
+    jobs = await queue.claim(1, lease=timedelta(minutes=1))
+    print(len(jobs), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    try:
+        await queue.ack(jobs)
+    except Exception as error:
+        print(type(error).__name__, flush=True)
 
 asyncio.run(main())
 """
@@ -66,6 +73,25 @@ async def totals(sessions: Sessions) -> dict[str, Decimal]:
 
 async def states(sync: ZohoSync, name: str) -> list[str]:
     return [entry.state for entry in await sync.history("invoice", name)]
+
+
+@asynccontextmanager
+async def a_worker(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a process that claims one job, and acknowledges it when it is told to; kill it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CLAIMS_AND_WAITS, url),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"1\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def until_ready(queue: RabbitMQQueue, count: int) -> None:
@@ -154,14 +180,8 @@ async def test_what_a_worker_that_was_killed_had_is_a_suspect_and_is_applied_onc
     await sync.create_tables()
     await sync.enqueue([invoice("1", 1), invoice("2", 1)])
     url = rabbitmq_server.url(queue._server.queue)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CLAIMS_AND_HANGS, url, cwd=ROOT, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"1\n"
-    assert (await queue.depth()).ready == 1
-    process.kill()
-    await process.wait()
+    async with a_worker(url):
+        assert (await queue.depth()).ready == 1
     await until_ready(queue, 2)
     outside = sync._runtime.queue  # what a worker claims from
     assert isinstance(outside, OutsideQueue)
@@ -174,6 +194,23 @@ async def test_what_a_worker_that_was_killed_had_is_a_suspect_and_is_applied_onc
     assert await sync.drain() == {Outcome.APPLIED: 2}
     assert await states(sync, "1") == await states(sync, "2") == ["applied"]
     assert (await sync.status()).accepted == 2
+
+
+async def test_who_stood_still_finds_that_its_job_is_anothers(
+    queue: RabbitMQQueue, rabbitmq_server: RabbitMQServer
+) -> None:
+    """The server misses its heartbeats, and gives to another what it had."""
+    await queue.enqueue([invoice("1", 1)])
+    url = f"{rabbitmq_server.url(queue._server.queue)}&heartbeat=1"
+    async with a_worker(url) as process:
+        process.send_signal(signal.SIGSTOP)
+        (job,) = await comes_again(queue)
+        process.send_signal(signal.SIGCONT)
+        assert job.suspect
+        told, _ = await process.communicate(b"go on\n")
+        assert told.strip() in {b"LeaseLost", b"QueueUnavailable"}
+        await queue.ack([job])
+        assert (await queue.depth()).total == 0
 
 
 async def test_a_worker_outlives_the_loss_of_its_connections(

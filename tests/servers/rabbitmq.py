@@ -69,6 +69,11 @@ class PrivateRabbitMQ(RabbitMQServer):
         return urlsplit(self.address).port or 0
 
     @property
+    def ports(self) -> tuple[int, int, int]:
+        """All that its processes listen on."""
+        return self.port, self._mapper_port, self._peers_port
+
+    @property
     def _log(self) -> Path:
         return self.workspace / "rabbitmq.log"
 

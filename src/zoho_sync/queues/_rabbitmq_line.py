@@ -17,6 +17,7 @@ __all__ = ["MADE_BY", "Line", "Refusal", "require_client"]
 
 MADE_BY: Final = "ZohoSync.create_tables() makes the queue"
 _NOT_FOUND: Final = "NOT_FOUND"
+_AT_ONCE: Final = 0.01
 _CLOSING: Final = 5.0  # seconds; the client waits 2 for a server that does not answer
 
 
@@ -98,15 +99,13 @@ class Line:
 
     async def is_blocked(self) -> bool:
         """Whether the server takes no messages over this connection: memory or disk are short."""
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             return False
-        try:
-            async with asyncio.timeout(0):
-                await connection.ready()
-        except TimeoutError:
-            return True
-        return False
+        # The client says so by letting one wait.
+        ready = asyncio.ensure_future(self._connection.ready())
+        done, _ = await asyncio.wait({ready}, timeout=_AT_ONCE)
+        ready.cancel()
+        return not done
 
     async def close(self) -> None:
         """Close what was opened here."""

@@ -131,28 +131,11 @@ class OutsideQueue:
         First what the database holds, then the engine's, then what the database holds for later:
         ten thousand rows that are applied again delay no delivery.
         """
-        first = await self._jobs.claim_part(limit, lease=lease, part=Part.FIRST)
-        jobs = first.jobs
-        if first.paused or len(jobs) == limit or any(job.suspect for job in jobs):
-            return jobs
-        claimed: list[Job] = []
-        try:
-            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
-            fresh = [replace(job, outside=True) for job in claimed]
-            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
-            if known:
-                await self._take_over(known, suspect=True)
-            found = [*jobs, *(job for job in fresh if job not in known)]
-            if first.left and len(found) < limit:
-                room = limit - len(found)
-                later = await self._jobs.claim_part(room, lease=lease, part=Part.REST)
-                found += later.jobs
-        except BaseException:
-            # Nobody will work on these now; what the database holds is found by its own lease.
-            await finish(self._give_back(jobs, claimed))
-            raise
-        # What was taken over may be claimable from the database by now.
-        return await self.claim(limit, lease=lease) if known and not found else found
+        while True:
+            jobs, taken_over = await self._claim(limit, lease)
+            # What the database took over is claimable there now, and what is behind it as well.
+            if jobs or not taken_over:
+                return jobs
 
     async def paused_since(self) -> datetime | None:
         """Return since when the queue has been paused; see `ReadsPause.paused_since`."""
@@ -204,6 +187,30 @@ class OutsideQueue:
     async def close(self) -> None:
         """Release what the engine holds open."""
         await self.engine.close()
+
+    async def _claim(self, limit: int, lease: timedelta) -> tuple[list[Job], int]:
+        """Return jobs, and how many messages the database has taken over."""
+        first = await self._jobs.claim_part(limit, lease=lease, part=Part.FIRST)
+        jobs = first.jobs
+        if first.paused or len(jobs) == limit or any(job.suspect for job in jobs):
+            return jobs, 0
+        claimed: list[Job] = []
+        try:
+            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
+            fresh = [replace(job, outside=True) for job in claimed]
+            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
+            if known:
+                await self._take_over(known, suspect=True)
+            found = [*jobs, *(job for job in fresh if job not in known)]
+            if first.left and len(found) < limit:
+                room = limit - len(found)
+                later = await self._jobs.claim_part(room, lease=lease, part=Part.REST)
+                found += later.jobs
+        except BaseException:
+            # Nobody will work on these now; what the database holds is found by its own lease.
+            await finish(self._give_back(jobs, claimed))
+            raise
+        return found, len(known)
 
     async def _give_back(self, inside: Sequence[Job], outside: Sequence[Job]) -> None:
         if inside:
