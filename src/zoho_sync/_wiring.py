@@ -81,8 +81,8 @@ def check_numbers(**numbers: Any) -> None:
             raise ConfigurationError(message)
     if numbers.get("batch_size", 1) > _LARGEST_BATCH:
         message = (
-            f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit the "
-            "parameters of a statement; for more at once raise concurrency"
+            f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit "
+            "the parameters of a statement; for more at once raise concurrency"
         )
         raise ConfigurationError(message)
 

@@ -91,7 +91,7 @@ async def test_from_the_front_door_to_the_rows(engine: AsyncEngine) -> None:
     """With more clients than the pooler has connections, and everything that is recorded."""
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     syncs = [ZohoSync(sessions, registry=registry(), batch_size=5) for _ in range(3)]
-    bodies = [customer(f"c{n}", 1).payload | {"contact_type": "customer"} for n in range(20)]
+    bodies = [{**customer(f"c{n}", 1).payload, "contact_type": "customer"} for n in range(20)]
     receipts = await asyncio.gather(*(syncs[0].ingest({"contact": body}) for body in bodies))
     assert {receipt.http_status for receipt in receipts} == {200}
     await syncs[1].enqueue([invoice(f"i{n}", f"c{19 - n}", 1) for n in range(20)])

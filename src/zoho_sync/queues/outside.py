@@ -217,8 +217,8 @@ class OutsideQueue:
         """Move messages into the jobs table, and acknowledge them.
 
         What is in some place already, and what cannot be read, is not queued: the one is known, the
-        other a dead letter with its bytes. It has no id: of equal ones nobody knows whether they are
-        several, or one that came again, so they make one dead letter.
+        other a dead letter with its bytes. That has no id: of equal ones nobody knows whether they
+        are several, or one that came again, so they make one dead letter.
         """
         async with self._sessions() as session, unit_of_work(session) as work:
             connection, tables = work.connection, self._tables
