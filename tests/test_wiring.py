@@ -42,6 +42,7 @@ def heard(_settled: object) -> None:
         ({"hooks": ["heard"]}, "give callables in a list"),
         ({"hooks": (each for each in [heard])}, "hooks is of type generator; give callables in"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"batch_size": 1_001}, "batch_size is at most 1000"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_remedy(wrong: dict[str, Any], said: str) -> None:

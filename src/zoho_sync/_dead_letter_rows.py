@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync._callables import raised_in
 from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import event_row
-from zoho_sync._faults import primary_message
+from zoho_sync._faults import primary_message, refuses_values
 from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
 from zoho_sync.events import new_event_id
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
+from zoho_sync.outcomes import DeadLetterKind
 
 __all__ = ["DeadLetterRows", "Undecoded", "describe_error"]
 
@@ -45,8 +46,9 @@ class Undecoded:
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
-    """Return an error as it is stored: its type, its text (without statements), its field."""
+    """Return an error as it is stored: kind, type, text (without statements), field."""
     return {
+        "kind": _kind(error).value,
         "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
         "error": _storable(
             _text(error) + (f" (in {place})" if (place := raised_in(error)) else "")
@@ -54,6 +56,11 @@ def describe_error(error: BaseException) -> dict[str, str]:
         # Others' errors may have a path as well, of another meaning and type.
         "path": _storable(error.path) if isinstance(error, _NAMES_A_FIELD) else "",
     }
+
+
+def _kind(error: BaseException) -> DeadLetterKind:
+    understood = isinstance(error, (PayloadError, ReferenceFailed))
+    return DeadLetterKind.DATA if understood or refuses_values(error) else DeadLetterKind.FAILURE
 
 
 def _text(error: BaseException) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "note_place",
     "noted_place",
     "primary_message",
+    "refuses_values",
     "unique_columns",
     "without_values",
 ]
@@ -69,12 +70,14 @@ _LOCK_TIMEOUTS = {"55P03"}
 # Classes: data, constraints, names and types, views with a check; P0 and 45 is what triggers raise.
 _REJECTIONS = {"22", "23", "42", "44", "45", "P0"}
 # From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
+_WRONG = "42"
 _REFERENCES = {"23503", "23001"}
 _UNIQUE = "23505"
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (.+)")
 # What is wrong with the statement itself, such as a column that does not exist, or with its values:
 # SQLite's driver calls it operational.
-_SQLITE_WRONG = {"SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"}
+_SQLITE_WRONG_STATEMENT = "SQLITE_ERROR"
+_SQLITE_WRONG = {_SQLITE_WRONG_STATEMENT, "SQLITE_MISMATCH", "SQLITE_TOOBIG", "SQLITE_RANGE"}
 # Class 57 is operator intervention; 25P03 is the idle timeout that the worker sets for itself; the
 # last two say that there are connections enough, and that the database is not there.
 _CONNECTION_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "53300", "3D000"}
@@ -129,6 +132,15 @@ def is_of_database(error: BaseException) -> bool:
 def _is_rejected(error: DBAPIError, state: str) -> bool:
     rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
     return rejected or state[:2] in _REJECTIONS or _sqlite_name(error) in _SQLITE_WRONG
+
+
+def refuses_values(error: BaseException) -> bool:
+    """Return whether the host's schema refused values, and the statement itself was right."""
+    if isinstance(error, RowRejected):
+        return error.__cause__ is None or refuses_values(error.__cause__)
+    if not isinstance(error, DBAPIError) or classify(error) is not Fault.REJECTED:
+        return False
+    return sqlstate(error)[:2] != _WRONG and _sqlite_name(error) != _SQLITE_WRONG_STATEMENT
 
 
 def ends_transaction(error: BaseException) -> bool:

@@ -171,6 +171,7 @@ def _dead_letters(metadata: MetaData) -> Table:
         Column("body", BYTES),
         Column("content_type", String(255)),
         Column("hints", ExactJSON()),
+        Column("kind", String(16), nullable=False),
         Column("error_type", String(255), nullable=False),
         Column("error", Text, nullable=False),
         Column("path", Text, nullable=False, default=""),

@@ -14,6 +14,7 @@ from zoho_sync.retry import RetryPolicy
 
 __all__ = ["check_numbers", "check_parts", "organizations", "registry_from"]
 
+_LARGEST_BATCH: Final = 1_000
 _VERIFIERS: Final = "give SignedRequest(secret), or another of the library's verifiers"
 
 
@@ -69,7 +70,7 @@ def registry_from(given: Any) -> HandlerRegistry:  # whatever the host gave
 
 
 def check_numbers(**numbers: Any) -> None:
-    """Refuse what is no whole number of at least 1.
+    """Refuse what is no whole number of at least 1, and a batch that no statement can name.
 
     Raises:
         ConfigurationError: The message says which.
@@ -78,6 +79,12 @@ def check_numbers(**numbers: Any) -> None:
         if not isinstance(value, int) or value < 1:
             message = f"{name} must be a whole number of at least 1"
             raise ConfigurationError(message)
+    if numbers.get("batch_size", 1) > _LARGEST_BATCH:
+        message = (
+            f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit "
+            "the parameters of a statement; for more at once raise concurrency"
+        )
+        raise ConfigurationError(message)
 
 
 def check_parts(  # whatever the host gave

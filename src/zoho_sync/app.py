@@ -66,7 +66,7 @@ class ZohoSync(HostRows):
         time_zone: Of times without an offset; without it they are refused.
         date_formats: `datetime.strptime` formats that are accepted besides ISO 8601.
         retry: When to try again, and how long to wait.
-        batch_size: Events of one transaction.
+        batch_size: Events of one transaction, 1,000 at most.
         concurrency: Transactions that `run` has open at once.
         max_body: The largest body that is accepted, in bytes.
         lease: How long a worker owns what it has claimed, unless it lengthens the lease.

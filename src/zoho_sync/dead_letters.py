@@ -23,7 +23,7 @@ from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, PayloadError
-from zoho_sync.outcomes import Outcome
+from zoho_sync.outcomes import DeadLetterKind, Outcome
 
 __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "Replayed"]
 
@@ -42,6 +42,7 @@ class DeadLetter:
         body: The bytes as received, where they were not understood.
         content_type: Of the body.
         hints: What was said about the body: entity, operation, entity_id, organization_id.
+        kind: Whether the data is wrong, or the application failed.
         error_type: Name of the exception.
         error: What is wrong.
         path: The field that is wrong; ``""`` where it is none.
@@ -60,6 +61,7 @@ class DeadLetter:
     body: bytes | None
     content_type: str | None
     hints: Mapping[str, Any] | None
+    kind: DeadLetterKind
     error_type: str
     error: str
     path: str
@@ -77,12 +79,14 @@ class DeadLetterFilter:
         entity_type: Of the event.
         organization_id: Of the event.
         error_type: Name of the exception, for example ``PayloadError``.
+        kind: Whether the data is wrong, or the application failed.
         died_before: Older ones only.
     """
 
     entity_type: str | None = None
     organization_id: str | None = None
     error_type: str | None = None
+    kind: DeadLetterKind | None = None
     died_before: datetime | None = None
 
 
@@ -207,6 +211,7 @@ class DeadLetters:
             table.c.entity_type: which.entity_type,
             table.c.organization_id: which.organization_id,
             table.c.error_type: which.error_type,
+            table.c.kind: which.kind,
         }
         conditions = [column == value for column, value in wanted.items() if value is not None]
         if which.died_before is not None:
@@ -271,10 +276,11 @@ def _letter(row: Mapping[Any, Any]) -> DeadLetter:
     return DeadLetter(
         id=row["event_id"],
         arrived_at=row["arrival_time"],
+        kind=DeadLetterKind(row["kind"]),
         **{
             name: row[name]
             for name in DeadLetter.__dataclass_fields__
-            if name not in {"id", "arrived_at"}
+            if name not in {"id", "arrived_at", "kind"}
         },
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoho_sync.versions import Version
 
-__all__ = ["Outcome", "Receipt", "ReceiptStatus", "SyncResult"]
+__all__ = ["DeadLetterKind", "Outcome", "Receipt", "ReceiptStatus", "SyncResult"]
 
 
 class Outcome(enum.StrEnum):
@@ -34,6 +34,17 @@ class Outcome(enum.StrEnum):
     """It cannot be applied; it is kept, with the reason, until an operator decides."""
     RESOLVED = "resolved"
     """An operator closed its dead letter."""
+
+
+class DeadLetterKind(enum.StrEnum):
+    """Who has something to mend about a dead letter."""
+
+    DATA = "data"
+    """What was sent does not fit: it cannot be read, names what does not exist, or has values that
+    the host's tables refuse. Whoever keeps the data corrects it; there will always be some."""
+    FAILURE = "failure"
+    """The application failed: its code, its mapping or schema, a service that stayed away, a worker
+    that died. Worth an alarm."""
 
 
 class ReceiptStatus(enum.StrEnum):

@@ -16,7 +16,7 @@ from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import one_snapshot
 from zoho_sync.abc import Depth, QueueBackend
-from zoho_sync.outcomes import Outcome
+from zoho_sync.outcomes import DeadLetterKind, Outcome
 
 __all__ = ["StatusReport", "read_status"]
 
@@ -34,6 +34,8 @@ class StatusReport:
         queue: What waits in the queue.
         parked: Events that wait for another entity.
         dead_letters: Events and bodies that wait for an operator.
+        failures: Those of them of which not the data is the cause but the application: an alarm
+            that goes by them is not drowned by what users get wrong.
         settled: All settled events, by outcome.
         recent: Those that were settled within the window, by outcome; dead letters that died
             within it are among them.
@@ -48,6 +50,7 @@ class StatusReport:
     queue: Depth
     parked: int
     dead_letters: int
+    failures: int
     settled: Mapping[Outcome, int]
     recent: Mapping[Outcome, int]
     entities: Mapping[str, Mapping[Outcome, int]]
@@ -114,6 +117,7 @@ async def _read(
         queue=queue,
         parked=await _count(connection, parked),
         dead_letters=await _count(connection, dead),
+        failures=await _count(connection, dead, dead.c.kind == DeadLetterKind.FAILURE),
         settled=_totals(entities),
         recent={outcome: count for outcome, count in recent.items() if count},
         entities=entities,
@@ -121,6 +125,7 @@ async def _read(
         paused_since=paused,
         problems=(
             *_pause(paused),
+            *await _broken(connection, dead, now - window),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
         ),
@@ -159,6 +164,17 @@ def _pause(since: datetime | None) -> Iterator[str]:
     # Whoever paused it knows; whoever comes after them must not take it for a quiet day.
     if since is not None:
         yield f"the queue has been paused since {since.isoformat()}, and nothing is applied"
+
+
+async def _broken(connection: AsyncConnection, dead: Table, since: datetime) -> list[str]:
+    failed = (dead.c.kind == DeadLetterKind.FAILURE) & (dead.c.died_at > since)
+    counted = select(dead.c.error_type, func.count()).where(failed).group_by(dead.c.error_type)
+    found = (await connection.execute(counted.order_by(dead.c.error_type))).all()
+    if not found:
+        return []
+    names = ", ".join(name for name, _ in found)
+    total = sum(count for _, count in found)
+    return [f"{total} event(s) are dead letters since the application failed: {names}"]
 
 
 def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Iterator[str]:

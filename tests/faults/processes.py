@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +17,18 @@ ROOT = Path(__file__).parents[2]
 class WorkerProcess:
     """A worker in a process of its own."""
 
-    def __init__(self, url: str, lease: float, stalled: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        lease: float,
+        stalled: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         command = [sys.executable, "-m", "tests.faults.worker_process", url, str(lease)]
         self._process = subprocess.Popen(
             command + ([str(stalled)] if stalled else []),
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -72,9 +80,14 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(url: str, lease: float, stalled: Path | None = None) -> Iterator[WorkerProcess]:
+def worker_process(
+    url: str,
+    lease: float,
+    stalled: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[WorkerProcess]:
     """A worker in a process of its own, ended with the block."""
-    process = WorkerProcess(url, lease, stalled)
+    process = WorkerProcess(url, lease, stalled, environment)
     try:
         yield process
     finally:

@@ -8,6 +8,7 @@ makes the handler wait, once for each file named STALLED that is not there yet.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -23,6 +24,8 @@ from zoho_sync.abc import Job
 from zoho_sync.queues import SQLQueue
 
 LONGEST_STEP = 0.004
+OPTIONS = "ZOHO_SYNC_TEST_CONNECT_ARGS"
+"""The variable of the environment that holds, as JSON, what the driver is to be told."""
 # The tests kill as well, and may by chance meet the same innocent alone several times.
 MAX_DEATHS = 8
 
@@ -70,7 +73,7 @@ class Announced(SQLQueue):
 
 async def main(url: str, lease: str, stalled: str = "") -> None:
     """Work until killed."""
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, connect_args=json.loads(os.environ.get(OPTIONS, "{}")))
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     sync = ZohoSync(
         sessions,

@@ -12,7 +12,7 @@ INCIDENT = range(1, 6)
 HANDLERS = range(6, 24)
 INGEST = range(24, 32)
 QUEUE_AND_WORKER = (*range(33, 41), *range(43, 48))
-TRACKERS = (*range(48, 59), 62, 63)
+TRACKERS = (*range(48, 61), 62, 63)
 
 
 def test_every_lesson_has_a_test() -> None:

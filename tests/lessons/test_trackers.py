@@ -10,11 +10,12 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from tests.lessons import erp as host_tables
 from tests.lessons.erp import (
+    HANDLERS,
     Clients,
     Host,
     Sessions,
@@ -33,12 +34,15 @@ from zoho_sync import (
     Outcome,
     Receipt,
     ReceiptStatus,
+    RetryPolicy,
     SyncEvent,
     SyncResult,
     ZohoSync,
     mirror,
 )
+from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.handlers import CustomerHandler
+from zoho_sync.outcomes import DeadLetterKind
 
 
 class _Points(Clients):
@@ -288,6 +292,55 @@ async def test_lesson_62_nul_is_a_dead_letter(mirrored: Host) -> None:
     for letter in await mirrored.sync.dead_letters.list():
         assert letter.payload is not None
         assert all(letter.payload[name] == value for name, value in NUL[letter.path].items())
+
+
+class _Fragile(Clients):
+    """Fails as code does that has a mistake, for one client."""
+
+    async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
+        await super().after_apply(event, result)
+        if event.entity_id == "ours":
+            raise LookupError("a mistake of ours")
+
+
+async def test_lesson_60_alarm_is_not_drowned_by_users_errors(sessions: Sessions) -> None:
+    """It would be back if what users get wrong could not be told from what we get wrong."""
+    host = await open_host(sessions, [_Fragile, *HANDLERS[1:]], retry=RetryPolicy(max_attempts=1))
+    good = [customer(f"c{number}") for number in range(9)]
+    taken = {**item("p1")["item"], "sku": "S1"}
+    await host.take(*good, {"item": taken})
+    wrong = [
+        customer("u1", email=["x"]),  # cannot be read
+        customer("u2", contact_name="x" * 101),  # too long, unless the database does not mind
+        {"item": taken | {"item_id": "p2"}},  # another one has the number
+        b"{not json",
+    ]
+    await host.take(*wrong)
+    report = await host.sync.status()
+    assert report.dead_letters >= 3
+    assert (report.failures, report.problems) == (0, ())
+    await host.take(customer("ours"))
+    report = await host.sync.status()
+    assert report.failures == 1
+    assert report.problems == (
+        "1 event(s) are dead letters since the application failed: LookupError",
+    )
+    (letter,) = await host.sync.dead_letters.list(DeadLetterFilter(kind=DeadLetterKind.FAILURE))
+    assert (letter.entity_id, letter.kind) == ("ours", DeadLetterKind.FAILURE)
+    users = await host.sync.dead_letters.list(DeadLetterFilter(kind=DeadLetterKind.DATA))
+    assert len(users) == report.dead_letters - 1
+    await host.sync.dead_letters.purge(DeadLetterFilter(kind=DeadLetterKind.DATA))
+    assert (await host.sync.status()).dead_letters == 1
+
+
+async def test_lesson_60_a_schema_that_is_ours_is_no_users_error(erp: Host) -> None:
+    """It would be back if a column that a deployment forgot looked like a customer's typing."""
+    await erp.write(text("ALTER TABLE erp_clients RENAME COLUMN email TO mail"))
+    worker = erp.sync._worker  # `drain` would refuse the mapping; a worker is running already
+    await erp.receive(customer(email="a@b.c"))
+    assert await worker.drain() == {Outcome.DEAD_LETTER: 1}
+    (letter,) = await erp.sync.dead_letters.list()
+    assert letter.kind is DeadLetterKind.FAILURE
 
 
 @pytest.mark.without_tables

@@ -209,6 +209,25 @@ async def test_a_message_that_holds_no_event_is_a_dead_letter_with_its_bytes(
     assert (await engine_outside.depth()).total == 0
 
 
+async def test_equal_messages_that_hold_no_event_are_one_dead_letter(
+    sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have no id by which several could be told from one that came again."""
+    claim, garbage = engine_outside.claim, b"\x00 not json"
+
+    async def spoilt(limit: int, *, lease: timedelta) -> list[Job]:
+        jobs = await claim(limit, lease=lease)
+        return [replace(job, event=undecodable_event(garbage), undecodable=garbage) for job in jobs]
+
+    monkeypatch.setattr(engine_outside, "claim", spoilt)
+    await sync.enqueue([invoice("1", 1), invoice("2", 1)])
+    assert await sync.drain() == {}
+    await sync.enqueue([invoice("3", 1)])
+    assert await sync.drain() == {}
+    assert [letter.body for letter in await sync.dead_letters.list()] == [garbage]
+    assert (await engine_outside.depth()).total == 0
+
+
 async def test_a_worker_that_is_stopped_gives_back_to_the_engine(
     sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from zoho_sync.cli.running import FAILED, Failure, run
 from zoho_sync.cli.status import duration
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, Replayed
+from zoho_sync.outcomes import DeadLetterKind
 
 __all__ = ["dead_letters"]
 
@@ -23,7 +24,7 @@ _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
 _Which = tuple[str, ...] | DeadLetterFilter
 _COUNTED: Final = 1_000
 _WHICH: Final = (
-    "say which dead letters: ids, or --entity, --organization, --error-type, --older-than"
+    "say which dead letters: ids, or --entity, --organization, --error-type, --kind, --older-than"
 )
 
 
@@ -34,6 +35,7 @@ class _Wanted:
     entity: str | None
     organization: str | None
     error_type: str | None
+    kind: str | None
     older_than: timedelta | None
 
     def filter(self, chosen: Opened) -> DeadLetterFilter:
@@ -42,6 +44,7 @@ class _Wanted:
             entity_type=chosen.entity_type(self.entity),
             organization_id=self.organization,
             error_type=self.error_type,
+            kind=DeadLetterKind(self.kind) if self.kind else None,
             died_before=datetime.now(UTC) - older if older is not None else None,
         )
 
@@ -59,6 +62,11 @@ _FILTERS: Final = (
     click.option("--entity", metavar="TYPE", help="Of this entity type, by any of its names."),
     click.option("--organization", metavar="ID", help="Of this organization."),
     click.option("--error-type", metavar="NAME", help="With this error, e.g. PayloadError."),
+    click.option(
+        "--kind",
+        type=click.Choice([each.value for each in DeadLetterKind]),
+        help="The data is wrong, or the application failed.",
+    ),
     click.option(
         "--older-than", type=duration, metavar="TIME", help="Dead for longer: 30m, 24h, 7d."
     ),
@@ -233,7 +241,7 @@ async def _closed(target: Target, ids: tuple[str, ...], wanted: _Wanted, how: _C
 
 
 def _require_choice(ids: tuple[str, ...], wanted: _Wanted) -> None:
-    filtered = wanted != _Wanted(None, None, None, None)
+    filtered = wanted != _Wanted(None, None, None, None, None)
     if ids and filtered:
         message = "give ids or a filter, not both"
         raise click.UsageError(message)

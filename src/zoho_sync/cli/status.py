@@ -88,7 +88,8 @@ def _places(report: StatusReport, last: str) -> Table:
         f"{queue.ready} ready, {queue.delayed} delayed, {queue.leased} with a worker",
     )
     rows.add_row("parked", str(report.parked), "wait for another entity")
-    rows.add_row("dead letters", str(report.dead_letters), "wait for an operator")
+    of_ours = f", {report.failures} of them since the application failed" if report.failures else ""
+    rows.add_row("dead letters", str(report.dead_letters), f"wait for an operator{of_ours}")
     rows.add_row(
         "settled",
         str(sum(report.settled.values())),
@@ -125,6 +126,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         },
         "parked": report.parked,
         "dead_letters": report.dead_letters,
+        "failures": report.failures,
         "settled": {outcome.value: report.settled.get(outcome, 0) for outcome in _TOLD},
         "recent": {
             outcome.value: report.recent.get(outcome, 0)

@@ -224,7 +224,8 @@ class OutsideQueue:
         """Move messages into the jobs table, and acknowledge them.
 
         What is in some place already, and what cannot be read, is not queued: the one is known, the
-        other a dead letter with its bytes.
+        other a dead letter with its bytes. That has no id: of equal ones nobody knows whether they
+        are several, or one that came again, so they make one dead letter.
         """
         database, tables = self._database, self._tables
         async with database.sessions() as session, unit_of_work(session) as work:
@@ -240,10 +241,11 @@ class OutsideQueue:
                 if job.event.id not in restored
             )
             letters = DeadLetterRows(connection, tables)
-            for job in unknown:
-                if job.undecodable is not None:
-                    received = Undecoded(job.undecodable, _JSON, {}, DEFAULT_ORGANIZATION)
-                    await letters.keep_body(received, _UNREADABLE, now, event_id=job.event.id)
+            unreadable = {job.event.id: job.undecodable for job in unknown}
+            for event_id, body in unreadable.items():
+                if body is not None:
+                    received = Undecoded(body, _JSON, {}, DEFAULT_ORGANIZATION)
+                    await letters.keep_body(received, _UNREADABLE, now, event_id=event_id)
         await self.committed(jobs)
 
 
