@@ -39,6 +39,9 @@ class Capabilities:
         delays: `QueueBackend.release` may ask for a delay.
         fenced: An acknowledgement under a lost lease is refused, not taken.
         extends: Leases can be lengthened.
+        frees_stopped_workers: What a worker holds whose process stands still is free for its peers
+            once its lease has ended. Without it they wait until it goes on, or ends; nothing is
+            lost meanwhile.
     """
 
     transactional: bool
@@ -48,6 +51,7 @@ class Capabilities:
     delays: bool = True
     fenced: bool = True
     extends: bool = True
+    frees_stopped_workers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

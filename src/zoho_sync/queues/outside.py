@@ -76,8 +76,10 @@ class OutsideQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do."""
-        return self.engine.capabilities
+        """What the engine can do, and the database behind it."""
+        frees = self._jobs.capabilities.frees_stopped_workers
+        found = self.engine.capabilities
+        return replace(found, frees_stopped_workers=found.frees_stopped_workers and frees)
 
     async def setup(self) -> None:
         """Make what the engine needs."""

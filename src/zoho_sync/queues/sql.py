@@ -20,6 +20,7 @@ from zoho_sync._parked import Parked
 from zoho_sync._places import find_places
 from zoho_sync._reserved import ReservedConnection
 from zoho_sync._schema import needing_tables
+from zoho_sync._session_factory import dialect_of
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
@@ -54,8 +55,9 @@ class SQLQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """It is transactional."""
-        return Capabilities(transactional=True)
+        """It is transactional; who holds SQLite's one lock to write holds it while it exists."""
+        on_sqlite = dialect_of(self._sessions) == "sqlite"
+        return Capabilities(transactional=True, frees_stopped_workers=not on_sqlite)
 
     async def setup(self) -> None:
         """Do nothing: the tables are made by `ZohoSync.create_tables` or by a migration."""
