@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    case,
     event,
     func,
     literal_column,
@@ -54,6 +55,9 @@ _UNBOUNDED: Final = (
 _BOUND: Final = "zoho_sync.waits_are_bound"
 _SEES_COMMITS: Final = "zoho_sync.sees_commits"
 _IN_TRANSACTION: Final = 1568
+_LONGEST: Final = "transaction_timeout"
+_ENDS_TRANSACTIONS: Final = (17,)
+_LEASES: Final = 4
 
 Clock = Callable[[], datetime]
 """Gives the aware UTC time in place of the database's clock; for tests and simulations."""
@@ -202,15 +206,23 @@ async def bound_waits(connection: AsyncConnection, lease: timedelta) -> None:
     A worker that is frozen in the middle of a batch must not hold its rows against a peer that
     takes the batch over, and one that waits for a lock must notice before its lease ends. MariaDB
     counts in whole seconds, one at least.
+
+    A session that is between two messages of one statement is not idle in PostgreSQL's eyes, and
+    asyncpg sends two where it prepares one. From PostgreSQL 17 on its transaction ends all the
+    same, after some leases: those of a worker that lives are lengthened for longer than that only
+    where a single event takes as long.
     """
     if is_mariadb(connection):
         await _bound_session(connection, max(int(lease.total_seconds() / 2), 1))
     if connection.dialect.name == "postgresql":
         milliseconds = str(max(int(lease.total_seconds() * 500), 1))
         settings = ("idle_in_transaction_session_timeout", "lock_timeout")
-        await connection.execute(
-            select(*(func.set_config(name, milliseconds, True) for name in settings))  # noqa: FBT003  # SET LOCAL
-        )
+        bounds = [func.set_config(name, milliseconds, True) for name in settings]  # noqa: FBT003  # SET LOCAL
+        if (connection.dialect.server_version_info or ()) >= _ENDS_TRANSACTIONS:
+            hosts = func.current_setting(_LONGEST)
+            own = str(max(int(lease.total_seconds() * 1000 * _LEASES), 1))
+            bounds.append(func.set_config(_LONGEST, case((hosts == "0", own), else_=hosts), True))  # noqa: FBT003  # SET LOCAL
+        await connection.execute(select(*bounds))
 
 
 async def _bound_session(connection: AsyncConnection, seconds: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["checked_session_factory", "engine_of"]
+__all__ = ["checked_session_factory", "dialect_of", "engine_of"]
 
 _REMEDY = """Make an asynchronous one:
 
@@ -44,13 +44,22 @@ def checked_session_factory(candidate: Any) -> Callable[[], AsyncSession]:
 
 def engine_of(session_factory: Callable[[], AsyncSession]) -> AsyncEngine | None:
     """Return the engine of a factory's sessions, or None where they have no single one."""
-    session = session_factory()
+    bind = _bind_of(session_factory)
+    return AsyncEngine(bind) if isinstance(bind, Engine) else None
+
+
+def dialect_of(session_factory: Callable[[], AsyncSession]) -> str:
+    """Return SQLAlchemy's name of a factory's database; ``""`` where its sessions have several."""
+    bind = _bind_of(session_factory)
+    return bind.dialect.name if bind is not None else ""
+
+
+def _bind_of(session_factory: Callable[[], AsyncSession]) -> Engine | Connection | None:
     try:
-        bind = session.get_bind()
+        return session_factory().get_bind()
     except SQLAlchemyError:
         # A host that routes by class: its sessions find their engines themselves.
         return None
-    return AsyncEngine(bind) if isinstance(bind, Engine) else None
 
 
 def _refusal(found: str) -> ConfigurationError:

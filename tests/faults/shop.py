@@ -13,9 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ForeignKey, Text, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.faults.writes import statements
 from zoho_sync import (
     BaseEntityHandler,
     ChildMap,
@@ -138,38 +139,11 @@ def registry(script: Script | None = None) -> HandlerRegistry:
 
 
 async def create_shop(engine: AsyncEngine) -> None:
-    """Create the shop's tables."""
+    """Create the shop's tables, and let the host itself note every write to them."""
     async with engine.begin() as connection:
         await connection.run_sync(Shop.metadata.create_all)
-        if connection.dialect.name == "postgresql":
-            await _count_writes(connection)
-
-
-async def _count_writes(connection: AsyncConnection) -> None:
-    """Let the host itself note every write to a client or an invoice."""
-    await connection.execute(
-        text(
-            "CREATE TABLE shop_writes (id BIGSERIAL PRIMARY KEY, table_name TEXT NOT NULL,"
-            " row_id BIGINT NOT NULL, stamp TEXT, gone BOOLEAN NOT NULL)"
-        )
-    )
-    for table, gone in (("shop_clients", "closed"), ("shop_invoices", "voided")):
-        insert = (
-            "INSERT INTO shop_writes (table_name, row_id, stamp, gone)"  # noqa: S608  # our own names
-            f" VALUES ('{table}', NEW.id, NEW.stamp, NEW.{gone})"
-        )
-        await connection.execute(
-            text(
-                f"CREATE FUNCTION {table}_written() RETURNS trigger LANGUAGE plpgsql AS $$"
-                f" BEGIN {insert}; RETURN NULL; END $$"
-            )
-        )
-        await connection.execute(
-            text(
-                f"CREATE TRIGGER written AFTER INSERT OR UPDATE ON {table}"
-                f" FOR EACH ROW EXECUTE FUNCTION {table}_written()"
-            )
-        )
+        for statement in statements(connection.dialect.name):
+            await connection.exec_driver_sql(statement)
 
 
 def at(second: int) -> datetime:

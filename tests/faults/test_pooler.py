@@ -7,11 +7,10 @@ transaction, no locks that do.
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +22,10 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.processes import worker_process
+from tests.faults.processes import WorkerProcess
+from tests.faults.routes import Route
 from tests.faults.shop import Client, Script, create_shop, customer, invoice, registry
-from tests.faults.worker_process import OPTIONS as CONNECT_ARGS
+from tests.faults.worker_process import Conduct
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.pgbouncer import Pooler, available_pooler
 from tests.servers.postgres import PostgresServer
@@ -135,17 +135,23 @@ async def test_leases_are_lengthened(engine: AsyncEngine) -> None:
         assert list(await session.scalars(select(TABLES.journal.c.attempts))) == [0]
 
 
-async def test_a_worker_is_killed_in_the_middle(engine: AsyncEngine, url: str) -> None:
+async def test_a_worker_is_killed_in_the_middle(
+    engine: AsyncEngine, url: str, tmp_path: Path
+) -> None:
     """Its process ends, and another one takes over once its leases have ended."""
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     sync = ZohoSync(sessions, registry=registry(), lease=timedelta(seconds=2))
     await sync.enqueue([customer(f"c{n}", 1, stamp=f"s{n}") for n in range(20)])
     # Statements without a name need none of the server's memory of them.
     options = {n: v for n, v in OPTIONS[driver_of(url)].items() if not callable(v)}
-    with worker_process(url, 2, environment={CONNECT_ARGS: json.dumps(options)}) as worker:
-        await asyncio.to_thread(worker.wait_for, "works", 40)
+    worker = WorkerProcess(Route(url), Conduct(lease=2, connect_args=options), tmp_path)
+    try:
+        async with asyncio.timeout(40):
+            while "works" not in worker.said:  # noqa: ASYNC110  # another process says it
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        worker.signal(signal.SIGKILL)
+    finally:
+        worker.end()
     async with asyncio.timeout(60):
         while await count(engine, "zoho_sync_jobs"):
             await sync.drain()

@@ -1,21 +1,17 @@
-"""Workers that freeze, commits whose answer is lost, connections that die, errors everywhere."""
+"""Workers that freeze before a commit, commits whose answer is lost, conflicts and locks."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event as sa_event
-from sqlalchemy import make_url, select, text
+from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -23,9 +19,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.processes import worker_process
-from tests.faults.shop import START, Client, Script, create_shop, customer, invoice, registry
-from zoho_sync import Outcome, RetryPolicy, SyncEvent, ZohoSync
+from tests.faults.shop import Client, Script, create_shop, customer, registry
+from zoho_sync import Outcome, SyncEvent, ZohoSync
+from zoho_sync._dialects import bound_waits
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import QueueUnavailable
@@ -57,15 +53,6 @@ class Database:
         statement = f"SELECT count(*) FROM {table}"  # noqa: S608  # the tests' own names
         return int(self.ask(statement)[0][0])
 
-    def end_connections(self) -> int:
-        """End every other connection to this database; return how many there were."""
-        return len(
-            self.ask(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
-
     def written_twice(self) -> dict[tuple[Any, ...], int]:
         """Return which documents the host's trigger saw written more than once."""
         writes = Counter(self.ask("SELECT table_name, row_id, stamp, gone FROM shop_writes"))
@@ -90,49 +77,11 @@ def clients(count: int) -> list[SyncEvent]:
     return [customer(f"c{number}", number, stamp=f"s{number}") for number in range(count)]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something that another process does.
-
-    Raises:
-        AssertionError: It does not come.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
-
-
 async def attempts(sessions: Sessions) -> list[tuple[int, list[Any], bool]]:
     async with sessions() as session:
         jobs = TABLES.jobs.c
         rows = await session.execute(select(jobs.attempts, jobs.history, jobs.suspect))
         return [tuple(row) for row in rows]
-
-
-@pytest.mark.usefixtures("engine")
-async def test_a_frozen_worker_changes_nothing_when_it_wakes(
-    sessions: Sessions, database: Database, postgres_url: str, tmp_path: Path
-) -> None:
-    """Stopped in the middle of a batch, past its lease; a peer finishes the batch meanwhile."""
-    sync = ZohoSync(sessions)
-    await sync.enqueue([*clients(10), customer("stalls", 1, stamp="stall")])
-    with worker_process(postgres_url, 1.0, tmp_path / "stalled") as frozen:
-        await asyncio.to_thread(frozen.wait_for, "stalled")
-        frozen.signal(signal.SIGSTOP)
-        with worker_process(postgres_url, 1.0, tmp_path / "stalled"):
-            await until(lambda: database.count("zoho_sync_jobs") == 0)
-            before = database.ask("SELECT * FROM shop_writes ORDER BY id")
-            frozen.signal(signal.SIGCONT)
-            await asyncio.to_thread(frozen.wait_for, "went on")
-            await sync.enqueue([customer("later", 2, stamp="later")])
-            await until(lambda: database.count("zoho_sync_jobs") == 0)
-            await asyncio.sleep(0.5)
-        assert frozen.alive
-    after = database.ask("SELECT * FROM shop_writes ORDER BY id")
-    assert after[: len(before)] == before
-    assert [row[3] for row in after[len(before) :]] == ["later"]
-    assert database.count("zoho_sync_journal") == 12
-    assert database.count("zoho_sync_dead_letters") == 0
 
 
 @pytest.mark.parametrize("step", ["claim", "extend", "prepare"])
@@ -166,6 +115,34 @@ async def test_a_worker_frozen_before_a_commit_holds_nothing_for_long(
     assert database.count("zoho_sync_journal") == 3
     assert isinstance(stuck.exception(), QueueUnavailable | type(None))
     assert database.written_twice() == {}
+
+
+@pytest.mark.parametrize("hosts_own", ["0", "300ms"])
+async def test_a_worker_frozen_in_the_middle_of_a_statement_holds_nothing_for_long(
+    engine: AsyncEngine, hosts_own: str
+) -> None:
+    """A driver that prepares a statement is not idle in PostgreSQL's eyes until it sends the rest.
+
+    What the host has set for its own transactions stays, if it has set anything.
+    """
+    locking = select(Client).with_for_update()
+    async with engine.begin() as host:
+        await host.execute(insert(Client).values(name="a"))
+    async with engine.connect() as frozen, engine.connect() as peer:
+        await frozen.exec_driver_sql(f"SET transaction_timeout = '{hosts_own}'")
+        await frozen.commit()
+        await bound_waits(frozen, timedelta(milliseconds=500))
+        await frozen.execute(locking)
+        await frozen.begin_nested()
+        driver: Any = (await frozen.get_raw_connection()).driver_connection
+        await driver.prepare("SELECT 1")
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(20):
+                await peer.execute(locking)
+        finally:
+            await frozen.invalidate()
+        assert (time.monotonic() - began > 1.5) == (hosts_own == "0")
 
 
 async def _as_none(step: Any) -> None:
@@ -286,140 +263,6 @@ async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
 
 
 @pytest.mark.usefixtures("engine")
-async def test_every_connection_is_ended_again_and_again_under_load(
-    sessions: Sessions, database: Database
-) -> None:
-    """29: the workers go on without a restart, and nothing is lost, doubled or given up."""
-
-    async def linger(event: SyncEvent, session: AsyncSession) -> None:
-        del event, session
-        await asyncio.sleep(0.003)
-
-    sync = ZohoSync(
-        sessions,
-        registry=registry(Script(after=linger)),
-        lease=timedelta(seconds=2),
-        batch_size=10,
-        concurrency=3,
-        retry=RetryPolicy(base_delay=timedelta(milliseconds=200)),
-    )
-    sent = clients(150)
-    sent += [invoice(f"i{n}", f"c{n}", n, stamp=f"i{n}") for n in range(60)]
-    sent.sort(key=lambda event: event.effective_time or START)
-    running = asyncio.create_task(sync.run())
-    ended, rounds = 0, 0
-    while sent[7 * rounds :] or ended < 30:
-        await _insist(sync, sent[7 * rounds : 7 * rounds + 7])
-        await asyncio.sleep(0.1)
-        ended += await asyncio.to_thread(database.end_connections)
-        assert not running.done()
-        rounds += 1
-    await until(lambda: database.count("zoho_sync_jobs") == 0, 60)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert database.count("zoho_sync_dead_letters") == 0
-    assert database.count("zoho_sync_journal") == len(sent)
-    assert database.count("shop_clients") == 150
-    assert database.count("shop_invoices") == 60
-    assert database.written_twice() == {}
-
-
-async def _insist(sync: ZohoSync, sent: list[SyncEvent]) -> None:
-    """Enqueue as a host does that may not have heard the answer: the same events once more."""
-    while True:
-        try:
-            await sync.enqueue(sent)
-        except QueueUnavailable:
-            await asyncio.sleep(0.01)
-        else:
-            return
-
-
-class Sabotage:
-    """Makes the nth statement of each apply fail, with an error that the database really raises."""
-
-    def __init__(self, engine: AsyncEngine, sync: ZohoSync, sqlstate: str) -> None:
-        self._engine = engine.sync_engine
-        self._executor = sync._worker._executor
-        self._sqlstate = sqlstate
-        self._applying = False
-        self._seen = 0
-        self.victim = 0
-        self.times = 1
-        self.failures = 0
-
-    def _replace(self, *arguments: Any) -> tuple[str, Any]:
-        statement, parameters = arguments[2], arguments[3]
-        if self._applying and "pg_catalog" not in statement:
-            self._seen += 1
-            if self._seen == self.victim and self.failures < self.times:
-                self.failures += 1
-                self._seen = 0
-                failing = f"RAISE EXCEPTION 'sabotaged' USING ERRCODE = '{self._sqlstate}'"
-                return f"DO $$ BEGIN {failing}; END $$", [()] if arguments[5] else ()
-        return statement, parameters
-
-    @contextmanager
-    def at(self, victim: int, times: int = 1) -> Iterator[None]:
-        """Sabotage the body."""
-        self.victim, self.times, self.failures, self._seen = victim, times, 0, 0
-        execute = self._executor.execute
-
-        async def applying(jobs: Any) -> Any:
-            self._applying, self._seen = True, 0
-            try:
-                return await execute(jobs)
-            finally:
-                self._applying = False
-
-        self._executor.execute = applying  # type: ignore[method-assign]  # while the body runs
-        sa_event.listen(self._engine, "before_cursor_execute", self._replace, retval=True)
-        try:
-            yield
-        finally:
-            sa_event.remove(self._engine, "before_cursor_execute", self._replace)
-            self._executor.execute = execute  # type: ignore[method-assign]  # as before
-
-
-@pytest.mark.parametrize("sqlstate", ["40P01", "40001"], ids=["deadlock", "serialization"])
-async def test_a_conflict_at_any_statement_repeats_the_batch(
-    engine: AsyncEngine, sessions: Sessions, database: Database, sqlstate: str
-) -> None:
-    """Whichever statement of an apply fails so, it is repeated at once, at no attempt."""
-    sync = ZohoSync(sessions, registry=registry())
-    sabotage = Sabotage(engine, sync, sqlstate)
-    victim = 0
-    while not victim or sabotage.failures:
-        victim += 1
-        sent = [
-            customer(f"c{victim}", 1, stamp=f"c{victim}"),
-            invoice(f"i{victim}", f"c{victim}", 1, stamp=f"i{victim}", line_items=[{"rate": 1}]),
-        ]
-        await sync.enqueue(sent)
-        with sabotage.at(victim):
-            assert await sync.drain() == {Outcome.APPLIED: 2}, f"statement {victim}"
-        assert await attempts(sessions) == []
-    assert victim > 12
-    assert database.written_twice() == {}
-    assert database.count("zoho_sync_journal") == 2 * victim
-    assert database.ask("SELECT max(attempts) FROM zoho_sync_journal") == [(0,)]
-
-
-async def test_a_conflict_that_stays_costs_no_attempt(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
-    """After three repeats the batch is split; what stands alone is released, at no attempt."""
-    sync = ZohoSync(sessions, registry=registry())
-    sabotage = Sabotage(engine, sync, "40001")
-    await sync.enqueue(clients(2))
-    with sabotage.at(6, times=1000):
-        assert await sync.drain() == {}
-    assert sabotage.failures == 3 * 4
-    assert await attempts(sessions) == [(0, [], False)] * 2
-
-
-@pytest.mark.usefixtures("engine")
 async def test_a_conflict_at_the_commit_repeats_the_batch(
     sessions: Sessions, database: Database
 ) -> None:
@@ -506,27 +349,3 @@ async def test_a_lock_timeout_releases_with_growing_delay(
     database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert database.ask("SELECT stamp FROM shop_clients WHERE name = 'Client c1'") == [("held",)]
-
-
-@pytest.mark.usefixtures("engine")
-async def test_an_event_loop_that_is_blocked_longer_than_the_lease(
-    sessions: Sessions, database: Database
-) -> None:
-    """A handler that blocks the loop past the lease: a peer may take the job, one of them wins."""
-    blocked = False
-
-    async def block(event: SyncEvent, session: AsyncSession) -> None:
-        nonlocal blocked
-        del event, session
-        if not blocked:
-            blocked = True
-            time.sleep(1.5)  # noqa: ASYNC251  # that is the fault
-
-    sync = ZohoSync(sessions, registry=registry(Script(before=block)), lease=timedelta(seconds=1))
-    await sync.enqueue(clients(3))
-    async with asyncio.timeout(20):
-        while database.count("zoho_sync_jobs"):
-            await sync.drain()
-            await asyncio.sleep(0.1)
-    assert database.count("zoho_sync_journal") == 3
-    assert database.written_twice() == {}

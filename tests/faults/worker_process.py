@@ -1,91 +1,230 @@
-"""A worker in a process of its own, for tests that kill and stop it.
+"""A worker in a process of its own, which dies, stalls and blocks as it is told to.
 
-``python -m tests.faults.worker_process URL LEASE [STALLED]``: it prints its moves, a line each. A
-document whose notes begin with ``poison`` kills the process; one whose notes begin with ``stall``
-makes the handler wait, once for each file named STALLED that is not there yet.
+What a document is stamped with says what becomes of the process, or the event, that meets it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
-import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import event as sa_event
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
+from tests.faults.clocks import shift_clocks
+from tests.faults.routes import Route
 from tests.faults.shop import Script, registry
 from zoho_sync import RetryPolicy, SyncEvent, ZohoSync
-from zoho_sync.abc import Job
+from zoho_sync.abc import Job, QueueBackend
+from zoho_sync.cli.worker import _told_to_stop
 from zoho_sync.queues import SQLQueue
 
-LONGEST_STEP = 0.004
-OPTIONS = "ZOHO_SYNC_TEST_CONNECT_ARGS"
-"""The variable of the environment that holds, as JSON, what the driver is to be told."""
-# The tests kill as well, and may by chance meet the same innocent alone several times.
-MAX_DEATHS = 8
+__all__ = ["CRASHED", "Conduct", "work"]
+
+CRASHED = 70
+"""The exit code of a worker that ended by an error of its own."""
+
+_LONGEST_STEP = 0.004
+_HUGE = 5 * 1024 * 1024
 
 
-def say(words: str) -> None:
-    """Tell the test."""
-    sys.stdout.write(f"{words}\n")
-    sys.stdout.flush()
+@dataclass(frozen=True)
+class Conduct:
+    """How a worker is wired, and what is wrong with it.
+
+    Attributes:
+        lease: In seconds.
+        batch_size: Events of one transaction.
+        concurrency: Transactions at once.
+        max_deaths: Workers that an event may take down. Tests that kill as well may by chance meet
+            the same innocent alone several times.
+        max_attempts: Attempts of an event that fails.
+        dies: Where a process is killed that meets a document stamped ``die``: after the ``claim``,
+            in the ``handler``, at the ``commit``, or before the ``ack``.
+        pool: Connections that the engine may have; 0 for as many as usual.
+        hogs: Tasks of the host that keep taking connections out of that pool.
+        clock_off: By how many seconds the process's clock is wrong.
+        connect_args: What the driver of the database is told.
+    """
+
+    lease: float = 1.5
+    batch_size: int = 10
+    concurrency: int = 2
+    max_deaths: int = 8
+    max_attempts: int = 8
+    dies: str = ""
+    pool: int = 0
+    hogs: int = 0
+    clock_off: float = 0.0
+    connect_args: Mapping[str, Any] = field(default_factory=dict)
 
 
-def script(stalled: Path | None) -> Script:
-    """Return what the handlers do: die, wait, or take a moment so that kills meet them."""
+class Moves:
+    """What the process says, and does once for each document.
 
-    async def step(event: SyncEvent, session: AsyncSession) -> None:
+    Args:
+        said: The file that is written to.
+        folder: Of the trial; what was done once is noted there, for all its processes.
+    """
+
+    def __init__(self, said: Path, folder: Path) -> None:
+        self._said = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._folder = folder
+
+    def say(self, words: str) -> None:
+        """Tell the test."""
+        os.write(self._said, f"{words}\n".encode())
+
+    def is_first(self, stamp: str) -> bool:
+        """Return whether no process has met this document before, and note that one has."""
+        try:
+            (self._folder / f"met {stamp}").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def die(self, where: str, stamp: str) -> None:
+        """End the process at once."""
+        self.say(f"dies {where} {stamp}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stamp_of(event: SyncEvent) -> str:
+    """Return what a document is stamped with."""
+    return str(event.payload.get("notes", ""))
+
+
+def watched(engine: Any, conduct: Conduct, moves: Moves) -> QueueBackend:
+    """Let an engine tell of its claims, and the process die in its calls."""
+    claim, ack = engine.claim, engine.ack
+
+    def may_die(where: str, jobs: Sequence[Job]) -> None:
+        for stamp in (stamp_of(job.event) for job in jobs):
+            if conduct.dies == where and stamp.startswith("die") and moves.is_first(stamp):
+                moves.die(where, stamp)
+
+    async def claim_and_tell(limit: int, *, lease: timedelta) -> list[Job]:
+        moves.say("works")
+        jobs: list[Job] = await claim(limit, lease=lease)
+        may_die("claim", jobs)
+        return jobs
+
+    async def ack_or_die(jobs: Sequence[Job], *, connection: Any = None) -> None:
+        may_die("ack", jobs)
+        await ack(jobs, connection=connection)
+
+    engine.claim, engine.ack = claim_and_tell, ack_or_die
+    found: QueueBackend = engine
+    return found
+
+
+class Handlers:
+    """What the handlers do besides writing."""
+
+    def __init__(self, conduct: Conduct, moves: Moves) -> None:
+        self._conduct, self._moves = conduct, moves
+        self.dying = ""
+        """The document at whose commit the process dies."""
+
+    async def step(self, event: SyncEvent, session: AsyncSession) -> None:
+        """Do what the document is stamped with, or take a moment so that faults meet it."""
         del session
-        stamp = str(event.payload.get("notes"))
-        if stamp.startswith("poison"):
-            say(f"poisoned by {stamp}")
-            os.kill(os.getpid(), signal.SIGKILL)
-        if stamp.startswith("stall") and _is_first(stalled):
-            say("stalled")
+        stamp, dies = stamp_of(event), self._conduct.dies
+        mark = stamp.partition(".")[0]
+        if mark == "poison":
+            self._moves.die("of", stamp)
+        if mark == "fail":
+            # Its kind is unknown, so that it is tried again.
+            raise RuntimeError("\x00" + "x" * _HUGE)
+        here = mark in {"stall", "block"} or (mark == "die" and dies in {"handler", "commit"})
+        if here and self._moves.is_first(stamp):
+            await self._once(mark, stamp)
+        await asyncio.sleep(random.uniform(0, _LONGEST_STEP))  # noqa: S311  # no secret
+
+    async def _once(self, mark: str, stamp: str) -> None:
+        if mark == "stall":
+            self._moves.say("stalled")
             await asyncio.sleep(1)
-            say("went on")
-        await asyncio.sleep(random.uniform(0, LONGEST_STEP))  # noqa: S311  # no secret
+            self._moves.say("went on")
+        elif mark == "block":
+            self._moves.say("blocks")
+            time.sleep(self._conduct.lease * 1.3)  # noqa: ASYNC251  # that is the fault
+        elif self._conduct.dies == "handler":
+            self._moves.die("handler", stamp)
+        elif self._conduct.dies == "commit":
+            self.dying = stamp
 
-    return Script(after=step)
-
-
-def _is_first(stalled: Path | None) -> bool:
-    """Return whether no process has stalled before, and note that one has."""
-    if stalled is None or stalled.exists():
-        return False
-    stalled.touch()
-    return True
-
-
-class Announced(SQLQueue):
-    """A queue that says when it is claimed from."""
-
-    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Say so, and claim."""
-        say("works")
-        return await super().claim(limit, lease=lease)
+    def at_commit(self, _: Any) -> None:
+        """Die within a moment: before the commit, during it, or after."""
+        if self.dying:
+            soon = random.uniform(0, 0.002)  # noqa: S311  # no secret
+            threading.Timer(soon, self._moves.die, ("commit", self.dying)).start()
 
 
-async def main(url: str, lease: str, stalled: str = "") -> None:
-    """Work until killed."""
-    engine = create_async_engine(url, connect_args=json.loads(os.environ.get(OPTIONS, "{}")))
+def work(route: Route, conduct: Conduct, said: Path, log: Path) -> None:
+    """Work until killed, or told to stop."""
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    if conduct.clock_off:
+        shift_clocks(conduct.clock_off)
+    try:
+        asyncio.run(_work(route, conduct, Moves(said, said.parent)))
+    except BaseException:  # noqa: BLE001  # whatever it is, the test is to see it
+        os.write(2, traceback.format_exc().encode())
+        os._exit(CRASHED)
+
+
+async def _work(route: Route, conduct: Conduct, moves: Moves) -> None:
+    pool = (
+        {"pool_size": conduct.pool, "max_overflow": 0, "pool_timeout": 0.4} if conduct.pool else {}
+    )
+    told = dict(conduct.connect_args)
+    engine = create_async_engine(route.database, connect_args=told, **pool)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
+    lease = timedelta(seconds=conduct.lease)
+    handlers = Handlers(conduct, moves)
+    sa_event.listen(engine.sync_engine, "commit", handlers.at_commit)
     sync = ZohoSync(
         sessions,
-        queue=Announced(sessions),
-        registry=registry(script(Path(stalled) if stalled else None)),
-        lease=timedelta(seconds=float(lease)),
-        batch_size=10,
-        concurrency=2,
-        retry=RetryPolicy(max_deaths=MAX_DEATHS),
+        queue=watched(route.engine(lease) or SQLQueue(sessions), conduct, moves),
+        registry=registry(Script(after=handlers.step)),
+        lease=lease,
+        batch_size=conduct.batch_size,
+        concurrency=conduct.concurrency,
+        retry=RetryPolicy(
+            max_deaths=conduct.max_deaths,
+            max_attempts=conduct.max_attempts,
+            base_delay=timedelta(milliseconds=200),
+        ),
     )
-    await sync.run()
+    hogs = [asyncio.create_task(_hog(engine)) for _ in range(conduct.hogs)]
+    running = asyncio.ensure_future(sync.run())
+    with _told_to_stop(running) as received, suppress(asyncio.CancelledError):
+        await running
+    moves.say(f"stopped by {' '.join(received)}")
+    for hog in hogs:
+        hog.cancel()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+async def _hog(engine: AsyncEngine) -> None:
+    """Be a host that keeps taking connections, and holds each for longer than others wait."""
+    while True:
+        with suppress(Exception):
+            async with engine.connect():
+                await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+        await asyncio.sleep(0.01)

@@ -98,8 +98,10 @@ class OutsideQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the engine can do; what has a priority waits in the database if it has none."""
-        return replace(self.engine.capabilities, prioritises=True)
+        """What the engine can do, and the database behind it, where what has a priority waits."""
+        found, behind = self.engine.capabilities, self._jobs.capabilities
+        frees = found.frees_stopped_workers and behind.frees_stopped_workers
+        return replace(found, prioritises=True, frees_stopped_workers=frees)
 
     async def setup(self) -> None:
         """Make what the engine needs."""

@@ -14,6 +14,7 @@ from zoho_sync._dialects import Clock, database_time_and
 from zoho_sync._jobs import Claimed, Jobs, Part
 from zoho_sync._pause import Pause, paused_at
 from zoho_sync._reserved import ReservedConnection
+from zoho_sync._session_factory import dialect_of
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
@@ -45,9 +46,12 @@ class SQLQueue:
 
     @property
     def capabilities(self) -> Capabilities:
-        """It is part of the host's transactions, and of those that apply."""
+        """It can do everything; who holds SQLite's one lock to write holds it while it exists."""
         return Capabilities(
-            enqueues_in_transaction=True, completes_in_transaction=True, prioritises=True
+            enqueues_in_transaction=True,
+            completes_in_transaction=True,
+            prioritises=True,
+            frees_stopped_workers=dialect_of(self._database.sessions) != "sqlite",
         )
 
     async def setup(self) -> None:

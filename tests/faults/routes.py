@@ -1,0 +1,40 @@
+"""How a process finds the host's database and the queue: what can be handed to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from zoho_sync.abc import QueueBackend
+from zoho_sync.queues import NATSQueue, RedisQueue
+
+__all__ = ["ENGINES", "Route"]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where the host's database and the queue are.
+
+    Attributes:
+        database: SQLAlchemy's URL of the database.
+        queue: URL of the engine's server; empty for the queue in the database.
+        topic: The queue's own name on that server.
+    """
+
+    database: str
+    queue: str = ""
+    topic: str = ""
+
+    def engine(self, lease: timedelta) -> QueueBackend | None:
+        """Return the engine, or None for the one in the database."""
+        scheme = self.queue.partition(":")[0]
+        return ENGINES[scheme](self, lease) if scheme else None
+
+
+ENGINES: Final[dict[str, Callable[[Route, timedelta], QueueBackend]]] = {
+    "redis": lambda route, _: RedisQueue(route.queue, prefix=route.topic),
+    "nats": lambda route, lease: NATSQueue(route.queue, stream=route.topic, ack_wait=lease),
+}
+"""The scheme of a server's URL → its engine. A new engine takes a line here and one in `stacks`."""

@@ -1,0 +1,205 @@
+"""The stacks that the scenarios run on: a queue engine, and the host's database under it."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import nats
+from redis.asyncio import Redis
+
+from tests.faults.databases import Database, MariaDB, PostgreSQL, Server, SQLite
+from tests.faults.routes import Route
+from tests.servers.mariadb import PrivateMariaDB, private_mariadb
+from tests.servers.nats import PrivateNATS, private_nats
+from tests.servers.postgres import PrivatePostgres, private_postgres
+from tests.servers.redis import PrivateRedis, private_redis
+
+__all__ = ["STACKS", "Broker", "Kind", "Servers", "Stack", "open_stack"]
+
+
+class Servers:
+    """The servers of one test process, each started when it is asked for; tests may stop them."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """Stop them."""
+        self._open.close()
+
+    @cached_property
+    def postgres(self) -> PrivatePostgres:
+        """PostgreSQL."""
+        return self._open.enter_context(private_postgres())
+
+    @cached_property
+    def mariadb(self) -> PrivateMariaDB:
+        """MariaDB."""
+        return self._open.enter_context(private_mariadb())
+
+    @cached_property
+    def redis(self) -> PrivateRedis:
+        """Valkey, which keeps what it has accepted."""
+        return self._open.enter_context(private_redis())
+
+    @cached_property
+    def nats(self) -> PrivateNATS:
+        """NATS."""
+        return self._open.enter_context(private_nats())
+
+
+class Broker(ABC):
+    """The server of a queue engine outside the database, as its administrator sees it.
+
+    Attributes:
+        server: What may be stopped.
+        topic: The name of the trial's own queue.
+    """
+
+    server: Server
+
+    def __init__(self) -> None:
+        self.topic = f"t{uuid.uuid4().hex}"
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Of the server, for the engine."""
+
+    @abstractmethod
+    async def left(self) -> int:
+        """Return how many messages are there, delivered or not."""
+
+    async def end_connections(self) -> int:
+        """End every other connection, where the server can; return how many there were."""
+        return 0
+
+
+class RedisBroker(Broker):
+    """A Redis or Valkey server."""
+
+    def __init__(self, server: PrivateRedis) -> None:
+        super().__init__()
+        self.server: PrivateRedis = server
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    async def left(self) -> int:
+        client: Any = Redis.from_url(self.server.url)
+        try:
+            return int(await client.xlen(f"{{{self.topic}}}:events"))
+        finally:
+            await client.aclose()
+
+    async def end_connections(self) -> int:
+        client: Any = Redis.from_url(self.server.url)
+        try:
+            return int(await client.client_kill_filter(_type="normal", skipme=True))
+        finally:
+            await client.aclose()
+
+
+class NATSBroker(Broker):
+    """A NATS server."""
+
+    def __init__(self, server: PrivateNATS) -> None:
+        super().__init__()
+        self.server: PrivateNATS = server
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.topic)
+
+    async def left(self) -> int:
+        client = await nats.connect(f"nats://{self.server.address}", max_reconnect_attempts=1)
+        try:
+            info = await client.jetstream().stream_info(self.topic)
+            return int(info.state.messages)
+        finally:
+            await client.close()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A stack by its parts: what can go wrong there follows from it.
+
+    Attributes:
+        name: In the table of results.
+        database: SQLAlchemy's name of the host's database.
+        broker: The engine whose queue is outside of it, if it is.
+    """
+
+    name: str
+    database: str
+    broker: str = ""
+
+    @property
+    def served(self) -> bool:
+        """Whether the database has a server."""
+        return self.database != "sqlite"
+
+
+@dataclass
+class Stack:
+    """A queue engine on a database, both of one trial.
+
+    Attributes:
+        kind: What it is made of.
+        database: The host's.
+        broker: The engine's server; None where the queue is in the database.
+    """
+
+    kind: Kind
+    database: Database
+    broker: Broker | None = None
+
+    @property
+    def route(self) -> Route:
+        """How a process finds both."""
+        if self.broker is None:
+            return Route(self.database.url)
+        return Route(self.database.url, self.broker.url, self.broker.topic)
+
+    @property
+    def server(self) -> Server | None:
+        """The server of the queue: the engine's, or the database's."""
+        return self.broker.server if self.broker is not None else self.database.server
+
+    async def left(self) -> int:
+        """Return how much is queued: in the engine, and in the jobs table."""
+        outside = await self.broker.left() if self.broker is not None else 0
+        return outside + self.database.count("zoho_sync_jobs")
+
+
+_DATABASES: Final[dict[str, Callable[[Servers, Path], Database]]] = {
+    "postgresql": lambda servers, _: PostgreSQL(servers.postgres),
+    "mysql": lambda servers, _: MariaDB(servers.mariadb),
+    "sqlite": lambda _, folder: SQLite(folder / "shop.db"),
+}
+_BROKERS: Final[dict[str, Callable[[Servers], Broker]]] = {
+    "redis": lambda servers: RedisBroker(servers.redis),
+    "nats": lambda servers: NATSBroker(servers.nats),
+}
+STACKS: Final = {
+    "postgresql": Kind("SQL on PostgreSQL", "postgresql"),
+    "mariadb": Kind("SQL on MariaDB", "mysql"),
+    "sqlite": Kind("SQL on SQLite", "sqlite"),
+    "redis": Kind("Redis, PostgreSQL", "postgresql", "redis"),
+    "nats": Kind("NATS, PostgreSQL", "postgresql", "nats"),
+}
+"""The stacks by the names of their tests."""
+
+
+def open_stack(kind: Kind, servers: Servers, folder: Path) -> Stack:
+    """Make what one trial needs: an empty database, and a queue of a new name."""
+    broker = _BROKERS[kind.broker](servers) if kind.broker else None
+    return Stack(kind, _DATABASES[kind.database](servers, folder), broker)
