@@ -53,9 +53,9 @@ class Capabilities:
         extends: Leases can be lengthened.
         prioritises: It gives out what has the smaller priority first; one that does not refuses any
             other than the default. A `ZohoSync` keeps such events in the database then.
-        frees_stopped_workers: What a worker holds whose process stands still is free for its peers
-            once its lease has ended. Without it they wait until it goes on, or ends; nothing is
-            lost meanwhile.
+        frees_stopped_workers: What a worker holds whose process stands still comes free for its
+            peers by itself: once its lease has ended, or the engine has missed its heartbeats.
+            Without it they wait until it goes on, or ends; nothing is lost meanwhile.
     """
 
     enqueues_in_transaction: bool = False

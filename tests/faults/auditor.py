@@ -68,6 +68,11 @@ class Auditor:
             *_compared("invoice", self._invoices(), self._sent.invoices),
         ]
 
+    def missing(self) -> set[str]:
+        """Return the ids that were accepted, and are in no place of the database."""
+        places = (self._ask(f"SELECT event_id FROM zoho_sync_{place}") for place in _PLACES)  # noqa: S608  # our own names
+        return self._accepted.difference(row["event_id"] for rows in places for row in rows)
+
     def trace(self, violation: Violation) -> str:
         """Return all that is known of what a violation is about, line by line."""
         stamp = violation.stamp or self._stamps.get(violation.event_id, "")

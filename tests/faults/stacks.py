@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import aio_pika
 import nats
 from redis.asyncio import Redis
 
@@ -19,6 +21,7 @@ from tests.faults.routes import Route
 from tests.servers.mariadb import PrivateMariaDB, private_mariadb
 from tests.servers.nats import PrivateNATS, private_nats
 from tests.servers.postgres import PrivatePostgres, private_postgres
+from tests.servers.rabbitmq import PrivateRabbitMQ, private_rabbitmq
 from tests.servers.redis import PrivateRedis, private_redis
 
 __all__ = ["STACKS", "Broker", "Kind", "Servers", "Stack", "open_stack"]
@@ -54,6 +57,11 @@ class Servers:
         """NATS."""
         return self._open.enter_context(private_nats())
 
+    @cached_property
+    def rabbitmq(self) -> PrivateRabbitMQ:
+        """RabbitMQ."""
+        return self._open.enter_context(private_rabbitmq())
+
 
 class Broker(ABC):
     """The server of a queue engine outside the database, as its administrator sees it.
@@ -61,9 +69,11 @@ class Broker(ABC):
     Attributes:
         server: What may be stopped.
         topic: The name of the trial's own queue.
+        counts_delivered: Whether `left` knows of messages that a worker has.
     """
 
     server: Server
+    counts_delivered = True
 
     def __init__(self) -> None:
         self.topic = f"t{uuid.uuid4().hex}"
@@ -128,6 +138,30 @@ class NATSBroker(Broker):
             await client.close()
 
 
+class RabbitMQBroker(Broker):
+    """A RabbitMQ server. A worker that stands still is missed within seconds."""
+
+    counts_delivered = False
+
+    def __init__(self, server: PrivateRabbitMQ) -> None:
+        super().__init__()
+        self.server: PrivateRabbitMQ = server
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.address}?heartbeat=1"
+
+    async def left(self) -> int:
+        connection = await aio_pika.connect(self.server.address)
+        async with connection, connection.channel() as channel:
+            queue = await channel.declare_queue(self.topic, passive=True)
+            return int(queue.declaration_result.message_count or 0)
+
+    async def end_connections(self) -> int:
+        await asyncio.to_thread(self.server.control, "close_all_connections", "a test")
+        return 1
+
+
 @dataclass(frozen=True)
 class Kind:
     """A stack by its parts: what can go wrong there follows from it.
@@ -136,11 +170,13 @@ class Kind:
         name: In the table of results.
         database: SQLAlchemy's name of the host's database.
         broker: The engine whose queue is outside of it, if it is.
+        outbox: Whether events go there by way of an outbox.
     """
 
     name: str
     database: str
     broker: str = ""
+    outbox: bool = False
 
     @property
     def served(self) -> bool:
@@ -167,7 +203,7 @@ class Stack:
         """How a process finds both."""
         if self.broker is None:
             return Route(self.database.url)
-        return Route(self.database.url, self.broker.url, self.broker.topic)
+        return Route(self.database.url, self.broker.url, self.broker.topic, self.kind.outbox)
 
     @property
     def server(self) -> Server | None:
@@ -175,9 +211,10 @@ class Stack:
         return self.broker.server if self.broker is not None else self.database.server
 
     async def left(self) -> int:
-        """Return how much is queued: in the engine, and in the jobs table."""
+        """Return how much is queued: in the outbox, in the engine, and in the jobs table."""
+        relayed = self.database.count("zoho_sync_outbox")
         outside = await self.broker.left() if self.broker is not None else 0
-        return outside + self.database.count("zoho_sync_jobs")
+        return relayed + outside + self.database.count("zoho_sync_jobs")
 
 
 _DATABASES: Final[dict[str, Callable[[Servers, Path], Database]]] = {
@@ -188,6 +225,7 @@ _DATABASES: Final[dict[str, Callable[[Servers, Path], Database]]] = {
 _BROKERS: Final[dict[str, Callable[[Servers], Broker]]] = {
     "redis": lambda servers: RedisBroker(servers.redis),
     "nats": lambda servers: NATSBroker(servers.nats),
+    "rabbitmq": lambda servers: RabbitMQBroker(servers.rabbitmq),
 }
 STACKS: Final = {
     "postgresql": Kind("SQL on PostgreSQL", "postgresql"),
@@ -195,6 +233,8 @@ STACKS: Final = {
     "sqlite": Kind("SQL on SQLite", "sqlite"),
     "redis": Kind("Redis, PostgreSQL", "postgresql", "redis"),
     "nats": Kind("NATS, PostgreSQL", "postgresql", "nats"),
+    "rabbitmq": Kind("RabbitMQ, PostgreSQL", "postgresql", "rabbitmq"),
+    "outbox": Kind("outbox and Redis, PostgreSQL", "postgresql", "redis", outbox=True),
 }
 """The stacks by the names of their tests."""
 

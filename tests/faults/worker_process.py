@@ -201,7 +201,7 @@ async def _work(route: Route, conduct: Conduct, moves: Moves) -> None:
     sa_event.listen(engine.sync_engine, "commit", handlers.at_commit)
     sync = ZohoSync(
         sessions,
-        queue=watched(route.engine(lease) or SQLQueue(sessions), conduct, moves),
+        queue=route.queue_of(watched(route.engine(lease) or SQLQueue(sessions), conduct, moves)),
         registry=registry(Script(after=handlers.step)),
         lease=lease,
         batch_size=conduct.batch_size,
