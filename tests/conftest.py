@@ -255,8 +255,11 @@ def databases(path: Path) -> Iterator[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on every database that its module is meant for."""
     if "database_url" in metafunc.fixturenames:
-        path = metafunc.definition.path
-        metafunc.parametrize("database_url", [*databases(path)], indirect=True)
+        only = metafunc.definition.get_closest_marker("databases")
+        chosen = [
+            each for each in databases(metafunc.definition.path) if not only or each in only.args
+        ]
+        metafunc.parametrize("database_url", chosen, indirect=True)
 
 
 @pytest.fixture

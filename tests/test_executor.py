@@ -295,6 +295,7 @@ async def test_an_outage_makes_no_suspects(sessions: Sessions) -> None:
     assert await sync.drain() == {Outcome.APPLIED: 2}
 
 
+@pytest.mark.databases("sqlite", "postgresql")  # it takes its time
 async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> None:
     """Extensions that fail, or wait for the batch's own transaction, neither end nor delay it."""
 

@@ -192,12 +192,9 @@ async def test_a_suspect_is_alone_in_its_process(sessions: Sessions, engine: Asy
     assert max(len(crowd) for crowd in together) > 1
 
 
-async def test_an_exhausted_pool_costs_no_lease(
-    database_url: str, engine: AsyncEngine, sessions: Sessions
-) -> None:
+@pytest.mark.databases("postgresql")  # SQLite's write lock is the lease's fence
+async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Sessions) -> None:
     """The host has taken every connection: leases are lengthened over one that was reserved."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite's write lock is the lease's fence")
     lease, at_work = timedelta(seconds=4), asyncio.Event()
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:

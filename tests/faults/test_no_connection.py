@@ -33,7 +33,8 @@ from zoho_sync.abc import Job
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+# The tables must belong to the role that is limited.
+pytestmark = [pytest.mark.breaks_connections, pytest.mark.without_tables]
 
 JOBS = library_tables().jobs
 LEASE = timedelta(minutes=5)

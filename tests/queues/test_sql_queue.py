@@ -618,6 +618,7 @@ async def test_payloads_come_back_as_they_were(queue: SQLQueue, document: dict[s
     assert (job.event.id, job.event.operation) == (event.id, Operation.UPSERT)
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")  # it takes its time
 async def test_a_stopped_worker_keeps_nothing(
     queue: SQLQueue, engine: AsyncEngine, sessions: Sessions
 ) -> None:
