@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -24,7 +23,7 @@ from tests.queues.rabbitmq_queues import (
     own_queue,
 )
 from tests.servers import ServerUnavailableError, skip_or_fail
-from tests.servers.rabbitmq import PrivateRabbitMQ, RabbitMQServer, private_rabbitmq
+from tests.servers.rabbitmq import LARGEST, PrivateRabbitMQ, RabbitMQServer, private_rabbitmq
 from zoho_sync import SyncEvent
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
@@ -34,22 +33,20 @@ from zoho_sync.testing.events import events_of, ids
 pytestmark = pytest.mark.breaks_connections
 
 COUNT = 200
-LARGEST = 100_000
 HELD_AT_MOST = 1.0  # seconds
 
 
 @pytest.fixture(scope="module")
-def private_server() -> Iterator[PrivateRabbitMQ]:
+def private_server(rabbitmq_server: RabbitMQServer) -> Iterator[PrivateRabbitMQ]:
+    """A server to stop and kill: that of this test process, which takes long to start."""
+    if isinstance(rabbitmq_server, PrivateRabbitMQ):
+        yield rabbitmq_server
+        return
     try:
-        with private_rabbitmq(max_message_size=LARGEST) as server:
+        with private_rabbitmq() as server:
             yield server
-            ports = server.ports
     except ServerUnavailableError as reason:
         skip_or_fail(reason)
-    assert not server.workspace.exists()
-    for port in ports:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
 
 
 @pytest.fixture
@@ -76,9 +73,12 @@ class TestServers:
     ) -> None:
         await fragile.enqueue(events_of(4))
         await fragile.ack([await claimed(fragile)])
-        for end in (private_server.stop, private_server.kill):
+        for restart in ("stop_app", "kill"):
             held = await claimed(fragile)
-            end()
+            if restart == "kill":
+                private_server.kill()
+            else:
+                private_server.control(restart)
             for call in (
                 fragile.enqueue(events_of(1)),
                 fragile.claim(1, lease=MINUTE),
@@ -93,7 +93,10 @@ class TestServers:
             with pytest.raises(LeaseLost):
                 await fragile.ack([held])
             await fragile.release([held])
-            private_server.start()
+            if restart == "kill":
+                private_server.start()
+            else:
+                private_server.control("start_app")
             assert (await fragile.depth()).total == 3
             await fragile.setup()
         jobs = await fragile.claim(9, lease=MINUTE)
