@@ -185,17 +185,27 @@ class TestServers:
         assert len(jobs) == 6
         assert largest.payload in [job.event.payload for job in jobs]
 
-    async def test_who_may_not_make_the_queue_is_told_what_is_missing(
-        self, private_server: PrivateRabbitMQ
+    async def test_who_may_not_make_the_queue_needs_one_that_is_there(
+        self,
+        fragile: RabbitMQQueue,
+        private_server: PrivateRabbitMQ,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         private_server.control("add_user", "guard", "guard")
         private_server.control("set_permissions", "guard", "^$", "^$", ".*")
-        url = f"amqp://guard:guard@127.0.0.1:{private_server.port}/?queue={new_name()}"
-        queue = RabbitMQQueue(url)
+        place = f"amqp://guard:guard@127.0.0.1:{private_server.port}/?queue="
+        queue = RabbitMQQueue(place + new_name())
         with pytest.raises(ConfigurationError, match="permission to configure"):
             await queue.setup()
         with pytest.raises(QueueUnavailable, match="ACCESS_REFUSED"):
             await queue.enqueue(events_of(1))
+        await queue.close()
+        queue = RabbitMQQueue(place + fragile._server.queue)
+        assert "cannot be checked" not in caplog.text
+        await queue.setup()
+        assert "its settings cannot be checked" in caplog.text
+        await fragile.enqueue(events_of(1))
+        assert ids([await claimed(queue)]) == ["i0"]
         await queue.close()
 
 

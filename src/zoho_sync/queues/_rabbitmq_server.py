@@ -68,11 +68,9 @@ class RabbitMQServer:
             if problem is not None:
                 message = f"the queue {self.queue!r} is not fit for events: {problem}"
                 raise ConfigurationError(message) from refusal
-            if refusal.text.startswith(_NOT_ALLOWED):
-                remedy = "give its user the permission to configure that queue"
-                message = f"the queue cannot be made: {refusal}; {remedy}"
-                raise ConfigurationError(message) from refusal
-            raise
+            if not refusal.text.startswith(_NOT_ALLOWED):
+                raise
+            await self._look_for_it(refusal)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Store messages, and return once the server has confirmed each.
@@ -132,6 +130,17 @@ class RabbitMQServer:
         """Close what was opened here."""
         await self._publishing.close()
         await self._receiving.close()
+
+    async def _look_for_it(self, refusal: Refusal) -> None:
+        """Take a queue that somebody else has made, whose settings this user may not compare."""
+        try:
+            await self.ready()
+        except Refusal:
+            remedy = "give its user the permission to configure that queue, or make it for them"
+            message = f"the queue cannot be made: {refusal}; {remedy}"
+            raise ConfigurationError(message) from refusal
+        problem = "its user may not configure it, so its settings cannot be checked"
+        _log.warning("queue %s: %s", self.queue, problem)
 
     async def _declare(self) -> None:
         arguments = arguments_for(await self._version())
