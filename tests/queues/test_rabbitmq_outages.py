@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aio_pika
 import pytest
 
 from tests.queues.rabbitmq_queues import (
@@ -133,6 +134,8 @@ class TestServers:
     ) -> None:
         seconds = timedelta(seconds=1)
         async with new_queue(private_server.url(new_name()), patience=seconds) as queue:
+            connection = await aio_pika.connect(private_server.address)
+            hosted = RabbitMQQueue(connection, queue=queue._server.queue, timeout=seconds)
             await queue.enqueue(events_of(3))
             first, second = await queue.claim(2, lease=MINUTE)
             private_server.control("set_vm_memory_high_watermark", "0.00001")
@@ -141,12 +144,18 @@ class TestServers:
                     await queue.enqueue(events_of(1, first=9))
             with pytest.raises(QueueUnavailable, match="memory or its disk"):
                 await queue.release([second])
+            # One connection for both is not read from either way.
+            for call in (hosted.enqueue(events_of(1, first=9)), hosted.depth()):
+                with pytest.raises(QueueUnavailable, match="memory or its disk"):
+                    await call
             await queue.ack([first])
             assert ids(await queue.claim(1, lease=MINUTE)) == ["i2"]
             private_server.control("set_vm_memory_high_watermark", "0.6")
             queue._server._publishing._timeout = 20
             await queue.release([second])
-            assert "i1" in ids(await queue.claim(9, lease=MINUTE))
+            assert "i1" in ids(await hosted.claim(9, lease=MINUTE))
+            await hosted.close()
+            await connection.close()
 
     async def test_what_is_held_too_long_for_the_server_comes_again(
         self, fragile: RabbitMQQueue, private_server: PrivateRabbitMQ

@@ -82,7 +82,7 @@ class RabbitMQServer:
         await self._check_size(max(len(message.body) for message in messages))
         for first in range(0, len(messages), _AT_ONCE):
             async with self._publishing.answered():
-                channel = await self._publishing.channel()
+                channel = await self._publishing.publishing()
                 part = messages[first : first + _AT_ONCE]
                 await _together([_put(channel, self.queue, message) for message in part])
 
@@ -92,14 +92,14 @@ class RabbitMQServer:
         Raises:
             QueueUnavailable: There is no such queue, or nobody answers.
         """
-        async with self._receiving.answered():
+        async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             message = await channel.basic_get(self.queue)
         return None if message.delivery_tag is None else message
 
     async def ready(self) -> int:
         """Return how many messages nobody holds; raises as `get`."""
-        async with self._receiving.answered():
+        async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             declared = await channel.queue_declare(self.queue, passive=True)
         return declared.message_count or 0
@@ -169,7 +169,7 @@ class RabbitMQServer:
         then, and of a bulk some would be stored.
         """
         async with self._publishing.answered():
-            channel = await self._publishing.channel()
+            channel = await self._publishing.publishing()
         if self._sizes.channel is not channel:
             self._sizes = _Sizes(channel)
         sizes = self._sizes
