@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aio_pika
 import pytest
 
 from tests.queues.rabbitmq_queues import (
@@ -24,7 +24,7 @@ from tests.queues.rabbitmq_queues import (
     own_queue,
 )
 from tests.servers import ServerUnavailableError, skip_or_fail
-from tests.servers.rabbitmq import PrivateRabbitMQ, RabbitMQServer, private_rabbitmq
+from tests.servers.rabbitmq import LARGEST, PrivateRabbitMQ, RabbitMQServer, private_rabbitmq
 from zoho_sync import SyncEvent
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
@@ -34,22 +34,20 @@ from zoho_sync.testing.events import events_of, ids
 pytestmark = pytest.mark.breaks_connections
 
 COUNT = 200
-LARGEST = 100_000
 HELD_AT_MOST = 1.0  # seconds
 
 
 @pytest.fixture(scope="module")
-def private_server() -> Iterator[PrivateRabbitMQ]:
+def private_server(rabbitmq_server: RabbitMQServer) -> Iterator[PrivateRabbitMQ]:
+    """A server to stop and kill: that of this test process, which takes long to start."""
+    if isinstance(rabbitmq_server, PrivateRabbitMQ):
+        yield rabbitmq_server
+        return
     try:
-        with private_rabbitmq(max_message_size=LARGEST) as server:
+        with private_rabbitmq() as server:
             yield server
-            ports = server.ports
     except ServerUnavailableError as reason:
         skip_or_fail(reason)
-    assert not server.workspace.exists()
-    for port in ports:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
 
 
 @pytest.fixture
@@ -76,9 +74,12 @@ class TestServers:
     ) -> None:
         await fragile.enqueue(events_of(4))
         await fragile.ack([await claimed(fragile)])
-        for end in (private_server.stop, private_server.kill):
+        for restart in ("stop_app", "kill"):
             held = await claimed(fragile)
-            end()
+            if restart == "kill":
+                private_server.kill()
+            else:
+                private_server.control(restart)
             for call in (
                 fragile.enqueue(events_of(1)),
                 fragile.claim(1, lease=MINUTE),
@@ -93,7 +94,10 @@ class TestServers:
             with pytest.raises(LeaseLost):
                 await fragile.ack([held])
             await fragile.release([held])
-            private_server.start()
+            if restart == "kill":
+                private_server.start()
+            else:
+                private_server.control("start_app")
             assert (await fragile.depth()).total == 3
             await fragile.setup()
         jobs = await fragile.claim(9, lease=MINUTE)
@@ -130,6 +134,8 @@ class TestServers:
     ) -> None:
         seconds = timedelta(seconds=1)
         async with new_queue(private_server.url(new_name()), patience=seconds) as queue:
+            connection = await aio_pika.connect(private_server.address)
+            hosted = RabbitMQQueue(connection, queue=queue._server.queue, timeout=seconds)
             await queue.enqueue(events_of(3))
             first, second = await queue.claim(2, lease=MINUTE)
             private_server.control("set_vm_memory_high_watermark", "0.00001")
@@ -138,12 +144,18 @@ class TestServers:
                     await queue.enqueue(events_of(1, first=9))
             with pytest.raises(QueueUnavailable, match="memory or its disk"):
                 await queue.release([second])
+            # One connection for both is not read from either way.
+            for call in (hosted.enqueue(events_of(1, first=9)), hosted.depth()):
+                with pytest.raises(QueueUnavailable, match="memory or its disk"):
+                    await call
             await queue.ack([first])
             assert ids(await queue.claim(1, lease=MINUTE)) == ["i2"]
             private_server.control("set_vm_memory_high_watermark", "0.6")
             queue._server._publishing._timeout = 20
             await queue.release([second])
-            assert "i1" in ids(await queue.claim(9, lease=MINUTE))
+            assert "i1" in ids(await hosted.claim(9, lease=MINUTE))
+            await hosted.close()
+            await connection.close()
 
     async def test_what_is_held_too_long_for_the_server_comes_again(
         self, fragile: RabbitMQQueue, private_server: PrivateRabbitMQ
@@ -182,17 +194,27 @@ class TestServers:
         assert len(jobs) == 6
         assert largest.payload in [job.event.payload for job in jobs]
 
-    async def test_who_may_not_make_the_queue_is_told_what_is_missing(
-        self, private_server: PrivateRabbitMQ
+    async def test_who_may_not_make_the_queue_needs_one_that_is_there(
+        self,
+        fragile: RabbitMQQueue,
+        private_server: PrivateRabbitMQ,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         private_server.control("add_user", "guard", "guard")
         private_server.control("set_permissions", "guard", "^$", "^$", ".*")
-        url = f"amqp://guard:guard@127.0.0.1:{private_server.port}/?queue={new_name()}"
-        queue = RabbitMQQueue(url)
+        place = f"amqp://guard:guard@127.0.0.1:{private_server.port}/?queue="
+        queue = RabbitMQQueue(place + new_name())
         with pytest.raises(ConfigurationError, match="permission to configure"):
             await queue.setup()
         with pytest.raises(QueueUnavailable, match="ACCESS_REFUSED"):
             await queue.enqueue(events_of(1))
+        await queue.close()
+        queue = RabbitMQQueue(place + fragile._server.queue)
+        assert "cannot be checked" not in caplog.text
+        await queue.setup()
+        assert "its settings cannot be checked" in caplog.text
+        await fragile.enqueue(events_of(1))
+        assert ids([await claimed(queue)]) == ["i0"]
         await queue.close()
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,9 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 PASSWORD = "s3cret-of-the-url"
+LARGEST = 2_000_000
+"""How many bytes a private server takes in one message."""
+
 HEADER = b"AMQP\x00\x00\x09\x01"
 PROGRAMS = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 """Where the system's package has the program itself; that on the path starts it as another user."""
@@ -51,13 +54,11 @@ class PrivateRabbitMQ(RabbitMQServer):
     Attributes:
         program: The server's program.
         workspace: A directory of its own.
-        settings: Lines of its configuration.
     """
 
     address: str = ""
     program: Path
     workspace: Path
-    settings: Mapping[str, str | int] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _mapper: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _mapper_port: int = field(default=0, init=False, repr=False)
@@ -67,11 +68,6 @@ class PrivateRabbitMQ(RabbitMQServer):
     def port(self) -> int:
         """Where it listens on this machine."""
         return urlsplit(self.address).port or 0
-
-    @property
-    def ports(self) -> tuple[int, int, int]:
-        """All that its processes listen on."""
-        return self.port, self._mapper_port, self._peers_port
 
     @property
     def _log(self) -> Path:
@@ -131,7 +127,7 @@ class PrivateRabbitMQ(RabbitMQServer):
             "log.console": "true",
             "log.console.level": "warning",
             "log.file": "false",
-            **self.settings,
+            "max_message_size": LARGEST,
         }
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
         (self.workspace / "rabbitmq.conf").write_text("".join(lines))
@@ -233,18 +229,15 @@ def server_program() -> Path:
 
 
 @contextmanager
-def private_rabbitmq(**settings: str | int) -> Iterator[PrivateRabbitMQ]:
+def private_rabbitmq() -> Iterator[PrivateRabbitMQ]:
     """A started server of one's own, gone with its data at the end.
-
-    Args:
-        settings: Of its configuration.
 
     Raises:
         ServerUnavailableError: no server is installed that could be started.
     """
     program = server_program()
     with tempfile.TemporaryDirectory(prefix="zoho_sync_rabbitmq_", dir=in_memory()) as directory:
-        server = PrivateRabbitMQ(program=program, workspace=Path(directory), settings=settings)
+        server = PrivateRabbitMQ(program=program, workspace=Path(directory))
         try:
             server.start()
             yield server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ __all__ = ["MADE_BY", "Line", "Refusal", "require_client"]
 
 MADE_BY: Final = "ZohoSync.create_tables() makes the queue"
 _NOT_FOUND: Final = "NOT_FOUND"
+_BLOCKED: Final = "RabbitMQ takes no messages now: its memory or its disk is nearly full"
 _AT_ONCE: Final = 0.01
 _CLOSING: Final = 5.0  # seconds; the client waits 2 for a server that does not answer
 
@@ -52,8 +53,12 @@ class Line:
         self._endings: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def answered(self) -> AsyncIterator[None]:
+    async def answered(self, *, asks: bool = False) -> AsyncIterator[None]:
         """Wait no longer for an answer than is allowed, and tell every outage as one.
+
+        Args:
+            asks: Whether something is asked over the line's own channel, which the client closes
+                when an answer is not waited for.
 
         Raises:
             Refusal: The server refuses.
@@ -63,18 +68,19 @@ class Line:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError as error:
+            if asks:
+                self._channel = None
             raise await self._silence() from error
         except asyncio.CancelledError as error:
             if _is_cancelled():
+                if asks:
+                    self._channel = None
                 raise
             # The client tells so of a connection that ends while it is waited for.
             raise QueueUnavailable("the connection to RabbitMQ was lost") from error
         except ZohoSyncError:
             raise
         except Exception as error:  # the client rejects what waits with this very class too
-            if isinstance(error, RuntimeError):
-                # A channel that is about to be closed says only so, and is not used again.
-                self._channel = None
             raise _outage(error) from error
 
     async def channel(self) -> AbstractChannel:
@@ -95,17 +101,17 @@ class Line:
         try:
             yield channel
         finally:
-            self._end(channel)
+            self._end(_channel_closed(channel))
 
-    async def is_blocked(self) -> bool:
-        """Whether the server takes no messages over this connection: memory or disk are short."""
-        if self._connection is None:
-            return False
-        # The client says so by letting one wait.
-        ready = asyncio.ensure_future(self._connection.ready())
-        done, _ = await asyncio.wait({ready}, timeout=_AT_ONCE)
-        ready.cancel()
-        return not done
+    async def publishing(self) -> AbstractChannel:
+        """Return the line's channel, unless the server takes no messages over it now.
+
+        Raises:
+            QueueUnavailable: It does not: memory or disk are short.
+        """
+        if await _is_blocked(self._connection):
+            raise QueueUnavailable(_BLOCKED)
+        return await self.channel()
 
     async def close(self) -> None:
         """Close what was opened here."""
@@ -126,24 +132,24 @@ class Line:
 
     async def _silence(self) -> QueueUnavailable:
         """Return what to raise when nobody has answered in time."""
-        if await self.is_blocked():
-            message = "RabbitMQ takes no messages now: its memory or its disk is nearly full"
-            return QueueUnavailable(message)
-        # Who knows what was lost on the way: an answer that comes late would be taken for another.
+        if await _is_blocked(self._connection):
+            return QueueUnavailable(_BLOCKED)
+        # Who knows what was lost on the way.
         self._drop()
         return QueueUnavailable("RabbitMQ does not answer in time")
 
     def _drop(self) -> None:
-        connection, channel = self._connection, self._channel
-        self._connection = self._channel = None
-        if connection is not None and self._hosts is None:
-            self._end(connection)
+        """Use the connection no more."""
+        connection, self._connection = self._connection, None
+        channel, self._channel = self._channel, None
+        if self._hosts is None and connection is not None:
+            self._end(_closed(connection))
         elif channel is not None:
-            self._end(channel)
+            self._end(_channel_closed(channel))
 
-    def _end(self, ended: AbstractConnection | AbstractChannel) -> None:
+    def _end(self, closing: Coroutine[Any, Any, None]) -> None:
         """Close something without waiting for it."""
-        task = asyncio.ensure_future(_closed(ended))
+        task = asyncio.ensure_future(closing)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
@@ -157,10 +163,28 @@ async def _opened(url: str) -> AbstractConnection:
     return connection
 
 
+async def _is_blocked(connection: AbstractConnection | None) -> bool:
+    """Whether the server takes no messages over a connection."""
+    if connection is None or not connection.is_opened:
+        return False
+    # The client says so by letting one wait.
+    ready = asyncio.ensure_future(connection.ready())
+    done, _ = await asyncio.wait({ready}, timeout=_AT_ONCE)
+    ready.cancel()
+    return not done
+
+
 async def _closed(ended: AbstractConnection | AbstractChannel) -> None:
     with suppress(Exception, asyncio.CancelledError):
         async with asyncio.timeout(_CLOSING):
             await ended.close()
+
+
+async def _channel_closed(channel: AbstractChannel) -> None:
+    # Over one that is blocked it is not heard: the client would give up, and say it once more, for
+    # which the server ends the whole connection when it listens again.
+    if not await _is_blocked(channel.connection):
+        await _closed(channel)
 
 
 def _is_cancelled() -> bool:

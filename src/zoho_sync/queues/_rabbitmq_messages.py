@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -51,7 +51,7 @@ class Delivery:
 
     channel: AbstractChannel
     tag: int
-    body: bytes
+    body: bytes = field(repr=False)
     earlier: int
     ends: float = 0.0
     timer: asyncio.TimerHandle | None = None

@@ -68,11 +68,9 @@ class RabbitMQServer:
             if problem is not None:
                 message = f"the queue {self.queue!r} is not fit for events: {problem}"
                 raise ConfigurationError(message) from refusal
-            if refusal.text.startswith(_NOT_ALLOWED):
-                remedy = "give its user the permission to configure that queue"
-                message = f"the queue cannot be made: {refusal}; {remedy}"
-                raise ConfigurationError(message) from refusal
-            raise
+            if not refusal.text.startswith(_NOT_ALLOWED):
+                raise
+            await self._look_for_it(refusal)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Store messages, and return once the server has confirmed each.
@@ -84,7 +82,7 @@ class RabbitMQServer:
         await self._check_size(max(len(message.body) for message in messages))
         for first in range(0, len(messages), _AT_ONCE):
             async with self._publishing.answered():
-                channel = await self._publishing.channel()
+                channel = await self._publishing.publishing()
                 part = messages[first : first + _AT_ONCE]
                 await _together([_put(channel, self.queue, message) for message in part])
 
@@ -94,14 +92,14 @@ class RabbitMQServer:
         Raises:
             QueueUnavailable: There is no such queue, or nobody answers.
         """
-        async with self._receiving.answered():
+        async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             message = await channel.basic_get(self.queue)
         return None if message.delivery_tag is None else message
 
     async def ready(self) -> int:
         """Return how many messages nobody holds; raises as `get`."""
-        async with self._receiving.answered():
+        async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             declared = await channel.queue_declare(self.queue, passive=True)
         return declared.message_count or 0
@@ -133,6 +131,17 @@ class RabbitMQServer:
         await self._publishing.close()
         await self._receiving.close()
 
+    async def _look_for_it(self, refusal: Refusal) -> None:
+        """Take a queue that somebody else has made, whose settings this user may not compare."""
+        try:
+            await self.ready()
+        except Refusal:
+            remedy = "give its user the permission to configure that queue, or make it for them"
+            message = f"the queue cannot be made: {refusal}; {remedy}"
+            raise ConfigurationError(message) from refusal
+        problem = "its user may not configure it, so its settings cannot be checked"
+        _log.warning("queue %s: %s", self.queue, problem)
+
     async def _declare(self) -> None:
         arguments = arguments_for(await self._version())
         try:
@@ -160,7 +169,7 @@ class RabbitMQServer:
         then, and of a bulk some would be stored.
         """
         async with self._publishing.answered():
-            channel = await self._publishing.channel()
+            channel = await self._publishing.publishing()
         if self._sizes.channel is not channel:
             self._sizes = _Sizes(channel)
         sizes = self._sizes
