@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
@@ -27,6 +27,7 @@ from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.queues._wakeup import Herald, Listener, channel_of
 
 __all__ = ["SQLQueue"]
 
@@ -40,6 +41,8 @@ class SQLQueue:
         session_factory: Gives an `AsyncSession` on the host's database.
         tables: The library's tables.
         clock: Replaces the database's clock.
+        listen: On PostgreSQL, wake idle workers of other processes at once, by LISTEN and NOTIFY;
+            otherwise they look twice a second. Each worker then keeps one connection more.
     """
 
     def __init__(
@@ -48,11 +51,15 @@ class SQLQueue:
         *,
         tables: Tables | None = None,
         clock: Clock | None = None,
+        listen: bool = False,
     ) -> None:
         self._sessions = session_factory
         self._reserved = ReservedConnection(session_factory)
         self._tables = tables or library_tables()
         self._clock = clock
+        channel = channel_of(self._tables.jobs)
+        self._herald = Herald(session_factory, channel) if listen else None
+        self._listener = Listener(session_factory, channel) if listen else None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -79,9 +86,15 @@ class SQLQueue:
                 # its transaction is the host's, and so is its end.
                 await session.connection()
             async with unit_of_work(session) as work:
-                return await self._store(work.connection, events, prints, priority)
+                stored = await self._store(work.connection, events, prints, priority)
+            if self._herald is not None:
+                self._herald.tell_after(session)
+            return stored
         async with self._transaction() as connection:
-            return await self._store(connection, events, prints, priority)
+            stored = await self._store(connection, events, prints, priority)
+        if self._herald is not None:
+            self._herald.tell()
+        return stored
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease jobs; see `QueueBackend.claim`. While the queue is paused there are none."""
@@ -146,8 +159,14 @@ class SQLQueue:
         async with self._transaction() as own:
             return await self.depth(connection=own)
 
+    def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Hear of what others enqueue; see `WakesWorkers.listening`."""
+        return self._listener.listening(notify) if self._listener else nullcontext()
+
     async def close(self) -> None:
-        """Do nothing: the connections are the host's."""
+        """Stop what is under way; the connections are the host's."""
+        if self._herald is not None:
+            await self._herald.close()
 
     async def _store(
         self,
