@@ -16,7 +16,7 @@ from zoho_sync._faults import is_of_database, without_values
 from zoho_sync._unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["ReservedConnection"]
+__all__ = ["ReservedConnection", "room_of"]
 
 _NEEDED: Final = 2  # one applies, one lengthens the leases
 
@@ -84,12 +84,18 @@ class ReservedConnection:
         return self._connection
 
 
-def _check_room(engine: Engine) -> None:
+def room_of(engine: Engine) -> int | None:
+    """Return how many connections a pool may have at most; None where nothing limits them."""
     pool = engine.pool
     if not isinstance(pool, QueuePool):
-        return
+        return None
     size, overflow = pool.size(), pool._max_overflow  # noqa: SLF001  # there is no public name
-    if size > 0 and overflow >= 0 and size + overflow < _NEEDED:
+    return size + overflow if size > 0 and overflow >= 0 else None
+
+
+def _check_room(engine: Engine) -> None:
+    room = room_of(engine)
+    if room is not None and room < _NEEDED:
         message = (
             "the engine's pool has room for one connection, and a worker needs two: one applies,"
             " one lengthens the leases; pass pool_size=2 or more to create_async_engine"

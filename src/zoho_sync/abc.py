@@ -7,7 +7,7 @@ that lives in that database completes a job in the very transaction that applies
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ __all__ = [
     "Relayed",
     "RelaysOutbox",
     "ReservesConnection",
+    "WakesWorkers",
 ]
 
 DEFAULT_PRIORITY: Final = 0
@@ -280,6 +281,18 @@ class ReadsPause(Protocol):
 
     async def paused_since(self) -> datetime | None:
         """Return since when it has been paused, or None."""
+        ...
+
+
+@runtime_checkable
+class WakesWorkers(Protocol):
+    """What an engine adds that says when something was enqueued, in whichever process."""
+
+    def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call a function at once, in the worker's loop, whenever it may claim something.
+
+        Nothing may depend on it: a worker that is not called looks for itself.
+        """
         ...
 
 

@@ -14,7 +14,7 @@ from zoho_sync._faults import without_values
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job, ReadsPause, RelaysOutbox, ReservesConnection
+from zoho_sync.abc import Job, ReadsPause, RelaysOutbox, ReservesConnection, WakesWorkers
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
@@ -76,7 +76,7 @@ class Worker:
             ConfigurationError: The queue has settings that would lose events.
         """
         await self._set_up()
-        async with self._reserved(), asyncio.TaskGroup() as tasks:
+        async with self._reserved(), self._listening(), asyncio.TaskGroup() as tasks:
             for number in range(self._runtime.concurrency):
                 tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
             tasks.create_task(self._maintain(), name="zoho_sync maintenance")
@@ -94,6 +94,10 @@ class Worker:
     def _reserved(self) -> AbstractAsyncContextManager[None]:
         queue = self._runtime.queue
         return queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
+
+    def _listening(self) -> AbstractAsyncContextManager[None]:
+        queue = self._runtime.queue
+        return queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
 
     async def _loop(self) -> None:
         await _repeated(lambda: self._step(_Tally()), self._arrived, "the worker cannot work")

@@ -31,6 +31,7 @@ from tests.servers.pgbouncer import Pooler, available_pooler
 from tests.servers.postgres import PostgresServer
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
+from zoho_sync.queues import SQLQueue
 
 pytestmark = pytest.mark.breaks_connections
 
@@ -133,6 +134,22 @@ async def test_leases_are_lengthened(engine: AsyncEngine) -> None:
     async with sessions() as session:
         assert list(await session.scalars(select(Client.stamp))) == ["once"]
         assert list(await session.scalars(select(TABLES.journal.c.attempts))) == [0]
+
+
+async def test_a_worker_that_would_listen_polls(engine: AsyncEngine) -> None:
+    """LISTEN is lost with its transaction here, and nobody is told: it must not be missed."""
+    sessions, applied = async_sessionmaker(engine, expire_on_commit=False), asyncio.Event()
+    queue = SQLQueue(sessions, listen=True)
+    hooks = [lambda _: applied.set()]
+    sync = ZohoSync(sessions, queue=queue, registry=registry(), hooks=hooks)
+    running = asyncio.create_task(sync.run())
+    await asyncio.sleep(0.3)
+    await ZohoSync(sessions, registry=registry()).enqueue([customer("a", 1)])
+    async with asyncio.timeout(30):
+        await applied.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    await sync.close()
 
 
 async def test_a_worker_is_killed_in_the_middle(

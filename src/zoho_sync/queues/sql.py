@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
 from zoho_sync.queues._database import HostDatabase
+from zoho_sync.queues._wakeup import Herald, Listener, channel_of
 
 __all__ = ["SQLQueue"]
 
@@ -31,6 +32,8 @@ class SQLQueue:
         session_factory: Gives an `AsyncSession` on the host's database.
         tables: The library's tables.
         clock: Replaces the database's clock.
+        listen: On PostgreSQL, wake idle workers of other processes at once, by LISTEN and NOTIFY;
+            otherwise they look twice a second. Each worker then keeps one connection more.
     """
 
     def __init__(
@@ -39,10 +42,14 @@ class SQLQueue:
         *,
         tables: Tables | None = None,
         clock: Clock | None = None,
+        listen: bool = False,
     ) -> None:
         self._reserved = ReservedConnection(session_factory)
         self._tables = tables or library_tables()
         self._database = HostDatabase(session_factory, self._tables, clock)
+        channel = channel_of(self._tables.jobs)
+        self._herald = Herald(session_factory, channel) if listen else None
+        self._listener = Listener(session_factory, channel) if listen else None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -66,13 +73,18 @@ class SQLQueue:
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events durably; see `QueueBackend.enqueue`."""
-        return await self._database.enqueue(
+        stored = await self._database.enqueue(
             [self._tables.jobs],
             events,
             session=session,
             fingerprints=fingerprints,
             priority=priority,
         )
+        if self._herald is not None and session is not None:
+            self._herald.tell_after(session)
+        elif self._herald is not None:
+            self._herald.tell()
+        return stored
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease jobs; see `QueueBackend.claim`. While the queue is paused there are none."""
@@ -137,5 +149,11 @@ class SQLQueue:
         async with self._database.transaction() as own:
             return await self.depth(connection=own)
 
+    def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Hear of what others enqueue; see `WakesWorkers.listening`."""
+        return self._listener.listening(notify) if self._listener else nullcontext()
+
     async def close(self) -> None:
-        """Do nothing: the connections are the host's."""
+        """Stop what is under way; the connections are the host's."""
+        if self._herald is not None:
+            await self._herald.close()
