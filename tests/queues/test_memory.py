@@ -11,6 +11,7 @@ from hypothesis import settings
 from zoho_sync.abc import QueueBackend
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.testing import QueueMachine, QueueSuite
+from zoho_sync.testing.events import events_of
 
 
 class Hands:
@@ -51,3 +52,15 @@ class Machine(QueueMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+async def test_an_event_is_known_by_its_id_while_it_is_there() -> None:
+    """A host that did not hear the answer sends it once more, with or without a time."""
+    queue = MemoryQueue()
+    for event in (*events_of(1), *events_of(1, second=None)):
+        for duplicate in (False, True):
+            (stored,) = await queue.enqueue([event])
+            assert (stored.event_id, stored.duplicate) == (event.id, duplicate)
+        await queue.ack(await queue.claim(9, lease=timedelta(minutes=1)))
+        assert (await queue.enqueue([event]))[0].duplicate is False
+        await queue.ack(await queue.claim(9, lease=timedelta(minutes=1)))

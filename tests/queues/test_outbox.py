@@ -137,6 +137,8 @@ async def test_what_the_host_queues_is_seen_with_its_commit_and_not_earlier(
     assert (await opened.engine.depth()).total == 0
     status = await opened.sync.status()
     assert (status.queue.ready, status.accepted) == (1, 1)
+    async with tables() as session:
+        assert (await opened.queue.depth(connection=await session.connection())) == status.queue
     assert status.queue.oldest == status.last_arrival == status.queue.claimable_since is not None
     (entry,) = await opened.sync.history("invoice", "1")
     assert (entry.event_id, entry.state) == (sent.id, "queued")
