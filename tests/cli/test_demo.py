@@ -24,6 +24,9 @@ from zoho_sync.cli.demo.place import DEFAULT_FILE, SCHEMA
 from zoho_sync.cli.demo.records import read_state
 from zoho_sync.cli.demo.story import Delivery
 
+# It makes its tables where there are none.
+pytestmark = pytest.mark.without_tables
+
 
 def executed(url: str, *statements: str) -> Any:
     """Execute statements, and return what the last one found."""

@@ -13,6 +13,9 @@ from tests.cli.conftest import Call, in_database
 from zoho_sync import ZohoSync
 from zoho_sync.cli import main
 
+# The commands make the tables, and say what is missing.
+pytestmark = pytest.mark.without_tables
+
 
 def test_status_accounts_for_every_event(call: Call, filled_url: str) -> None:
     answer = call("status", "--database-url", filled_url, "--json")

@@ -175,6 +175,7 @@ def _story(number: int) -> list[dict[str, Any]]:
     return [customer(f"c{number}"), created, paid, viewed]
 
 
+@pytest.mark.databases("sqlite", "postgresql")  # it takes its time
 @pytest.mark.parametrize("together", [False, True])
 async def test_lesson_52_events_in_any_order(erp: Host, *, together: bool) -> None:
     """It would be back if `paid` before `create` failed, was lost, or was undone by `create`."""
