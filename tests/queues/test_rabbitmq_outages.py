@@ -29,6 +29,7 @@ from zoho_sync import SyncEvent
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues import RabbitMQQueue
+from zoho_sync.queues._rabbitmq_messages import Message
 from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections
@@ -320,12 +321,14 @@ class TestConnections:
 
     async def test_who_is_cancelled_while_it_waits_is_cancelled(self, way: Way) -> None:
         async with new_queue(way.url(new_name())) as queue:
+            await queue.enqueue(events_of(1))
             way.silent = True
-            waiting = asyncio.create_task(queue._server.ready())
-            await asyncio.sleep(0.1)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
+            for step in (queue._server.ready(), queue._server.publish([Message(b"", {})])):
+                waiting = asyncio.create_task(step)
+                await asyncio.sleep(0.1)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
             way.silent = False
             way.cut()
             await asyncio.sleep(0.1)
