@@ -17,6 +17,7 @@ KEYS = {
     "entity_type",
     "entity_id",
     "operation",
+    "kind",
     "error_type",
     "path",
     "error",
@@ -62,6 +63,8 @@ def test_list_tells_everything_but_the_body(letters: Letters) -> None:
 def test_list_filters_by_any_name_of_the_type(letters: Letters) -> None:
     assert len(letters("list", "--entity", "Bills", "--json").json) == 1
     assert letters("list", "--older-than", "1d", "--json").json == []
+    assert len(letters("list", "--kind", "data", "--json").json) == 2
+    assert letters("list", "--kind", "failure", "--json").json == []
     assert "no such" in letters("list", "--error-type", "NoSuchError").out
     assert letters("list", "--entity", "spaceship").code == 2
 
