@@ -270,6 +270,24 @@ async def test_an_outage_of_the_engine_keeps_the_front_door_honest(
         await sync.ingest({"invoice": {"invoice_id": "1"}})
 
 
+async def test_an_outage_of_the_engine_does_not_stop_what_the_database_holds(
+    sync: ZohoSync,
+    sessions: Sessions,
+    engine_outside: MemoryQueue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await sync.enqueue([invoice(f"{number}", 1) for number in range(3)], priority=-1)
+
+    async def away(limit: int, *, lease: timedelta) -> list[Job]:
+        del limit, lease
+        raise QueueUnavailable
+
+    monkeypatch.setattr(engine_outside, "claim", away)
+    with pytest.raises(QueueUnavailable):
+        await sync.drain()
+    assert len(await totals(sessions)) == 3
+
+
 async def test_what_is_too_large_for_the_engine_is_queued_in_the_database(
     sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ class OutsideQueue:
             return jobs, 0
         claimed: list[Job] = []
         try:
-            claimed = await self.engine.claim(limit - len(jobs), lease=lease)
+            claimed = await self._from_engine(limit - len(jobs), lease, or_none=bool(jobs))
             fresh = [replace(job, outside=True) for job in claimed]
             known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
             if known:
@@ -213,6 +213,16 @@ class OutsideQueue:
             await finish(self._give_back(jobs, claimed))
             raise
         return found, len(known)
+
+    async def _from_engine(self, limit: int, lease: timedelta, *, or_none: bool) -> list[Job]:
+        """Claim from the engine; with other work at hand, its outage is none of that work's."""
+        try:
+            return await self.engine.claim(limit, lease=lease)
+        except QueueUnavailable as error:
+            if not or_none:
+                raise
+            _log.warning("what the database holds is applied meanwhile: %s", without_values(error))
+            return []
 
     async def _give_back(self, inside: Sequence[Job], outside: Sequence[Job]) -> None:
         if inside:
