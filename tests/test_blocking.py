@@ -49,6 +49,7 @@ from zoho_sync import (
     _loop_thread,
 )
 from zoho_sync._tables import library_tables
+from zoho_sync.abc import Capabilities
 from zoho_sync.blocking import BlockingSync, enqueue_statement
 from zoho_sync.events import Arrival
 from zoho_sync.queues import SQLQueue
@@ -779,8 +780,8 @@ def test_a_statement_needs_no_loop(database_url: str, host: Engine) -> None:
 def test_a_queue_outside_the_database_has_no_statement(sqlite_url: str) -> None:
     class Elsewhere(SQLQueue):
         @property
-        def capabilities(self) -> Any:
-            return type("Capabilities", (), {"transactional": False})
+        def capabilities(self) -> Capabilities:
+            return Capabilities(transactional=False)
 
     sessions = async_sessionmaker(create_async_engine(sqlite_url))
     sync = ZohoSync(sessions, queue=Elsewhere(sessions))

@@ -22,7 +22,7 @@ from zoho_sync.exceptions import QueueUnavailable
 __all__ = ["a_thousand_times", "door_killed", "queue_down"]
 
 _CROWD: Final = 1000
-_BODIES: Final = 60
+_BODIES: Final = 48
 _PATIENCE: Final = 30.0
 
 
@@ -66,7 +66,7 @@ async def door_killed(trial: Trial) -> None:
     trial.accepted.update(event_id for _, event_id in answered)
     done = {int(number) for number, _ in answered}
     unheard = [body for number, body in enumerate(bodies) if number not in done]
-    trial.take([await _send(trial, body) for body in unheard])
+    trial.take(await asyncio.gather(*(_send(trial, body) for body in unheard)))
 
 
 def _answers(path: Path) -> list[tuple[str, str]]:
