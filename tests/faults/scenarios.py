@@ -173,7 +173,8 @@ def _on_a_file(kind: Kind) -> bool:
 
 
 def _dying(name: str, where: str, applies: Callable[[Kind], bool] = lambda _: True) -> Scenario:
-    conduct = Conduct(dies=where)
+    # Whoever was in a batch with a death is applied alone: few, so that it does not take long.
+    conduct = Conduct(dies=where, batch_size=5)
     return Scenario(name, wait_for_deaths, conduct=conduct, marks=["die"] * 2, applies=applies)
 
 
@@ -192,7 +193,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "poison": Scenario(
         "poison kills whoever applies it",
         wait_for_deaths,
-        conduct=Conduct(max_deaths=3),
+        conduct=Conduct(max_deaths=3, batch_size=5),
         marks=["poison"] * 2,
     ),
     "lost-answers": Scenario(
