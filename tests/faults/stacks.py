@@ -24,6 +24,8 @@ from tests.servers.postgres import PrivatePostgres, private_postgres
 from tests.servers.rabbitmq import PrivateRabbitMQ, private_rabbitmq
 from tests.servers.redis import PrivateRedis, private_redis
 
+_ANSWERS_WITHIN: Final = 10.0
+
 __all__ = ["STACKS", "Broker", "Kind", "Servers", "Stack", "open_stack"]
 
 
@@ -152,10 +154,11 @@ class RabbitMQBroker(Broker):
         return f"{self.server.address}?heartbeat=1"
 
     async def left(self) -> int:
-        connection = await aio_pika.connect(self.server.address)
-        async with connection, connection.channel() as channel:
-            queue = await channel.declare_queue(self.topic, passive=True)
-            return int(queue.declaration_result.message_count or 0)
+        async with asyncio.timeout(_ANSWERS_WITHIN):
+            connection = await aio_pika.connect(self.server.address)
+            async with connection, connection.channel() as channel:
+                queue = await channel.declare_queue(self.topic, passive=True)
+                return int(queue.declaration_result.message_count or 0)
 
     async def end_connections(self) -> int:
         await asyncio.to_thread(self.server.control, "close_all_connections", "a test")

@@ -28,7 +28,7 @@ APPLICABLE = [
 ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(BASE_SEED, BASE_SEED + RUNS))
 @pytest.mark.parametrize(("name", "stack_name"), APPLICABLE)
 async def test_nothing_is_lost_and_nothing_applied_twice(  # noqa: PLR0913, PLR0917  # what pytest gives

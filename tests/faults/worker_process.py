@@ -41,6 +41,7 @@ CRASHED = 70
 """The exit code of a worker that ended by an error of its own."""
 
 _LONGEST_STEP = 0.004
+_GREEDY = 2.0
 _HUGE = 5 * 1024 * 1024
 
 
@@ -58,15 +59,15 @@ class Conduct:
         dies: Where a process is killed that meets a document stamped ``die``: after the ``claim``,
             in the ``handler``, at the ``commit``, or before the ``ack``.
         pool: Connections that the engine may have; 0 for as many as usual.
-        hogs: Tasks of the host that keep taking connections out of that pool.
+        hogs: Tasks of the host that take connections out of that pool, for two seconds.
         clock_off: By how many seconds the process's clock is wrong.
         connect_args: What the driver of the database is told.
     """
 
-    lease: float = 1.5
+    lease: float = 1.0
     batch_size: int = 10
     concurrency: int = 2
-    max_deaths: int = 8
+    max_deaths: int = 30
     max_attempts: int = 8
     dies: str = ""
     pool: int = 0
@@ -222,8 +223,9 @@ async def _work(route: Route, conduct: Conduct, moves: Moves) -> None:
 
 
 async def _hog(engine: AsyncEngine) -> None:
-    """Be a host that keeps taking connections, and holds each for longer than others wait."""
-    while True:
+    """Be a host that takes connections, and holds some for longer than others wait."""
+    end = time.monotonic() + _GREEDY
+    while time.monotonic() < end:
         with suppress(Exception):
             async with engine.connect():
                 await asyncio.sleep(random.uniform(0.1, 0.5))  # noqa: S311  # no secret

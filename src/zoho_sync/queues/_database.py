@@ -28,6 +28,7 @@ from zoho_sync.exceptions import QueueUnavailable
 
 __all__ = ["HostDatabase"]
 
+_ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = timedelta(seconds=30)
 
 
@@ -118,15 +119,17 @@ class _Storing:
 
     async def run(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
         known = await self._known(events)
-        fresh: dict[str, SyncEvent] = {}
-        for event in events:
-            key = _key(event)
-            if key not in known:
-                fresh.setdefault(key, event)
-        stored = await self._insert(fresh)
-        missed = [fresh[key] for key, placed in stored.items() if placed is None]
-        if missed:
-            # Somebody else stored their equals at the same moment.
+        stored: dict[str, SyncEvent | None] = {}
+        for _ in range(_ATTEMPTS):
+            fresh: dict[str, SyncEvent] = {}
+            for event in events:
+                if (key := _key(event)) not in known and stored.get(key) is None:
+                    fresh.setdefault(key, event)
+            stored |= await self._insert(fresh)
+            missed = [event for key, event in fresh.items() if stored[key] is None]
+            if not missed:
+                break
+            # Somebody else stored their equals at the same moment; or they have moved on by now.
             known |= await self._known(missed)
         return _answers(events, known, stored)
 
