@@ -134,12 +134,14 @@ async def _joined(session: AsyncSession, objects: _Objects) -> AsyncIterator[Uni
 
 @asynccontextmanager
 async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[UnitOfWork]:
+    asked = _cancellations()
     await session.begin()
     try:
         connection = await session.connection()
         async with isolated(connection), _cancellable(connection):
             await begin_immediately(connection)
             yield UnitOfWork(session, connection, joined=False)
+        _heed_cancellation(asked)
         await finish(_commit(session))
     except BaseException as error:
         await finish(_abandon(session, objects))
@@ -147,6 +149,21 @@ async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[Unit
             # It was lost in a savepoint, but was no host's.
             raise error.__cause__ from None
         raise
+
+
+def _cancellations() -> int:
+    """Return how often the task was asked to stop and has not said that it heeded it."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _heed_cancellation(asked: int) -> None:
+    """Stop, if the task was asked to more often than so, and a driver has swallowed it.
+
+    Before Python 3.12 `asyncio.wait_for` does, if what it waits for is done at that moment.
+    """
+    if _cancellations() > asked:
+        raise asyncio.CancelledError
 
 
 async def _commit(session: AsyncSession) -> None:
