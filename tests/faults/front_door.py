@@ -108,7 +108,8 @@ async def queue_down(trial: Trial) -> None:
     server, body = trial.stack.server, _body(trial, "8000")
     assert server is not None
     address = trial.stack.route
-    await trial.pause(0.1, 0.6)
+    await trial.until(trial.crew.working, "a worker works")
+    await trial.pause(0.0, 0.5)
     await asyncio.to_thread(trial.dice.choice([server.stop, server.kill]))
     try:
         if trial.stack.kind.outbox:

@@ -31,12 +31,10 @@ _IS_LARGE: Final = DELIVERIES >= 1000
 async def kill_workers(trial: Trial) -> None:
     """Kill a worker again and again; restart the server of the queue in between."""
     least, restarts = (20, 2) if _IS_LARGE else (3, 1)
-    turn = 0
-    while not trial.is_fed or turn < least:
-        turn += 1
+    while not trial.is_fed or trial.crew.kills < least:
         await trial.pause(*((0.9, 1.1) if _IS_LARGE else (0.2, 0.6)))
         trial.crew.kill_one(trial.dice)
-        if restarts and turn >= least // (restarts + 1):
+        if restarts and trial.crew.kills >= least // (restarts + 1):
             restarts -= 1
             await _restart_queue(trial)
 
@@ -123,6 +121,7 @@ def _has_met(proxy: CommitProxy, count: int) -> bool:
 async def end_connections(trial: Trial) -> None:
     """End every connection to the database, and to the queue, again and again."""
     ended = 0
+    await trial.until(trial.crew.working, "a worker works")
     for _ in range(5):
         await trial.pause(0.1, 0.5)
         ended += await asyncio.to_thread(trial.stack.database.end_connections)
@@ -133,7 +132,8 @@ async def end_connections(trial: Trial) -> None:
 
 async def crash_database(trial: Trial) -> None:
     """End the database's server at once, or cleanly, in the middle of everything."""
-    await trial.pause(0.2, 1.0)
+    await trial.until(trial.crew.working, "a worker works")
+    await trial.pause(0.0, 0.7)
     await trial.restart(trial.stack.database.server)
 
 
@@ -216,9 +216,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "before-ack": _dying("killed between commit and acknowledgement", "ack", _outside),
     "blocked": Scenario("event loop blocked past the lease", wait_for_blocks, marks=["block"] * 2),
     "connections": Scenario(
-        "all connections ended, five times", end_connections, seconds=1.5, applies=_served
+        "all connections ended, five times", end_connections, seconds=2.0, applies=_served
     ),
-    "database": Scenario("the database's server restarted", crash_database, applies=_served),
+    "database": Scenario(
+        "the database's server restarted", crash_database, seconds=1.5, applies=_served
+    ),
     "pool": Scenario(
         "the host exhausts the pool", wait_for_the_end, conduct=Conduct(pool=3, hogs=2)
     ),

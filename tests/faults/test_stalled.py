@@ -121,10 +121,7 @@ async def test_a_worker_frozen_before_a_commit_holds_nothing_for_long(
 async def test_a_worker_frozen_in_the_middle_of_a_statement_holds_nothing_for_long(
     engine: AsyncEngine, hosts_own: str
 ) -> None:
-    """A driver that prepares a statement is not idle in PostgreSQL's eyes until it sends the rest.
-
-    What the host has set for its own transactions stays, if it has set anything.
-    """
+    """What a driver sends while it prepares a statement is not idle in PostgreSQL's eyes."""
     locking = select(Client).with_for_update()
     async with engine.begin() as host:
         await host.execute(insert(Client).values(name="a"))
