@@ -20,7 +20,8 @@ from zoho_sync import SyncEvent
 
 __all__ = ["Auditor", "Violation"]
 
-_PLACES: Final = ("jobs", "parked", "dead_letters", "journal")
+_QUEUED: Final = ("outbox", "jobs")
+_PLACES: Final = (*_QUEUED, "parked", "dead_letters", "journal")
 _SETTLED: Final = {"applied", "stale", "duplicate"}
 Document = tuple[str, str, str, str]
 """What tells one change from another: type, Zoho's id, operation, time."""
@@ -99,11 +100,11 @@ class Auditor:
         for event_id in self._accepted - found.keys():
             yield Violation("lost", "accepted, and in no place", event_id)
         for event_id, places in found.items():
-            settled = [place for place in places if place != "jobs"]
+            settled = [place for place in places if place not in _QUEUED]
             if len(settled) > 1:
                 yield Violation("double", f"in {' and '.join(settled)}", event_id)
             wanted = self._place(event_id)
-            if places[0] == "jobs":
+            if places[0] in _QUEUED:
                 yield Violation("lost", "still queued", event_id)
             elif places[0] != wanted:
                 yield Violation("lost", f"in {places[0]} and not in {wanted}", event_id)

@@ -110,7 +110,7 @@ async def queue_down(trial: Trial) -> None:
     address = trial.stack.route
     await trial.until(trial.crew.working, "a worker works")
     await trial.pause(0.0, 0.5)
-    await asyncio.to_thread(trial.dice.choice([server.stop, server.kill]))
+    await asyncio.to_thread(trial.dice.choice(trial.stack.ways_to_end(server)))
     try:
         if trial.stack.kind.outbox:
             assert await _post(trial, body) == 200

@@ -72,10 +72,12 @@ class Broker(ABC):
         server: What may be stopped.
         topic: The name of the trial's own queue.
         counts_delivered: Whether `left` knows of messages that a worker has.
+        keeps_new_queues: Whether a crash leaves a queue whole that was made a moment ago.
     """
 
     server: Server
     counts_delivered = True
+    keeps_new_queues = True
 
     def __init__(self) -> None:
         self.topic = f"t{uuid.uuid4().hex}"
@@ -141,9 +143,13 @@ class NATSBroker(Broker):
 
 
 class RabbitMQBroker(Broker):
-    """A RabbitMQ server. A worker that stands still is missed within seconds."""
+    """A RabbitMQ server. A worker that stands still is missed within seconds.
+
+    It writes down which queues it has after some minutes, or when it ends by itself.
+    """
 
     counts_delivered = False
+    keeps_new_queues = False
 
     def __init__(self, server: PrivateRabbitMQ) -> None:
         super().__init__()
@@ -212,6 +218,13 @@ class Stack:
     def server(self) -> Server | None:
         """The server of the queue: the engine's, or the database's."""
         return self.broker.server if self.broker is not None else self.database.server
+
+    def ways_to_end(self, server: Server) -> list[Callable[[], None]]:
+        """Return how a server may end that keeps what it has accepted."""
+        broker = self.broker
+        if broker is not None and server is broker.server and not broker.keeps_new_queues:
+            return [server.stop]
+        return [server.stop, server.kill]
 
     async def left(self) -> int:
         """Return how much is queued: in the outbox, in the engine, and in the jobs table."""

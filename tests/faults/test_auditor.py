@@ -33,8 +33,9 @@ PARKED_TO_JOBS: Final = (
     " FROM zoho_sync_parked LIMIT 1"
 )
 PARKED_TO_LETTERS: Final = (
-    f"INSERT INTO zoho_sync_dead_letters ({EVENT}, attempts, history, error_type, error, path,"  # noqa: S608  # our own names
-    f" died_at) SELECT {EVENT}, 0, '[]', 'X', 'x', '', parked_at FROM zoho_sync_parked LIMIT 1"
+    f"INSERT INTO zoho_sync_dead_letters ({EVENT}, attempts, history, priority, kind, error_type,"  # noqa: S608  # our own names
+    f" error, path, died_at) SELECT {EVENT}, 0, '[]', 0, 'data', 'X', 'x', '', parked_at"
+    " FROM zoho_sync_parked LIMIT 1"
 )
 APPLIED: Final = "(SELECT min(id) FROM zoho_sync_journal WHERE outcome = 'applied')"
 APPLIED_AGAIN: Final = (

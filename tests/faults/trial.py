@@ -191,7 +191,7 @@ class Trial:
     async def restart(self, server: Any) -> None:
         """Let a server end, cleanly or as in a crash, and come back."""
         address = self.stack.route
-        await asyncio.to_thread(self.dice.choice([server.stop, server.kill]))
+        await asyncio.to_thread(self.dice.choice(self.stack.ways_to_end(server)))
         await self.pause(0.0, 0.3)
         await asyncio.to_thread(server.start)
         assert self.stack.route == address, "somebody has taken the server's port meanwhile"

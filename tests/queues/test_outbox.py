@@ -35,6 +35,7 @@ from zoho_sync import (
     ReceiptStatus,
     ZohoSync,
 )
+from zoho_sync._new_events import NewEvents
 from zoho_sync.abc import QueueBackend
 from zoho_sync.blocking import enqueue_statement
 from zoho_sync.events import REAPPLIED
@@ -311,3 +312,20 @@ async def test_an_engine_outside_names_the_outbox(here: Sessions) -> None:
 
 def test_an_outbox_keeps_the_password_of_its_url() -> None:
     assert "secret" not in repr(Outbox("redis://user:secret@localhost"))
+
+
+async def test_an_answer_never_names_an_event_that_is_nowhere(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An equal that was in the way may have been relayed and applied by the next look."""
+    insert, tried = NewEvents.insert, []
+
+    async def in_the_way(rows: NewEvents, events: Any, *told: Any) -> list[Any]:
+        tried.append(events)
+        return [None] * len(events) if len(tried) == 1 else await insert(rows, events, *told)
+
+    monkeypatch.setattr(NewEvents, "insert", in_the_way)
+    event = invoice("1")
+    (receipt,) = await opened.sync.enqueue([event])
+    assert (receipt.status, receipt.event_ids) == (ReceiptStatus.ACCEPTED, (event.id,))
+    assert await opened.sync.drain() == {Outcome.APPLIED: 1}

@@ -56,6 +56,10 @@ class RabbitMQQueue:
     - Equal events are not recognised here, but when they are applied: ``deduplicates=False``. If
       the connection is lost before the confirmation, `enqueue` raises, and what was stored all the
       same is recognised by its id.
+    - A server that stands alone writes down which queues it has some minutes after they were made,
+      or when it ends by itself (seen with 3.10.8). One that is killed before that forgets what is
+      in a new queue, and confirms nothing more for it. Before you rely on it, let it run for five
+      minutes, or restart it once.
     - There are no delays; `release` gives back at once.
     - `depth` counts what is ready, and what this client holds. What other clients hold, and how
       long the oldest has been waiting, cannot be asked; watch that with RabbitMQ's own tools.
