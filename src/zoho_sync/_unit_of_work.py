@@ -225,12 +225,11 @@ async def _cancellable(connection: AsyncConnection) -> AsyncIterator[None]:
     psycopg does, where it is cancelled while it begins to send several rows; its connection stays
     in pipeline mode then, and answers nothing from there on.
     """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
+    asked = _cancellations()
     try:
         yield
     except Exception as error:
-        if task is None or task.cancelling() <= before:
+        if _cancellations() <= asked:
             raise
         await _throw_away(connection)
         raise asyncio.CancelledError from error
