@@ -264,7 +264,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database; the test runs once on each that is supported."""
+    """A database with the library's tables; the test runs once on each that is supported."""
     url: str = request.getfixturevalue(FIXTURES[request.param])
     return url
 

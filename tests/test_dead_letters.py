@@ -290,6 +290,7 @@ async def test_any_error_can_be_kept(
     ]
 
 
+@pytest.mark.without_tables
 async def test_without_its_tables_the_library_says_how_to_make_them(sessions: Sessions) -> None:
     sync = ZohoSync(sessions)
     for call in (

@@ -317,6 +317,7 @@ async def test_a_schema_that_is_translated(engine: AsyncEngine) -> None:
     await assert_fits(translated, goods(table, columns={"name": "name"}))
 
 
+@pytest.mark.without_tables
 @pytest.mark.parametrize("whole", [True, False])
 async def test_tables_that_the_library_makes(engine: AsyncEngine, whole: bool) -> None:  # noqa: FBT001  # a parameter
     sync = ZohoSync(async_sessionmaker(engine))

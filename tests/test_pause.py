@@ -171,6 +171,7 @@ async def test_every_engine_stops(
     assert await other.drain() == {Outcome.APPLIED: 1}
 
 
+@pytest.mark.without_tables
 async def test_without_tables_it_says_what_to_do(engine: AsyncEngine, sessions: Sessions) -> None:
     del engine
     with pytest.raises(ConfigurationError, match="create_tables"):
