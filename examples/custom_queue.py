@@ -202,7 +202,7 @@ class Machine(QueueMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(max_examples=6, stateful_step_count=15, deadline=None)
 
 
 async def main() -> None:
