@@ -320,6 +320,25 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
     assert len(queue.extended) >= 2
 
 
+@pytest.mark.databases("postgresql")
+async def test_a_batch_longer_than_a_transaction_may_be_is_split(sessions: Sessions) -> None:
+    """PostgreSQL ends a transaction after four leases: events that fit alone cost no attempt."""
+
+    async def linger(event: SyncEvent, session: AsyncSession) -> None:
+        del event
+        await session.execute(select(func.pg_sleep(2.5)))
+
+    handlers = registry(Script(before=linger))
+    sync = ZohoSync(sessions, registry=handlers, lease=timedelta(seconds=1))
+    await sync.enqueue([customer("a", 1), customer("b", 1)])
+    async with asyncio.timeout(60):
+        while (await sync.status()).queue.total:
+            await sync.drain()
+    async with sessions() as session:
+        attempts = select(TABLES.journal.c.entity_id, TABLES.journal.c.attempts)
+        assert sorted((await session.execute(attempts)).all()) == [("a", 0), ("b", 0)]
+
+
 async def test_in_memory_a_long_batch_does_not_wait_for_itself() -> None:
     """All sessions share one connection: an extension would wait for the batch, and it for that."""
     engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
