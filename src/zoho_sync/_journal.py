@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import dedupe_key, event_row
-from zoho_sync.events import SyncEvent
+from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.outcomes import Outcome
+from zoho_sync.versions import arrival_of, to_microseconds
 
 __all__ = ["Journal", "JournalEntry"]
+
+_SETTLED: Final = (Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value)
+"""Outcomes of events whose equals need not be applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +73,44 @@ class Journal:
             statement = statement.where(table.c.lease_token == lease_token)
         return set((await self._connection.execute(statement)).scalars())
 
+    async def arrivals_of_equals(
+        self, event: SyncEvent, fingerprint: str, unwritten: Iterable[JournalEntry]
+    ) -> set[tuple[int, int]]:
+        """Return the arrivals of equal events that were settled by such a mapping.
+
+        As versions have them: microseconds of Unix time, and the sequence.
+
+        Args:
+            event: What they equal.
+            fingerprint: Of the mapping.
+            unwritten: Entries that this transaction will append.
+        """
+        key, table = dedupe_key(event), self._table
+        if key is None:
+            return set()
+        rows = await self._connection.execute(
+            select(table.c.arrival_time, table.c.arrival_sequence).where(
+                table.c.dedupe_key == key,
+                table.c.outcome.in_(_SETTLED),
+                table.c.fingerprint == fingerprint,
+            )
+        )
+        arrivals = [Arrival(*row) for row in rows] + [
+            arrival_of(entry.event)
+            for entry in unwritten
+            if entry.fingerprint == fingerprint and dedupe_key(entry.event) == key
+        ]
+        return {(to_microseconds(each.time), each.sequence) for each in arrivals}
+
     async def equals(self, keys: Iterable[str], fingerprints: Iterable[str]) -> dict[str, str]:
         """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
         table = self._table
-        settled = [Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value]
         prints, found = set(fingerprints), dict[str, str]()
         for chunk in chunks(keys):
             rows = await self._connection.execute(
                 select(table.c.dedupe_key, table.c.event_id).where(
                     table.c.dedupe_key.in_(chunk),
-                    table.c.outcome.in_(settled),
+                    table.c.outcome.in_(_SETTLED),
                     table.c.fingerprint.in_(prints),
                 )
             )

@@ -304,7 +304,7 @@ def enqueue_statement(
 
     An event whose equal is queued already is left out, and so is one whose id is; ``rowcount`` says
     how many went in. `ZohoSync.enqueue` recognises events that are parked or settled as well. Here
-    these are queued, and the ledger decides: one that is equal to the newest that was applied is a
+    these are queued, and the ledger decides: one whose equal wrote what it would write is a
     duplicate, one that another has overtaken is stale, and neither writes a row. With an `Outbox`
     the events go there, and those that have left it are not looked at either.
 

@@ -8,7 +8,7 @@ upsert that carried it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from zoho_sync.events import Operation, SyncEvent
 from zoho_sync.outcomes import Outcome
 from zoho_sync.versions import TIMELESS_DELETE_GRACE, Version, arrival_of
 
-__all__ = ["Decision", "LedgerState", "Proposal", "decide"]
+__all__ = ["Decision", "LedgerState", "Proposal", "decide", "may_repeat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class Proposal:
         deletes: Whether it is a delete.
         deleted_at: What a delete writes into the row.
         hard: Whether deletes of this entity are final.
+        equals: Arrivals, as in versions, of the settled events that it equals; they matter where
+            `may_repeat` says so.
     """
 
     version: Version
@@ -65,6 +67,7 @@ class Proposal:
     deletes: bool = False
     deleted_at: datetime | None = None
     hard: bool = False
+    equals: Collection[tuple[int, int]] = ()
 
     @classmethod
     def of(
@@ -115,12 +118,31 @@ def decide(state: LedgerState, proposal: Proposal) -> Decision:
         return _delete(state, proposal)
     newest = state.version
     if newest is None or proposal.version > newest:
-        return _fresh(state, proposal)
+        return _unless_repeated(state, proposal, _fresh(state, proposal))
     if proposal.version < newest:
-        return _late(state, proposal)
+        return _unless_repeated(state, proposal, _late(state, proposal))
     if proposal.fingerprint != state.fingerprint and not proposal.deletes:
         return _newest(state, proposal)
     return Decision(Outcome.DUPLICATE, state, reason="applied before")
+
+
+def may_repeat(state: LedgerState, proposal: Proposal, decision: Decision) -> bool:
+    """Return whether all that is to be written may have been written by equals of the event.
+
+    They are to be looked for then: a resend that nobody recognised when it was received is not
+    known by the ledger where a delete, or a sparse document, has been applied since.
+    """
+    written = [state.written_by(column) for column in decision.write]
+    moment = proposal.version[:2]
+    return bool(written) and all(each is not None and each[:2] == moment for each in written)
+
+
+def _unless_repeated(state: LedgerState, proposal: Proposal, decision: Decision) -> Decision:
+    """Return the decision; a duplicate, if equals have written all that it would write."""
+    written = [state.written_by(column) for column in decision.write]
+    if not written or any(each is None or each[2:] not in proposal.equals for each in written):
+        return decision
+    return Decision(Outcome.DUPLICATE, decision.state, reason="equal to one that was applied")
 
 
 def _fresh(state: LedgerState, proposal: Proposal) -> Decision:

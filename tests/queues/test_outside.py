@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.faults.shop import at
+from tests.queues.outboxes import FaultyQueue
+from tests.queues.outboxes import Hands as Instant
 from zoho_sync import (
     BaseEntityHandler,
     HandlerRegistry,
+    Operation,
     Outcome,
+    ReceiptStatus,
     RetryPolicy,
     SyncEvent,
     ZohoSync,
@@ -24,6 +28,7 @@ from zoho_sync import (
     mirror,
 )
 from zoho_sync.abc import Capabilities, Job
+from zoho_sync.events import Arrival
 from zoho_sync.exceptions import (
     ConfigurationError,
     LeaseLost,
@@ -103,6 +108,41 @@ async def test_what_an_engine_brings_is_applied_once(sync: ZohoSync, sessions: S
     assert await totals(sessions) == {"1": Decimal("9.90"), "2": Decimal("1.10")}
     report = await sync.status()
     assert (report.queue.total, report.accepted) == (0, 3)
+
+
+def deleted(name: str, second: int) -> SyncEvent:
+    return SyncEvent(
+        "invoice", name, {"invoice_id": name}, Operation.DELETE, effective_time=at(second)
+    )
+
+
+async def test_a_resend_that_nobody_recognised_writes_nothing(
+    sync: ZohoSync, sessions: Sessions
+) -> None:
+    """Whatever was applied since: the ledger knows the newest event, and the journal this one."""
+    noon = datetime(2024, 5, 2, 12, tzinfo=UTC)
+    first, between, last = (Arrival(noon, sequence) for sequence in range(3))
+    await sync.enqueue([replace(invoice("1", 1), arrival=first), deleted("1", 2)])
+    assert await sync.drain() == {Outcome.APPLIED: 2}
+    (receipt,) = await sync.enqueue([replace(invoice("1", 1), arrival=last)])
+    assert receipt.status is ReceiptStatus.ACCEPTED
+    assert await sync.drain() == {Outcome.DUPLICATE: 1}
+    # What was received before it is overtaken by it all the same.
+    await sync.enqueue([replace(invoice("1", 1, "7"), arrival=between)])
+    assert await sync.drain() == {Outcome.STALE: 1}
+    assert await totals(sessions) == {"1": Decimal("1.10")}
+
+
+async def test_resends_in_one_batch_are_written_once(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    del engine
+    sync = ZohoSync(sessions, queue=FaultyQueue(Instant(), forgetful=True))
+    await sync.create_tables()
+    await sync.enqueue([deleted("1", 2)])
+    await sync.drain()
+    await sync.enqueue([invoice("1", 1), invoice("1", 1)])
+    assert await sync.drain() == {Outcome.APPLIED: 1, Outcome.DUPLICATE: 1}
 
 
 async def test_the_url_of_the_reference(sessions: Sessions, engine: AsyncEngine) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import encode_key, plain_key
-from zoho_sync._journal import JournalEntry
+from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._references import References
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change, RowWriter, carried_columns
-from zoho_sync.decisions import Decision, LedgerState, Proposal, decide
+from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, may_repeat
 from zoho_sync.events import Arrival, Operation, SyncEvent, refuse_future
 from zoho_sync.handlers._calls import call_handler
 from zoho_sync.handlers._placeholders import make_placeholder
@@ -93,9 +93,20 @@ def arrived_under_lock(event: SyncEvent, entry: LedgerEntry, now: datetime) -> S
 
 
 async def apply_event(
-    handler: BaseEntityHandler[Any], work: UnitOfWork, event: SyncEvent, entry: LedgerEntry
+    handler: BaseEntityHandler[Any],
+    work: UnitOfWork,
+    event: SyncEvent,
+    entry: LedgerEntry,
+    settled: Iterable[JournalEntry] = (),
 ) -> Applied:
     """Apply an event whose ledger row is locked, and say what the ledger is to hold then.
+
+    Args:
+        handler: Of its type.
+        work: The transaction.
+        event: The event.
+        entry: The ledger's row.
+        settled: What was settled in this transaction, and is not in the journal yet.
 
     Raises:
         PayloadError: The document cannot be understood.
@@ -112,7 +123,12 @@ async def apply_event(
         return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
     other = sibling(handler.context.bindings, bound, entry)
     state = _state(handler, bound, entry, located, moved=other is not None)
-    decision = decide(state, _proposal(handler, bound, event, payload))
+    proposal = _proposal(handler, bound, event, payload)
+    decision = decide(state, proposal)
+    if may_repeat(state, proposal, decision):
+        journal = Journal(work.connection, handler.context.tables.journal)
+        equals = await journal.arrivals_of_equals(event, proposal.fingerprint, settled)
+        decision = decide(state, replace(proposal, equals=equals))
     late = decision.state.version != Version.of(event, grace=handler.context.grace)
     if late and (other is not None or (located is None and _is_overridden(handler))):
         decision = Decision(Outcome.STALE, entry.state, reason="overtaken by a newer event")
