@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,10 @@ class WorkerProcess:
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it is there."""
-        if self.alive:
-            os.kill(self._pid, number)
+        # The server that forked it may have heard of its end sooner than this process.
+        with suppress(ProcessLookupError):
+            if self.alive:
+                os.kill(self._pid, number)
 
     def end(self) -> None:
         """Kill it, if it is still there."""
