@@ -254,7 +254,7 @@ def databases(path: Path) -> Iterator[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on every database that its module is meant for."""
-    if "database_url" in metafunc.fixturenames:
+    if "database_url" in metafunc.fixturenames and "queue_engine" not in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("databases")
         chosen = [
             each for each in databases(metafunc.definition.path) if not only or each in only.args
