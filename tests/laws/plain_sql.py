@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Executable, MetaData, Table, event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from tests.laws.engines import QueueEngine, nobody
 from zoho_sync._tables import library_tables
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -92,10 +93,15 @@ async def counts(sessions: Sessions, tables: Iterable[Table]) -> dict[str, int]:
     return found
 
 
-async def broken_off(engine: AsyncEngine, work: Coroutine[Any, Any, Any], after: int) -> bool:
+async def broken_off(
+    engine: AsyncEngine,
+    work: Coroutine[Any, Any, Any],
+    after: int,
+    queues: QueueEngine | None = None,
+) -> bool:
     """Do some work, and cancel it in the middle of the statement of that number.
 
-    Returns whether it got that far.
+    Calls to the server of a queue engine count as well. Returns whether it got that far.
     """
     task = asyncio.ensure_future(work)
     left = after
@@ -106,11 +112,14 @@ async def broken_off(engine: AsyncEngine, work: Coroutine[Any, Any, Any], after:
         if left == 0:
             task.cancel()
 
+    queues = queues or QueueEngine()
+    queues.heard = count
     event.listen(engine.sync_engine, "before_cursor_execute", count)
     try:
         await asyncio.wait({task})
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", count)
+        queues.heard = nobody
     if not task.cancelled():
         task.result()
     return left <= 0
