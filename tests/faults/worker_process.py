@@ -154,7 +154,8 @@ class Handlers:
             # Its kind is unknown, so that it is tried again.
             raise RuntimeError("\x00" + "x" * _HUGE)
         here = mark in {"stall", "block"} or (mark == "die" and dies in {"handler", "commit"})
-        if here and self._moves.is_first(stamp):
+        # A process dies once: what it meets while it is about to is met once more by another.
+        if here and not self.dying and self._moves.is_first(stamp):
             await self._once(mark, stamp)
         await asyncio.sleep(random.uniform(0, _LONGEST_STEP))  # noqa: S311  # no secret
 
