@@ -130,6 +130,11 @@ class Crew:
         everyone = [*self.workers, *self.gone]
         return [each for each in everyone if any(w.startswith(words) for w in each.said)]
 
+    def died_of(self) -> set[str]:
+        """Return the stamps of the documents that they said they die of."""
+        lines = (line.split() for each in (*self.workers, *self.gone) for line in each.said)
+        return {stamp for line in lines if line[:1] == ["dies"] for stamp in line[2:]}
+
     def end(self) -> None:
         """Kill all that are left."""
         self._size = 0

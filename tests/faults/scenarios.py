@@ -88,8 +88,9 @@ def _record(trial: Trial) -> dict[str, list[dict[str, Any]]]:
 
 async def wait_for_deaths(trial: Trial) -> None:
     """Let documents kill the workers that meet them."""
-    deadly = [mark for mark in trial.scenario.marks if mark in {"poison", "die"}]
-    await trial.until(lambda: len(trial.crew.said("dies")) >= len(deadly), "they died")
+    marks = enumerate(trial.scenario.marks)
+    deadly = {f"{mark}.{number}" for number, mark in marks if mark in {"poison", "die"}}
+    await trial.until(lambda: deadly <= trial.crew.died_of(), "they died")
 
 
 async def wait_for_blocks(trial: Trial) -> None:

@@ -140,8 +140,8 @@ class Handlers:
 
     def __init__(self, conduct: Conduct, moves: Moves) -> None:
         self._conduct, self._moves = conduct, moves
-        self.dying = ""
-        """The document at whose commit the process dies."""
+        self.dying: list[str] = []
+        """The documents at whose commit the process dies; one batch may hold several."""
 
     async def step(self, event: SyncEvent, session: AsyncSession) -> None:
         """Do what the document is stamped with, or take a moment so that faults meet it."""
@@ -154,8 +154,7 @@ class Handlers:
             # Its kind is unknown, so that it is tried again.
             raise RuntimeError("\x00" + "x" * _HUGE)
         here = mark in {"stall", "block"} or (mark == "die" and dies in {"handler", "commit"})
-        # A process dies once: what it meets while it is about to is met once more by another.
-        if here and not self.dying and self._moves.is_first(stamp):
+        if here and self._moves.is_first(stamp):
             await self._once(mark, stamp)
         await asyncio.sleep(random.uniform(0, _LONGEST_STEP))  # noqa: S311  # no secret
 
@@ -170,13 +169,16 @@ class Handlers:
         elif self._conduct.dies == "handler":
             self._moves.die("handler", stamp)
         elif self._conduct.dies == "commit":
-            self.dying = stamp
+            self.dying.append(stamp)
 
     def at_commit(self, _: Any) -> None:
         """Die within a moment: before the commit, during it, or after."""
         if self.dying:
             soon = random.uniform(0, 0.002)  # noqa: S311  # no secret
-            threading.Timer(soon, self._moves.die, ("commit", self.dying)).start()
+            threading.Timer(soon, self._die).start()
+
+    def _die(self) -> None:
+        self._moves.die("commit", " ".join(self.dying))
 
 
 def work(route: Route, conduct: Conduct, said: Path, log: Path) -> None:
