@@ -159,7 +159,8 @@ class Trial:
     async def is_settled(self) -> bool:
         """Return whether nothing is queued; not, where that cannot be told now."""
         try:
-            return await self.stack.left() == 0 and not self._unseen()
+            # In this order: what a peer has taken back meanwhile is in the jobs table then.
+            return not self._unseen() and await self.stack.left() == 0
         except Exception:  # noqa: BLE001  # each server's client has its own errors
             return False
 
