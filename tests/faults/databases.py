@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -46,9 +47,13 @@ class Database(ABC):
     Attributes:
         dialect: SQLAlchemy's name of it.
         server: What may be stopped; None where there is no server.
+        full: Makes inserts into a table fail as they do on a full disk.
+        room: Takes that back.
     """
 
     dialect: ClassVar[str]
+    full: ClassVar[str] = ""
+    room: ClassVar[str] = ""
     server: Server | None = None
 
     @property
@@ -64,6 +69,16 @@ class Database(ABC):
     def end_connections(self) -> int:
         """End every other connection; return how many there were."""
 
+    def fill(self, tables: Sequence[str]) -> None:
+        """Let there be no room for new rows of some tables."""
+        for table in tables:
+            self.ask(self.full.format(table=table))
+
+    def make_room(self, tables: Sequence[str]) -> None:
+        """Let there be room again."""
+        for table in tables:
+            self.ask(self.room.format(table=table))
+
     def drop(self) -> None:  # noqa: B027  # a file goes with the test's folder
         """Let it be gone."""
 
@@ -76,6 +91,14 @@ class PostgreSQL(Database):
     """A database of a PostgreSQL server."""
 
     dialect = "postgresql"
+    full = """
+        CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100';
+        END $$;
+        CREATE TRIGGER {table}_full BEFORE INSERT ON {table}
+        FOR EACH ROW EXECUTE FUNCTION full_disk()
+    """
+    room = "DROP TRIGGER {table}_full ON {table}"
 
     def __init__(self, server: PrivatePostgres) -> None:
         self.server: PrivatePostgres = server
@@ -109,6 +132,11 @@ class MariaDB(Database):
     """A database of a MariaDB server."""
 
     dialect = "mysql"
+    full = """
+        CREATE TRIGGER {table}_full BEFORE INSERT ON {table} FOR EACH ROW
+        SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'
+    """
+    room = "DROP TRIGGER {table}_full"
 
     def __init__(self, server: PrivateMariaDB) -> None:
         self.server: PrivateMariaDB = server

@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from tests.faults.auditor import Violation
 from tests.faults.front_door import a_thousand_times, door_killed, queue_down
 from tests.faults.processes import WorkerProcess
@@ -138,6 +141,30 @@ async def crash_database(trial: Trial) -> None:
     await trial.restart(trial.stack.database.server)
 
 
+async def fill_disk(trial: Trial) -> None:
+    """Let there be no room for jobs and dead letters, and after a while let there be some."""
+    tables = ["zoho_sync_jobs", "zoho_sync_dead_letters"]
+    await trial.until(trial.crew.working, "a worker works")
+    await trial.pause(0.0, 0.4)
+    await asyncio.to_thread(trial.stack.database.fill, tables)
+    await trial.pause(0.5, 1.0)
+    await asyncio.to_thread(trial.stack.database.make_room, tables)
+    if trial.stack.broker is None:
+        assert trial.refused, "the front door met no full disk"
+
+
+async def hold_snapshot(trial: Trial) -> None:
+    """Let a reader look at one state of the database until all is settled: no row is cleaned up."""
+    engine = create_async_engine(trial.stack.database.url, isolation_level="REPEATABLE READ")
+    look = text("SELECT count(*), max(id) FROM zoho_sync_journal")
+    async with engine.connect() as reader:
+        before = (await reader.execute(look)).one()
+        await trial.until(lambda: trial.is_fed, "all was sent")
+        assert await trial.settled(), "a reader stopped the queue"
+        assert (await reader.execute(look)).one() == before, "the reader held nothing"
+    await engine.dispose()
+
+
 async def wait_for_the_end(trial: Trial) -> None:
     """Disturb no further: what is wrong is in how the workers are wired."""
     await trial.until(lambda: trial.is_fed, "all was sent")
@@ -167,6 +194,10 @@ def _outside(kind: Kind) -> bool:
 
 def _served(kind: Kind) -> bool:
     return kind.served
+
+
+def _queued_on_a_server(kind: Kind) -> bool:
+    return kind.served and (not kind.broker or kind.outbox)
 
 
 def _on_a_file(kind: Kind) -> bool:
@@ -239,6 +270,20 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         wait_for_the_end,
         conduct=Conduct(max_attempts=2),
         marks=["fail"] * 2,
+    ),
+    "disk-full": Scenario(
+        "no room for jobs and dead letters for a while",
+        fill_disk,
+        conduct=Conduct(max_attempts=2),
+        seconds=2.0,
+        marks=["fail"] * 2,
+        applies=_served,
+    ),
+    "snapshot": Scenario(
+        "a reader holds its snapshot",
+        hold_snapshot,
+        deliveries=150,
+        applies=_queued_on_a_server,
     ),
     "thousandfold": Scenario("one webhook a thousand times at once", a_thousand_times),
     "front-door": Scenario("the front door killed before it answers", door_killed),
