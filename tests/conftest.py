@@ -80,8 +80,8 @@ ON_PSYCOPG = {
     "test_unique_values",
     "test_unit_of_work",
 }
-# On the second line of SQLAlchemy these two need not prove again what the databases do: only what
-# SQLAlchemy does differently with their drivers.
+# On the second line of SQLAlchemy what the databases do need not be proved again: only what
+# SQLAlchemy does differently with them and their drivers, and the laws.
 FEWER_DATABASES = os.environ.get("ZOHO_SYNC_FEWER_DATABASES") == "1"
 ON_EVERY_LINE = {
     "test_atomic",
@@ -241,25 +241,28 @@ def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
     mariadb_server.drop_database(name)
 
 
-def databases(path: Path) -> Iterator[str]:
-    """The databases that a module of tests runs on."""
-    yield from DATABASES
-    if FEWER_DATABASES and path.stem not in ON_EVERY_LINE:
-        return
+def databases(definition: pytest.Function) -> list[str]:
+    """Return the databases that a test runs on, by its module, and by its marker if it has one."""
+    path = definition.path
+    is_law = path.parent.name == "laws"
+    found = [*DATABASES]
     if path.stem in ON_PSYCOPG:
-        yield "psycopg"
-    if path.stem in ON_MARIADB or (path.parent.name == "laws" and path.stem not in ONLY_ON_TWO):
-        yield "mariadb"
+        found.append("psycopg")
+    if path.stem in ON_MARIADB or (is_law and path.stem not in ONLY_ON_TWO):
+        found.append("mariadb")
+    marker = definition.get_closest_marker("databases")
+    named = [each for each in found if not marker or each in marker.args]
+    if FEWER_DATABASES and path.stem not in ON_EVERY_LINE:
+        fewer = DATABASES if is_law else DATABASES[:1]
+        # A test that is meant for one alone is not left out.
+        return [each for each in named if each in fewer] or named[:1]
+    return named
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on every database that its module is meant for."""
     if "database_url" in metafunc.fixturenames and "queue_engine" not in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("databases")
-        chosen = [
-            each for each in databases(metafunc.definition.path) if not only or each in only.args
-        ]
-        metafunc.parametrize("database_url", chosen, indirect=True)
+        metafunc.parametrize("database_url", databases(metafunc.definition), indirect=True)
 
 
 @pytest.fixture

@@ -14,16 +14,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a queue engine on each of them, with a database behind it."""
     if "queue_engine" not in metafunc.fixturenames:
         return
-    named = metafunc.definition.get_closest_marker("databases")
-    inside = [
-        (each, "sql")
-        for each in databases(metafunc.definition.path)
-        if not named or each in named.args
-    ]
+    marker = metafunc.definition.get_closest_marker("databases")
+    inside = [(each, "sql") for each in databases(metafunc.definition)]
     outside = [
         (database, name)
         for name, database in DATABASES.items()
-        if not named or {name, database} & {*named.args}
+        if not marker or {name, database} & {*marker.args}
     ]
     # What an engine outside does has nothing to do with the line of SQLAlchemy.
     chosen = inside if FEWER_DATABASES else [*inside, *outside]
