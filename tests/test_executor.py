@@ -596,18 +596,23 @@ async def test_a_commit_of_which_nothing_can_be_found_out_is_left_to_the_queue(
 class Extending(Flaky):
     """A queue whose extensions take as long as they are let."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, seconds: float = 60) -> None:
         super().__init__(sessions)
-        self.begun, self.cancelled = 0, 0
+        self.seconds = seconds
+        self.extending = asyncio.Event()
+        self.begun, self.cancelled, self.ended = 0, 0, 0
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         del jobs, lease
         self.begun += 1
+        self.extending.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.ended += 1
         return []
 
 
@@ -620,6 +625,23 @@ async def test_an_extension_that_does_not_end_is_cancelled_in_the_end(
     async with keep_leases(queue, [job], lease):
         await asyncio.sleep(0.1)
     assert (queue.begun, queue.cancelled) == (1, 1)
+
+
+async def test_a_second_cancellation_leaves_no_extension_behind(sessions: Sessions) -> None:
+    """It uses a connection that is closed next."""
+    queue, job = Extending(sessions, 0.3), Job(None, customer("a", 1), "token")
+
+    async def hold() -> None:
+        async with keep_leases(queue, [job], timedelta(seconds=0.06)):
+            await asyncio.sleep(60)
+
+    holding = asyncio.create_task(hold())
+    await queue.extending.wait()
+    for _ in range(2):
+        holding.cancel()
+        await asyncio.sleep(0.01)
+    await asyncio.wait({holding})
+    assert (queue.begun, queue.ended) == (1, 1)
 
 
 async def test_without_jobs_nothing_is_extended(sessions: Sessions) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from zoho_sync._faults import without_values
+from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import Job, QueueBackend
 
 __all__ = ["LeaseKeeper", "keep_leases"]
@@ -84,10 +85,12 @@ class LeaseKeeper:
 
 async def _ended(extension: asyncio.Task[None]) -> None:
     """Let an extension end by itself: a driver that is cancelled may lose its connection."""
-    await asyncio.wait({extension}, timeout=_GRACE)
-    if not extension.done():
-        extension.cancel()
+    try:
         await asyncio.wait({extension}, timeout=_GRACE)
+    finally:
+        if not extension.done():
+            extension.cancel()
+            await asyncio.wait({extension}, timeout=_GRACE)
 
 
 @asynccontextmanager
@@ -100,6 +103,11 @@ async def keep_leases(
     try:
         yield keeper
     finally:
-        # Not awaited bare: the cancellation of the worker itself must not be taken for this one.
+        # Not awaited bare: the cancellation of the worker itself must not be taken for this one. It
+        # does not end the wait either: an extension is under way on what is closed next.
         task.cancel()
-        await asyncio.wait({task})
+        await finish(_over(task))
+
+
+async def _over(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
