@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,15 +11,17 @@ from sqlalchemy import ColumnElement, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._dialects import Clock, database_time
+from zoho_sync._outbox_rows import OutboxRows
 from zoho_sync._pause import Pause
 from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import one_snapshot
-from zoho_sync.abc import Depth, QueueBackend
+from zoho_sync.abc import Depth, QueueBackend, RelaysOutbox
 from zoho_sync.outcomes import DeadLetterKind, Outcome
 
 __all__ = ["StatusReport", "read_status"]
 
+_NOTHING: Final = Depth(0, 0, 0)
 _SLOW: Final = timedelta(minutes=5)
 _SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
 
@@ -31,7 +33,7 @@ class StatusReport:
     Attributes:
         at: When it was read, by the database's clock.
         window: How far back ``recent`` and the verdict look.
-        queue: What waits in the queue.
+        queue: What waits in the queue, and in an outbox that the host had before.
         parked: Events that wait for another entity.
         dead_letters: Events and bodies that wait for an operator.
         failures: Those of them of which not the data is the cause but the application: an alarm
@@ -87,7 +89,11 @@ async def read_status(
         async with one_snapshot(sessions) as connection:
             now = await database_time(connection, clock)
             depth = depth or await queue.depth(connection=connection)
-            return await _read(connection, tables, depth, now, window)
+            stranded = _NOTHING
+            if not isinstance(queue, RelaysOutbox):
+                stranded = await OutboxRows(connection, tables).depth()
+            report = await _read(connection, tables, depth + stranded, now, window)
+    return replace(report, problems=(*_left_behind(stranded), *report.problems))
 
 
 async def _read(
@@ -164,6 +170,14 @@ def _pause(since: datetime | None) -> Iterator[str]:
     # Whoever paused it knows; whoever comes after them must not take it for a quiet day.
     if since is not None:
         yield f"the queue has been paused since {since.isoformat()}, and nothing is applied"
+
+
+def _left_behind(stranded: Depth) -> Iterator[str]:
+    if stranded.total:
+        yield (
+            f"{stranded.total} event(s) are in the outbox, and the queue is no Outbox: run a worker"
+            " whose queue is, until they have left it"
+        )
 
 
 async def _broken(connection: AsyncConnection, dead: Table, since: datetime) -> list[str]:
