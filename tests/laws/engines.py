@@ -21,7 +21,7 @@ from tests.queues.redis_queues import MINUTE, let_pass
 from tests.servers.nats import NATSServer
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
-from zoho_sync.queues import NATSQueue, Outbox, RabbitMQQueue, RedisQueue
+from zoho_sync.queues import MemoryQueue, NATSQueue, Outbox, RabbitMQQueue, RedisQueue
 
 __all__ = ["DATABASES", "QueueEngine", "engine_of", "nobody"]
 
@@ -120,6 +120,28 @@ class Watched:
         return call
 
 
+class InMemory(Outside):
+    """The reference, whose processes are all this one, and whose time is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._queue = MemoryQueue()
+
+    def client(self) -> Any:
+        return self._queue
+
+    async def begin(self) -> None:
+        self._queue = MemoryQueue(clock=lambda: self._now)
+        await super().begin()
+
+    async def lapse(self) -> None:
+        self._now += self.lease.total_seconds() + 1
+
+    async def remove(self, client: Any) -> None:
+        """Do nothing: it goes by itself."""
+
+
 class OnRedis(Outside):
     """A stream of Redis or Valkey, on which the times are moved."""
 
@@ -189,6 +211,7 @@ class OnRabbitMQ(Outside):
 
 
 DATABASES: Final = {
+    "memory": "sqlite",
     "redis": "postgresql",
     "nats": "sqlite",
     "rabbitmq": "postgresql",
@@ -196,7 +219,7 @@ DATABASES: Final = {
 }
 """The engines outside, and the host's database behind each."""
 
-_OPENED: Final[dict[str, tuple[Callable[[Any], QueueEngine], str]]] = {
+_SERVED: Final[dict[str, tuple[Callable[[Any], QueueEngine], str]]] = {
     "redis": (OnRedis, "redis_server"),
     "nats": (OnNATS, "nats_server"),
     "rabbitmq": (OnRabbitMQ, "rabbitmq_server"),
@@ -211,7 +234,7 @@ def engine_of(name: str, server: Callable[[str], Any]) -> QueueEngine:
         name: ``sql``, or a key of `DATABASES`.
         server: Gives the server that a fixture starts.
     """
-    if name == "sql":
-        return QueueEngine()
-    opened, fixture = _OPENED[name]
-    return opened(server(fixture))
+    if name in _SERVED:
+        opened, fixture = _SERVED[name]
+        return opened(server(fixture))
+    return InMemory() if name == "memory" else QueueEngine()

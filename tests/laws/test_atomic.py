@@ -286,7 +286,7 @@ async def test_a_fault_anywhere_leaves_all_or_nothing(
     assert await struck_everywhere(host, place, kind) > least
 
 
-@pytest.mark.databases("redis", "nats", "rabbitmq", "outbox")
+@pytest.mark.databases("memory", "redis", "nats", "rabbitmq", "outbox")
 @pytest.mark.parametrize("kind", ["exception", "cancellation"])
 async def test_a_fault_at_any_call_of_an_engine_leaves_all_or_nothing(
     host: Host, kind: str
