@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from zoho_sync import Operation, Outcome, SyncEvent
 from zoho_sync._event_rows import dedupe_key
-from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, may_repeat
+from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events import Arrival
 from zoho_sync.versions import Version
 
@@ -84,8 +84,9 @@ class Entity:
         carried = self.columns & event.payload.keys()
         proposal = Proposal.of(event, carried, fingerprint=self.fingerprint, hard=self.hard)
         decision = decide(self.state, proposal)
-        if may_repeat(self.state, proposal, decision):
-            decision = decide(self.state, replace(proposal, equals=self._equals(event)))
+        if arrivals := writers(self.state, proposal, decision):
+            equals = self._equals(event) & arrivals
+            decision = decide(self.state, replace(proposal, equals=equals))
         self.journal.append((self.fingerprint, event))
         if decision.outcome is Outcome.APPLIED:
             self._write(event, decision)

@@ -278,7 +278,7 @@ class Attempt:
         handler = handler_class(work.session, organization_id=event.organization_id)
         handler.context, handler.holds_targets = self.runtime.context, hold
         typed = replace(event, entity_type=entity_type)
-        applied = await apply_event(handler, work, typed, entry, self.settlement.journalled)
+        applied = await apply_event(handler, work, typed, entry, self.settlement.entries)
         if work.session.new or work.session.dirty or work.session.deleted:
             await work.session.flush()
         # A resend of an undecided contact is looked for before anybody knows its mapping.

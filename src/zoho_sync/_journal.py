@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import dedupe_key, event_row
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.outcomes import Outcome
-from zoho_sync.versions import arrival_of, to_microseconds
+from zoho_sync.versions import arrival_of, from_microseconds, to_microseconds
 
 __all__ = ["Journal", "JournalEntry"]
 
@@ -73,15 +73,18 @@ class Journal:
             statement = statement.where(table.c.lease_token == lease_token)
         return set((await self._connection.execute(statement)).scalars())
 
-    async def arrivals_of_equals(
-        self, event: SyncEvent, fingerprint: str, unwritten: Iterable[JournalEntry]
+    async def equals_among(
+        self,
+        arrivals: Collection[tuple[int, int]],
+        event: SyncEvent,
+        fingerprint: str,
+        unwritten: Iterable[JournalEntry],
     ) -> set[tuple[int, int]]:
-        """Return the arrivals of equal events that were settled by such a mapping.
-
-        As versions have them: microseconds of Unix time, and the sequence.
+        """Return which arrivals are those of equal events, settled by the same mapping.
 
         Args:
-            event: What they equal.
+            arrivals: As versions have them: microseconds of Unix time, and the sequence.
+            event: What they may equal.
             fingerprint: Of the mapping.
             unwritten: Entries that this transaction will append.
         """
@@ -91,16 +94,18 @@ class Journal:
         rows = await self._connection.execute(
             select(table.c.arrival_time, table.c.arrival_sequence).where(
                 table.c.dedupe_key == key,
+                table.c.arrival_time.in_([from_microseconds(time) for time, _ in arrivals]),
                 table.c.outcome.in_(_SETTLED),
                 table.c.fingerprint == fingerprint,
             )
         )
-        arrivals = [Arrival(*row) for row in rows] + [
-            arrival_of(entry.event)
-            for entry in unwritten
-            if entry.fingerprint == fingerprint and dedupe_key(entry.event) == key
-        ]
-        return {(to_microseconds(each.time), each.sequence) for each in arrivals}
+        found = {_in_versions(Arrival(*row)) for row in rows} & {*arrivals}
+        here = (each.event for each in unwritten)
+        return found | {
+            arrival
+            for arrival, each in ((_in_versions(arrival_of(each)), each) for each in here)
+            if arrival in arrivals and dedupe_key(each) == key
+        }
 
     async def equals(self, keys: Iterable[str], fingerprints: Iterable[str]) -> dict[str, str]:
         """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
@@ -116,6 +121,10 @@ class Journal:
             )
             found |= {row.dedupe_key: row.event_id for row in rows}
         return found
+
+
+def _in_versions(arrival: Arrival) -> tuple[int, int]:
+    return to_microseconds(arrival.time), arrival.sequence
 
 
 def _row(entry: JournalEntry) -> dict[str, Any]:

@@ -110,4 +110,10 @@ async def keep_leases(
 
 
 async def _over(task: asyncio.Task[None]) -> None:
-    await asyncio.wait({task})
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        # It took too long. The extension is cancelled, and still waited for.
+        task.cancel()
+        await asyncio.wait({task})
+        raise

@@ -41,13 +41,13 @@ class Settlement:
         runtime: What to work with.
         told: What became of the events, in the order of their application.
         completed: The jobs whose outcome is recorded; they leave the queue.
-        journalled: The journal's entries.
+        entries: What the journal is to be given.
     """
 
     runtime: Runtime
     told: list[SettledEvent] = field(default_factory=list)
     completed: list[Job] = field(default_factory=list)
-    journalled: list[JournalEntry] = field(default_factory=list)
+    entries: list[JournalEntry] = field(default_factory=list)
     _parked: list[tuple[Job, str, Waiting]] = field(default_factory=list)
     _dead: list[tuple[Job, BaseException]] = field(default_factory=list)
     _retried: list[tuple[Job, BaseException]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Settlement:
         """Note an event that was applied, or is stale, a duplicate or ignored."""
         self.completed.append(job)
         entry = journalled(job.event, applied, now)
-        self.journalled.append(
+        self.entries.append(
             replace(entry, attempts=job.attempts, lease_token=job.lease_token or None)
         )
         result = replace(applied.result, committed=True)
@@ -91,7 +91,7 @@ class Settlement:
     async def record(self, connection: AsyncConnection, now: datetime) -> None:
         """Write the outcomes down."""
         tables, retry = self.runtime.context.tables, self.runtime.retry
-        await Journal(connection, tables.journal).append(self.journalled)
+        await Journal(connection, tables.journal).append(self.entries)
         parked, dead = Parked(connection, tables), DeadLetterRows(connection, tables)
         for job, namespace, waiting in self._parked:
             expires = (job.first_parked_at or now) + retry.parked_for
@@ -133,13 +133,13 @@ class Settlement:
 
     async def recorded(self, connection: AsyncConnection) -> bool:
         """Return whether the journal has the outcomes; True where none belongs there."""
-        if not self.journalled:
+        if not self.entries:
             # What came from outside the database has no row there that would be gone.
             outside = [job.event.id for job in self.completed if job.outside]
             tables = self.runtime.context.tables
             return not outside or bool(await find_places(connection, tables, outside[:1]))
         # The jobs may as well have been completed by a peer, once the leases had expired.
-        entry, table = self.journalled[0], self.runtime.context.tables.journal
+        entry, table = self.entries[0], self.runtime.context.tables.journal
         journal = Journal(connection, table)
         return bool(await journal.recorded([entry.event.id], entry.lease_token))
 

@@ -3,7 +3,7 @@
 Pure functions over frozen values: `decide` takes what the ledger knows and one event, and gives
 back what to write and what the ledger knows then. Whatever the order in which an entity's events
 are decided, the ledger ends in the same state, and each column was written last by the newest
-upsert that carried it.
+upsert that carried it, or by an equal of that one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoho_sync.events import Operation, SyncEvent
 from zoho_sync.outcomes import Outcome
 from zoho_sync.versions import TIMELESS_DELETE_GRACE, Version, arrival_of
 
-__all__ = ["Decision", "LedgerState", "Proposal", "decide", "may_repeat"]
+__all__ = ["Decision", "LedgerState", "Proposal", "decide", "writers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,10 @@ class LedgerState:
     older: Mapping[str, Version] = field(default_factory=dict)
 
     def written_by(self, column: str) -> Version | None:
-        """Return the version of the upsert that wrote a column last; None if none has."""
+        """Return the version of the newest upsert that carried a column; None if none has.
+
+        It wrote the column, or its equal did.
+        """
         return self.version if column in self.carried else self.older.get(column)
 
 
@@ -56,8 +59,8 @@ class Proposal:
         deletes: Whether it is a delete.
         deleted_at: What a delete writes into the row.
         hard: Whether deletes of this entity are final.
-        equals: Arrivals, as in versions, of the settled events that it equals; they matter where
-            `may_repeat` says so.
+        equals: Arrivals, as in versions, of settled events that it equals; those of `writers`
+            matter.
     """
 
     version: Version
@@ -126,15 +129,19 @@ def decide(state: LedgerState, proposal: Proposal) -> Decision:
     return Decision(Outcome.DUPLICATE, state, reason="applied before")
 
 
-def may_repeat(state: LedgerState, proposal: Proposal, decision: Decision) -> bool:
-    """Return whether all that is to be written may have been written by equals of the event.
+def writers(
+    state: LedgerState, proposal: Proposal, decision: Decision
+) -> frozenset[tuple[int, int]]:
+    """Return the arrivals of the events that wrote what is to be written, if it may be their equal.
 
-    They are to be looked for then: a resend that nobody recognised when it was received is not
+    Whether it is has to be looked up: a resend that nobody recognised when it was received is not
     known by the ledger where a delete, or a sparse document, has been applied since.
     """
     written = [state.written_by(column) for column in decision.write]
     moment = proposal.version[:2]
-    return bool(written) and all(each is not None and each[:2] == moment for each in written)
+    if any(each is None or each[:2] != moment for each in written):
+        return frozenset()
+    return frozenset(each[2:] for each in written if each is not None)
 
 
 def _unless_repeated(state: LedgerState, proposal: Proposal, decision: Decision) -> Decision:

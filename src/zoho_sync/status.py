@@ -93,7 +93,7 @@ async def read_status(
             if not isinstance(queue, RelaysOutbox):
                 stranded = await OutboxRows(connection, tables).depth()
             report = await _read(connection, tables, depth + stranded, now, window)
-    return replace(report, problems=(*_left_behind(stranded), *report.problems))
+    return replace(report, problems=(*_left_behind(stranded, now), *report.problems))
 
 
 async def _read(
@@ -172,11 +172,12 @@ def _pause(since: datetime | None) -> Iterator[str]:
         yield f"the queue has been paused since {since.isoformat()}, and nothing is applied"
 
 
-def _left_behind(stranded: Depth) -> Iterator[str]:
-    if stranded.total:
+def _left_behind(stranded: Depth, now: datetime) -> Iterator[str]:
+    # Newer ones may be on their way: others may have an outbox where this process has none.
+    if stranded.oldest is not None and now - stranded.oldest > _SLOW:
         yield (
-            f"{stranded.total} event(s) are in the outbox, and the queue is no Outbox: run a worker"
-            " whose queue is, until they have left it"
+            f"{stranded.total} event(s) are in an outbox, since {stranded.oldest.isoformat()}, and"
+            " this queue does not empty it: run a worker whose queue is an Outbox"
         )
 
 

@@ -74,6 +74,10 @@ class Database(ABC):
         for table in tables:
             self.ask(self.full.format(table=table))
 
+    def met_full(self) -> bool:
+        """Return whether an insert has failed so, as far as the database can tell."""
+        return False
+
     def make_room(self, tables: Sequence[str]) -> None:
         """Let there be room again."""
         for table in tables:
@@ -93,8 +97,11 @@ class PostgreSQL(Database):
     dialect = "postgresql"
     full = """
         CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100';
+        BEGIN
+            PERFORM nextval('full_disk_met');
+            RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100';
         END $$;
+        CREATE SEQUENCE IF NOT EXISTS full_disk_met;
         CREATE TRIGGER {table}_full BEFORE INSERT ON {table}
         FOR EACH ROW EXECUTE FUNCTION full_disk()
     """
@@ -115,6 +122,11 @@ class PostgreSQL(Database):
         ) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def met_full(self) -> bool:
+        # A sequence remembers what was rolled back.
+        (found,) = self.ask("SELECT is_called FROM full_disk_met")
+        return bool(found["is_called"])
 
     def end_connections(self) -> int:
         return len(

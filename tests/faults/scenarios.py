@@ -142,27 +142,26 @@ async def crash_database(trial: Trial) -> None:
 
 
 async def fill_disk(trial: Trial) -> None:
-    """Let there be no room for jobs and dead letters, and after a while let there be some."""
-    tables = ["zoho_sync_jobs", "zoho_sync_dead_letters"]
-    await trial.until(trial.crew.working, "a worker works")
-    await trial.pause(0.0, 0.4)
-    await asyncio.to_thread(trial.stack.database.fill, tables)
-    await trial.pause(0.5, 1.0)
-    await asyncio.to_thread(trial.stack.database.make_room, tables)
-    if trial.stack.broker is None:
-        assert trial.refused, "the front door met no full disk"
+    """Let there be no room for jobs and dead letters, and make some once that was noticed."""
+    database, tables = trial.stack.database, ["zoho_sync_jobs", "zoho_sync_dead_letters"]
+    await asyncio.to_thread(database.fill, tables)
+    await trial.until(lambda: trial.refused or database.met_full(), "somebody met a full disk")
+    await trial.pause(0.3, 1.0)
+    await asyncio.to_thread(database.make_room, tables)
 
 
 async def hold_snapshot(trial: Trial) -> None:
     """Let a reader look at one state of the database until all is settled: no row is cleaned up."""
     engine = create_async_engine(trial.stack.database.url, isolation_level="REPEATABLE READ")
     look = text("SELECT count(*), max(id) FROM zoho_sync_journal")
-    async with engine.connect() as reader:
-        before = (await reader.execute(look)).one()
-        await trial.until(lambda: trial.is_fed, "all was sent")
-        assert await trial.settled(), "a reader stopped the queue"
-        assert (await reader.execute(look)).one() == before, "the reader held nothing"
-    await engine.dispose()
+    try:
+        async with engine.connect() as reader:
+            before = (await reader.execute(look)).one()
+            await trial.until(lambda: trial.is_fed, "all was sent")
+            assert await trial.settled(), "a reader stopped the queue"
+            assert (await reader.execute(look)).one() == before, "the reader held nothing"
+    finally:
+        await engine.dispose()
 
 
 async def wait_for_the_end(trial: Trial) -> None:

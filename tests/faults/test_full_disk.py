@@ -61,6 +61,7 @@ async def test_what_was_accepted_is_applied_once_there_is_room(
     accepted = 0
     while await is_accepted(opened(full), large(accepted)):
         accepted += 1
+        assert accepted < 60, "the file is not full, and should be"
     assert accepted > 3
     await full.dispose()
     assert await opened(engine).drain() == {Outcome.APPLIED: accepted}

@@ -28,6 +28,7 @@ from zoho_sync import HandlerRegistry, Operation, RetryPolicy, SyncEvent, ZohoSy
 from zoho_sync.events import Arrival
 from zoho_sync.outcomes import ReceiptStatus
 
+_TURNS: Final = 100
 QUEUED: Final = (library.outbox, library.jobs)
 
 
@@ -183,11 +184,14 @@ class Run:
             statements, how = self.breaks.pop(0)
             await Breaker(statements, how).run(self.engine, self.queues, self._worker().drain)
             await self._end_workers()
-        while await self._left():
+        for _ in range(_TURNS):
+            if not await self._left():
+                return
             settled = await self._worker().drain()
             self.clock.move(minutes=2)
             if not settled and self.queues.is_outside:
                 await self._end_workers()
+        raise AssertionError(f"{await self._missing() or 'something'} is queued for ever")
 
     async def _end_workers(self) -> None:
         self.workers = {}
@@ -198,10 +202,13 @@ class Run:
         if not self.queues.is_outside:
             return bool(await rows(self.sessions, library.jobs))
         # What a server has taken back from one that ended, it may not count yet.
+        status = await self._worker().status()
+        return bool(status.queue.total or await self._missing())
+
+    async def _missing(self) -> set[str]:
         places = (library.journal, library.parked, library.dead_letters)
         found = {row["event_id"] for table in places for row in await rows(self.sessions, table)}
-        status = await self._worker().status()
-        return bool(status.queue.total) or not self.accepted.keys() <= found
+        return self.accepted.keys() - found
 
     async def _directly(self, places: Sequence[int]) -> None:
         """Apply documents once more, where nobody looks for their equals."""

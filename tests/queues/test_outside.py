@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import select
@@ -35,6 +35,7 @@ from zoho_sync.exceptions import (
     PayloadError,
     QueueUnavailable,
 )
+from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.queues.wire import undecodable_event
@@ -131,6 +132,52 @@ async def test_a_resend_that_nobody_recognised_writes_nothing(
     await sync.enqueue([replace(invoice("1", 1, "7"), arrival=between)])
     assert await sync.drain() == {Outcome.STALE: 1}
     assert await totals(sessions) == {"1": Decimal("1.10")}
+
+
+MIRRORED = InvoiceHandler.mapping
+assert MIRRORED is not None
+
+
+class Numbers(InvoiceHandler):
+    """The invoices of the mirror, by a mapping that says less."""
+
+    mapping = replace(MIRRORED, children=())
+
+
+async def test_a_resend_under_another_mapping_is_written(
+    sync: ZohoSync, sessions: Sessions
+) -> None:
+    await sync.enqueue([invoice("1", 1), deleted("1", 2)])
+    await sync.drain()
+    changed = ZohoSync(sessions, queue=MemoryQueue(), registry=HandlerRegistry([Numbers]))
+    await changed.enqueue([invoice("1", 1)])
+    assert await changed.drain() == {Outcome.APPLIED: 1}
+
+
+class Written(InvoiceHandler):
+    """Notes what its own code was given."""
+
+    seen: ClassVar[list[str]] = []
+
+    async def upsert(self, payload: InvoicePayload) -> Any:
+        self.seen.append(str(payload.total))
+        return await super().upsert(payload)
+
+
+async def test_code_of_the_hosts_own_is_given_whatever_is_the_newest(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    """It may write what no mapping knows of."""
+    del engine
+    queue = FaultyQueue(Instant(), forgetful=True)
+    sync = ZohoSync(sessions, queue=queue, registry=HandlerRegistry([Written]))
+    await sync.create_tables()
+    Written.seen = []
+    between = SyncEvent("invoice", "1", {"invoice_id": "1", "notes": "B"}, effective_time=at(1))
+    for event in (invoice("1", 1), between, invoice("1", 1)):
+        await sync.enqueue([event])
+        await sync.drain()
+    assert Written.seen == ["1.10", "None", "1.10"]
 
 
 async def test_resends_in_one_batch_are_written_once(

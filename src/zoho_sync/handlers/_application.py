@@ -15,7 +15,7 @@ from zoho_sync._references import References
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change, RowWriter, carried_columns
-from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, may_repeat
+from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events import Arrival, Operation, SyncEvent, refuse_future
 from zoho_sync.handlers._calls import call_handler
 from zoho_sync.handlers._placeholders import make_placeholder
@@ -125,17 +125,22 @@ async def apply_event(
     state = _state(handler, bound, entry, located, moved=other is not None)
     proposal = _proposal(handler, bound, event, payload)
     decision = decide(state, proposal)
-    if may_repeat(state, proposal, decision):
+    late = decision.state.version != proposal.version
+    # Code of the handler's own may write more than what is mapped; late events do not get there.
+    arrivals = writers(state, proposal, decision) if late or not _is_overridden(handler) else ()
+    if arrivals:
         journal = Journal(work.connection, handler.context.tables.journal)
-        equals = await journal.arrivals_of_equals(event, proposal.fingerprint, settled)
+        equals = await journal.equals_among(arrivals, event, proposal.fingerprint, settled)
         decision = decide(state, replace(proposal, equals=equals))
-    late = decision.state.version != Version.of(event, grace=handler.context.grace)
     if late and (other is not None or (located is None and _is_overridden(handler))):
         decision = Decision(Outcome.STALE, entry.state, reason="overtaken by a newer event")
     fingerprint = bound.fingerprint if bound else ""
     if decision.outcome is not Outcome.APPLIED:
         result = _result(event, handler, decision, located)
-        return Applied(result, replace(entry, state=decision.state), fingerprint)
+        known = replace(entry, state=decision.state)
+        if not late and decision.outcome is Outcome.DUPLICATE:
+            known = replace(known, entity_type=event.entity_type)
+        return Applied(result, known, fingerprint)
     writing = Writing(
         connection=work.connection,
         joined=work.joined,
