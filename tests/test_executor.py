@@ -616,10 +616,20 @@ class Extending(Flaky):
         return []
 
 
-async def held(queue: Extending, job: Job) -> None:
-    """Hold a job as long as one is let."""
-    async with keep_leases(queue, [job], timedelta(seconds=0.06)):
-        await asyncio.sleep(60)
+async def hold_until_cancelled_twice(queue: Extending) -> None:
+    """Hold a job, and be cancelled in the middle of an extension, twice in a row."""
+
+    async def hold() -> None:
+        job = Job(None, customer("a", 1), "token")
+        async with keep_leases(queue, [job], timedelta(seconds=0.06)):
+            await asyncio.sleep(60)
+
+    holding = asyncio.create_task(hold())
+    await queue.extending.wait()
+    for _ in range(2):
+        holding.cancel()
+        await asyncio.sleep(0.01)
+    await asyncio.wait({holding})
 
 
 async def test_an_extension_that_does_not_end_is_cancelled_in_the_end(
@@ -635,13 +645,8 @@ async def test_an_extension_that_does_not_end_is_cancelled_in_the_end(
 
 async def test_a_second_cancellation_leaves_no_extension_behind(sessions: Sessions) -> None:
     """It uses a connection that is closed next."""
-    queue, job = Extending(sessions, 0.3), Job(None, customer("a", 1), "token")
-    holding = asyncio.create_task(held(queue, job))
-    await queue.extending.wait()
-    for _ in range(2):
-        holding.cancel()
-        await asyncio.sleep(0.01)
-    await asyncio.wait({holding})
+    queue = Extending(sessions, 0.3)
+    await hold_until_cancelled_twice(queue)
     assert (queue.begun, queue.ended) == (1, 1)
 
 
@@ -650,13 +655,8 @@ async def test_a_second_cancellation_ends_an_extension_that_does_not_end(
 ) -> None:
     for module in ("_lease", "_unit_of_work"):
         monkeypatch.setattr(f"zoho_sync.{module}._GRACE", 0.2)
-    queue, job = Extending(sessions), Job(None, customer("a", 1), "token")
-    holding = asyncio.create_task(held(queue, job))
-    await queue.extending.wait()
-    for _ in range(2):
-        holding.cancel()
-        await asyncio.sleep(0.01)
-    await asyncio.wait({holding})
+    queue = Extending(sessions)
+    await hold_until_cancelled_twice(queue)
     assert (queue.begun, queue.cancelled) == (1, 1)
 
 
