@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import encode_key, plain_key
-from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._journal import JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._references import References
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
-from zoho_sync._upsert import Change, RowWriter, carried_columns
-from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
+from zoho_sync._upsert import Change, RowWriter
+from zoho_sync.decisions import Decision, LedgerState
 from zoho_sync.events import Arrival, Operation, SyncEvent, refuse_future
 from zoho_sync.handlers._calls import call_handler
+from zoho_sync.handlers._deciding import (
+    decide_event,
+    is_hard,
+    is_overridden,
+    proposal_of,
+    state_of,
+)
 from zoho_sync.handlers._placeholders import make_placeholder
 from zoho_sync.handlers._siblings import retire, sibling
 from zoho_sync.handlers._writing import Writing
@@ -29,16 +36,12 @@ if TYPE_CHECKING:
     from zoho_sync.handlers.base import BaseEntityHandler
 
 __all__ = [
-    "WHOLE_DOCUMENT",
     "Applied",
     "apply_event",
     "arrived_under_lock",
     "journalled",
     "ledger_key",
 ]
-
-WHOLE_DOCUMENT = frozenset({"*"})
-"""What every event of a handler without a mapping carries: its document is versioned as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +125,14 @@ async def apply_event(
     if _is_left(bound, entry, payload) and located is None:
         return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
     other = sibling(handler.context.bindings, bound, entry)
-    state = _state(handler, bound, entry, located, moved=other is not None)
-    proposal = _proposal(handler, bound, event, payload)
-    decision = decide(state, proposal)
+    state = state_of(handler, bound, entry, located, moved=other is not None)
+    proposal = proposal_of(handler, bound, event, payload)
+    decision = await decide_event(handler, work, event, state, proposal, settled)
     late = decision.state.version != proposal.version
-    # Code of the handler's own may write more than what is mapped; late events do not get there.
-    arrivals = writers(state, proposal, decision) if late or not _is_overridden(handler) else ()
-    if arrivals:
-        journal = Journal(work.connection, handler.context.tables.journal)
-        equals = await journal.equals_among(arrivals, event, proposal.fingerprint, settled)
-        decision = decide(state, replace(proposal, equals=equals))
-    if late and (other is not None or (located is None and _is_overridden(handler))):
+    if late and (other is not None or (located is None and is_overridden(handler))):
         decision = Decision(Outcome.STALE, entry.state, reason="overtaken by a newer event")
-    fingerprint = bound.fingerprint if bound else ""
     if decision.outcome is not Outcome.APPLIED:
-        result = _result(event, handler, decision, located)
-        known = replace(entry, state=decision.state)
-        if not late and decision.outcome is Outcome.DUPLICATE:
-            known = replace(known, entity_type=event.entity_type)
-        return Applied(result, known, fingerprint)
+        return _unwritten(handler, event, entry, decision, located)
     writing = Writing(
         connection=work.connection,
         joined=work.joined,
@@ -163,30 +155,22 @@ async def apply_event(
         # What the host's key column says goes before a link that was made for another row.
         ledger = Ledger(work.connection, handler.context.tables.ledger)
         await ledger.unlink(known, writing.owner)
-    return Applied(result, known, fingerprint)
+    return Applied(result, known, proposal.fingerprint)
 
 
-def _state(
+def _unwritten(
     handler: BaseEntityHandler[Any],
-    bound: BoundEntity | None,
+    event: SyncEvent,
     entry: LedgerEntry,
+    decision: Decision,
     located: Key | None,
-    *,
-    moved: bool,
-) -> LedgerState:
-    """Return what the ledger knows, as far as it holds for the row that is there."""
-    if bound is None or (located is None and _is_overridden(handler)):
-        # Whether there is a row, only the handler's own code knows.
-        return entry.state
-    return _without_columns(entry.state) if located is None or moved else entry.state
-
-
-def _is_overridden(handler: BaseEntityHandler[Any]) -> bool:
-    """Return whether a handler writes by its own code.
-
-    That code sees whole documents, and knows no column's version: late events are not given to it.
-    """
-    return not getattr(type(handler).upsert, "follows_mapping", False)
+) -> Applied:
+    """Return the effect of an event that writes no row."""
+    result, bound = _result(event, handler, decision, located), handler.binding()
+    known = replace(entry, state=decision.state)
+    if decision.outcome is Outcome.DUPLICATE and decision.state.version == result.version:
+        known = replace(known, entity_type=event.entity_type)
+    return Applied(result, known, bound.fingerprint if bound else "")
 
 
 def _parse(handler: BaseEntityHandler[Any], event: SyncEvent) -> Payload:
@@ -243,28 +227,6 @@ async def _locate(
     rows = RowWriter(work.connection, bound)
     return await rows.locate(
         event.entity_id, event.organization_id, entry.table_name, entry.primary_key
-    )
-
-
-def _without_columns(state: LedgerState) -> LedgerState:
-    return replace(state, carried=frozenset(), older={})
-
-
-def _proposal(
-    handler: BaseEntityHandler[Any],
-    bound: BoundEntity | None,
-    event: SyncEvent,
-    payload: Payload | None,
-) -> Proposal:
-    columns = WHOLE_DOCUMENT
-    if bound is not None and payload is not None:
-        columns = carried_columns(bound, payload, event.payload)
-    return Proposal.of(
-        event,
-        columns,
-        fingerprint=bound.fingerprint if bound else "",
-        hard=_is_hard(bound),
-        grace=handler.context.grace,
     )
 
 
@@ -332,7 +294,7 @@ def _entry(
     link: tuple[str | None, str | None]
     if key is not None:
         link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
-    elif table is not None and event.operation is Operation.DELETE and not _is_hard(bound):
+    elif table is not None and event.operation is Operation.DELETE and not is_hard(bound):
         # The host has deleted the row: that there was one is to be remembered.
         link = entry.row
     else:
@@ -344,7 +306,3 @@ def _entry(
         table_name=link[0],
         primary_key=link[1],
     )
-
-
-def _is_hard(bound: BoundEntity | None) -> bool:
-    return bound is not None and bound.mapping.on_delete == "hard"
