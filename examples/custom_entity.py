@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from zoho_sync import BaseEntityHandler, ChildMap, EntityMap, ZohoSync, default_registry
 from zoho_sync.mirror import ExactDecimal
-from zoho_sync.payloads import Amount, Day, Line, ListOf, Payload, Text, ZohoId
+from zoho_sync.payloads import Amount, Day, EntityId, Line, ListOf, Payload, Text, ZohoId
 
 metadata = MetaData()
 parcels = Table(
@@ -53,7 +53,7 @@ class Shipment(Payload):
     entity_type = "shipment"
     id_fields = ("shipment_id",)
 
-    shipment_id: ZohoId = None
+    shipment_id: EntityId
     tracking_number: Text = None
     date: Day = None
     line_items: ListOf[ShipmentLine] = Field(default_factory=list)

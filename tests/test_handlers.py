@@ -32,7 +32,7 @@ from zoho_sync import (
 from zoho_sync._tables import library_tables
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import Payload
-from zoho_sync.payloads.fields import Amount, Text, ZohoId
+from zoho_sync.payloads.fields import Amount, EntityId, Text, ZohoId
 
 LIBRARY = library_tables()
 
@@ -68,7 +68,7 @@ class ShipmentPayload(Payload):
     entity_type = "shipment"
     id_fields = ("shipment_id",)
 
-    shipment_id: ZohoId = None
+    shipment_id: EntityId
     number: Text = None
     weight: Amount = None
     customer_id: ZohoId = None

@@ -18,7 +18,7 @@ from zoho_sync import (
     default_registry,
 )
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
-from zoho_sync.payloads import Payload, ProductPayload, ZohoId
+from zoho_sync.payloads import EntityId, Payload, ProductPayload
 from zoho_sync.registry import ENTRY_POINT_GROUP
 
 ELEVEN = {
@@ -42,7 +42,7 @@ class Shipment(Payload):
     entity_type = "shipment"
     id_fields = ("shipment_id",)
 
-    shipment_id: ZohoId = None
+    shipment_id: EntityId
 
 
 class Shipments(BaseEntityHandler[Shipment]):

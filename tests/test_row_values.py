@@ -28,7 +28,7 @@ from zoho_sync import (
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.mirror import ExactDecimal
 from zoho_sync.payloads import Line, Payload
-from zoho_sync.payloads.fields import Amount, Integer, ListOf, Text, ZohoId
+from zoho_sync.payloads.fields import Amount, EntityId, Integer, ListOf, Text, ZohoId
 
 
 class Base(DeclarativeBase):
@@ -85,7 +85,7 @@ class CratePayload(Payload):
     entity_type = "crate"
     id_fields = ("crate_id",)
 
-    crate_id: ZohoId = None
+    crate_id: EntityId
     number: Text = None
     code: ZohoId = None
     shelf: Text = None

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from tests.cli.conftest import SECRET_TEXT, Call, in_database
 from zoho_sync import BaseEntityHandler, EntityMap, ZohoSync, default_registry
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.payloads import Payload, UserPayload, ZohoId
+from zoho_sync.payloads import EntityId, Payload, UserPayload
 
 _PATIENCE = 50.0
 
@@ -52,7 +52,7 @@ class Written(BaseEntityHandler[UserPayload]):
 class Trip(Payload):
     entity_type = "trip"
     id_fields = ("trip_id",)
-    trip_id: ZohoId = None
+    trip_id: EntityId
 
 
 class Trips(BaseEntityHandler[Trip]):

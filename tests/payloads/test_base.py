@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import types
+from decimal import Decimal
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from zoho_sync import payloads
 from zoho_sync.entities import BUILTIN_KINDS
-from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.exceptions import ConfigurationError, PayloadError
 from zoho_sync.payloads import (
     CustomerPayload,
     Day,
+    EntityId,
+    FieldKind,
     InvoiceLine,
     InvoicePayload,
     Payload,
@@ -36,7 +40,7 @@ class Shipment(Payload):
     entity_type = "shipment"
     id_fields = ("shipment_id", "package_id")
 
-    shipment_id: ZohoId = None
+    shipment_id: EntityId
     shipped_on: Day = None
 
 
@@ -72,6 +76,43 @@ def test_a_missing_id_is_named(model: type[Payload], blank: object) -> None:
     assert (error["loc"], error["msg"]) == ((name,), "missing or empty")
 
 
+@pytest.mark.parametrize("model", [*MODELS, Shipment])
+def test_the_id_is_required_text(model: type[Payload]) -> None:
+    name = model.id_fields[0]
+    field = model.model_fields[name]
+    assert (field.annotation, field.is_required()) == (str, True)
+    assert FieldKind.ID in field.metadata
+    assert [other for other, each in model.model_fields.items() if each.is_required()] == [name]
+    for value in (460000000026049, " 460000000026049 "):
+        assert getattr(parse(model, {name: value}), name) == "460000000026049"
+
+
+@pytest.mark.parametrize("model", [*MODELS, Shipment])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (..., "missing or empty"),
+        ("", "missing or empty"),
+        (None, "missing or empty"),
+        (" ", "missing or empty"),
+        (True, "expected an id, as text or an integer, not true or false"),
+        ([], "expected an id, as text or an integer, not a list"),
+        (Decimal(7), "expected an id, as text or an integer, not a number"),
+    ],
+)
+def test_a_document_without_its_id_is_refused(
+    model: type[Payload], value: object, problem: str
+) -> None:
+    name = model.id_fields[0]
+    # What is wrong beside it does not come first.
+    document = {"custom_fields": 5} | ({} if value is ... else {name: value})
+    if problem.startswith("expected"):
+        del document["custom_fields"]
+    with pytest.raises(PayloadError) as caught:
+        parse(model, document)
+    assert str(caught.value) == f"{model.entity_type}.{name}: {problem}"
+
+
 def test_another_spelling_fills_only_a_blank_id() -> None:
     assert VendorPayload.model_validate({"contact_id": "1", "vendor_id": "2"}).entity_id == "1"
     assert VendorPayload.model_validate({"contact_id": "", "vendor_id": "2"}).entity_id == "2"
@@ -103,7 +144,58 @@ def test_id_fields_are_a_tuple() -> None:
         class Parcel(Payload):
             entity_type = "parcel"
             id_fields = "parcel_id"  # type: ignore[assignment]  # what is easily written
-            parcel_id: ZohoId = None
+            parcel_id: EntityId
+
+
+LOOSE: list[tuple[Any, dict[str, Any]]] = [
+    (ZohoId, {"parcel_id": None}),
+    (EntityId, {"parcel_id": "0"}),
+    (EntityId | None, {}),
+    (str | None, {"parcel_id": None}),
+    (str, {}),
+    (int, {}),
+]
+
+
+@pytest.mark.parametrize(("annotation", "default"), LOOSE)
+def test_an_id_that_is_no_entity_id_is_refused(
+    annotation: object, default: dict[str, object]
+) -> None:
+    body = {
+        "__module__": __name__,
+        "__annotations__": {"parcel_id": annotation},
+        "entity_type": "parcel",
+        "id_fields": ("parcel_id",),
+        **default,
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        types.new_class("Parcel", (Payload,), exec_body=lambda names: names.update(body))
+    assert str(caught.value) == (
+        "Parcel.parcel_id holds the entity's id and may not be empty; declare it without a default,"
+        " with the type of zoho_sync.payloads: `parcel_id: EntityId`"
+    )
+
+
+def test_an_id_may_have_more_to_check() -> None:
+    class Parcel(Payload):
+        entity_type = "parcel"
+        id_fields = ("parcel_id",)
+        parcel_id: Annotated[EntityId, AfterValidator(str.upper)] = Field(description="Ours.")
+
+    class Priority(Parcel):
+        entity_type = "priority_parcel"
+
+    assert parse(Priority, {"parcel_id": "a7"}).parcel_id == "A7"
+
+
+def test_an_id_whose_type_is_not_known_yet_is_no_mistake_yet() -> None:
+    class Parcel(Payload):
+        entity_type = "parcel"
+        id_fields = ("parcel_id",)
+        parcel_id: Later  # type: ignore[name-defined]  # noqa: F821  # as under TYPE_CHECKING
+
+    Parcel.model_rebuild(_types_namespace={"Later": EntityId})
+    assert parse(Parcel, {"parcel_id": 7}).entity_id == "7"
 
 
 def test_a_model_may_be_validated_again() -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from zoho_sync.payloads import (
     Amount,
     Day,
+    EntityId,
     Flag,
     Integer,
     JsonList,
@@ -34,7 +35,7 @@ class Sample(Payload):
     entity_type = "sample"
     id_fields = ("sample_id",)
 
-    sample_id: ZohoId = None
+    sample_id: EntityId
     text: Text = None
     other_id: ZohoId = None
     amount: Amount = None

@@ -17,12 +17,12 @@ from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads import (
     CreditNotePayload,
     CustomerPayload,
+    EntityId,
     InvoicePayload,
     Payload,
     PaymentPayload,
     PriceListPayload,
     StockAdjustmentPayload,
-    ZohoId,
     parse,
 )
 
@@ -40,7 +40,7 @@ class Rated(Payload):
     entity_type = "rated"
     id_fields = ("rated_id",)
 
-    rated_id: ZohoId = None
+    rated_id: EntityId
     stars: Annotated[int, Field(le=5)] = 0
 
 

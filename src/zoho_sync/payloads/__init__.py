@@ -18,6 +18,7 @@ from zoho_sync.payloads.credit_note import (
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
+    EntityId,
     FieldKind,
     Flag,
     Integer,
@@ -49,6 +50,7 @@ __all__ = [
     "CreditNotePayload",
     "CustomerPayload",
     "Day",
+    "EntityId",
     "FieldKind",
     "Flag",
     "Integer",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ForwardRef
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
 from zoho_sync._words import did_you_mean
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.payloads.fields import JsonList, JsonObject, is_blank, refusal
+from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, refusal
 
 __all__ = ["Line", "Payload", "line_key"]
 
@@ -76,13 +77,14 @@ class Payload(_Document):
             entity_type = "shipment"
             id_fields = ("shipment_id",)
 
-            shipment_id: ZohoId = None
+            shipment_id: EntityId
             shipped_on: Day = None
 
     Attributes:
         entity_type: The name that registry, routes and error paths use.
         id_fields: The fields that may hold the entity's id, the preferred one first; it is declared
-            in the model, and an id under another name fills it. Nothing else is required.
+            in the model as an `EntityId`, and an id under another name fills it. Nothing else is
+            required.
     """
 
     entity_type: ClassVar[str]
@@ -93,7 +95,7 @@ class Payload(_Document):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Check that the id has a field of its own."""
+        """Check that the id has a field of its own, which no document leaves empty."""
         super().__pydantic_init_subclass__(**kwargs)
         names: tuple[str, ...] | str = getattr(cls, "id_fields", ())
         if isinstance(names, str):
@@ -102,6 +104,12 @@ class Payload(_Document):
         if names and names[0] not in cls.model_fields:
             near = did_you_mean(names[0], cls.model_fields)
             message = f"{cls.__name__} declares no field {names[0]!r}, where its id belongs{near}"
+            raise ConfigurationError(message)
+        if names and not _is_entity_id(cls.model_fields[names[0]]):
+            message = (
+                f"{cls.__name__}.{names[0]} holds the entity's id and may not be empty; declare it"
+                f" without a default, with the type of zoho_sync.payloads: `{names[0]}: EntityId`"
+            )
             raise ConfigurationError(message)
 
     @property
@@ -154,6 +162,13 @@ class Payload(_Document):
         return {**document, cls.id_fields[0]: value}
 
 
+def _is_entity_id(field: FieldInfo) -> bool:
+    """Whether a field is an `EntityId`, maybe one with more to check, and required."""
+    if isinstance(field.annotation, ForwardRef):
+        return True  # pydantic resolves it later, or refuses every document
+    return field.is_required() and field.annotation is str and FieldKind.ID in field.metadata
+
+
 def _missing(title: str, field: str) -> ValidationError:
-    problem = InitErrorDetails(type=refusal("missing or empty"), loc=(field,), input=None)
+    problem = InitErrorDetails(type=refusal(NO_ID), loc=(field,), input=None)
     return ValidationError.from_exception_data(title, [problem])

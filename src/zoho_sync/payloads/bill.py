@@ -8,6 +8,7 @@ from zoho_sync.payloads.documents import DocumentLine, DocumentPayload
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
+    EntityId,
     Flag,
     Integer,
     JsonList,
@@ -58,7 +59,7 @@ class BillPayload(DocumentPayload):
     entity_type = "bill"
     id_fields = ("bill_id",)
 
-    bill_id: ZohoId = None
+    bill_id: EntityId
     bill_number: Text = None
     vendor_id: ZohoId = None
     vendor_name: Text = None

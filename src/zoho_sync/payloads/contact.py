@@ -11,6 +11,7 @@ from pydantic import Field
 from zoho_sync.payloads.base import Payload
 from zoho_sync.payloads.fields import (
     Amount,
+    EntityId,
     Flag,
     Integer,
     JsonList,
@@ -33,7 +34,7 @@ class ContactPayload(Payload):
     entity_type = "contact"
     id_fields = ("contact_id", "vendor_id")
 
-    contact_id: ZohoId = None
+    contact_id: EntityId
     contact_name: Text = None
     customer_name: Text = None
     vendor_name: Text = None

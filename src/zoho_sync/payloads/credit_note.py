@@ -8,7 +8,7 @@ from pydantic import Field
 
 from zoho_sync.payloads.base import Line
 from zoho_sync.payloads.documents import DocumentLine, SalesPayload
-from zoho_sync.payloads.fields import Amount, Day, JsonValue, ListOf, Text, ZohoId
+from zoho_sync.payloads.fields import Amount, Day, EntityId, JsonValue, ListOf, Text, ZohoId
 
 __all__ = ["CreditNoteAllocation", "CreditNoteLine", "CreditNotePayload"]
 
@@ -58,7 +58,7 @@ class CreditNotePayload(SalesPayload):
     entity_type = "credit_note"
     id_fields = ("creditnote_id",)
 
-    creditnote_id: ZohoId = None
+    creditnote_id: EntityId
     creditnote_number: Text = None
     invoice_id: ZohoId = None
     invoice_number: Text = None

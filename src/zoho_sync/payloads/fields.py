@@ -24,9 +24,11 @@ from pydantic_core import PydanticCustomError
 from zoho_sync.times import parse_date, parse_time
 
 __all__ = [
+    "NO_ID",
     "REFUSED",
     "Amount",
     "Day",
+    "EntityId",
     "FieldKind",
     "Flag",
     "Integer",
@@ -45,6 +47,9 @@ __all__ = [
 
 REFUSED: Final = "zoho_value"
 """The pydantic error type of whatever is refused here; its messages quote no value."""
+
+NO_ID: Final = "missing or empty"
+"""What is said of a document without its id."""
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_PLACES: Final = 100
@@ -109,6 +114,13 @@ def _read_id(value: Any) -> str | None:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value).strip()
     raise _unexpected("an id, as text or an integer", value)
+
+
+def _read_entity_id(value: Any) -> str:
+    found = _read_id(value)
+    if found is None:
+        raise refusal(NO_ID)
+    return found
 
 
 def read_amount(value: Any) -> Decimal | None:
@@ -245,6 +257,9 @@ Text: TypeAlias = Annotated[str | None, FieldKind.TEXT, PlainValidator(_read_tex
 
 ZohoId: TypeAlias = Annotated[str | None, FieldKind.ID, PlainValidator(_read_id)]
 """An id as text, from text or an integer of any length, never through a float; a blank is None."""
+
+EntityId: TypeAlias = Annotated[str, FieldKind.ID, PlainValidator(_read_entity_id)]
+"""The id of a payload model's own entity: as `ZohoId`, but required, and never blank."""
 
 Amount: TypeAlias = Annotated[Decimal | None, FieldKind.NUMBER, PlainValidator(read_amount)]
 """Money, a quantity or a rate, every digit kept; from a Decimal, an integer or numeric text."""

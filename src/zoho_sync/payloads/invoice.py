@@ -8,6 +8,7 @@ from zoho_sync.payloads.documents import DocumentLine, SalesPayload
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
+    EntityId,
     Flag,
     Integer,
     JsonList,
@@ -41,7 +42,7 @@ class InvoicePayload(SalesPayload):
     entity_type = "invoice"
     id_fields = ("invoice_id",)
 
-    invoice_id: ZohoId = None
+    invoice_id: EntityId
     invoice_number: Text = None
     due_date: Day = None
     due_days: Text = None

@@ -12,6 +12,7 @@ from zoho_sync.payloads.base import Line, Payload
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
+    EntityId,
     Integer,
     ListOf,
     Moment,
@@ -53,7 +54,7 @@ class PaymentPayload(Payload):
     entity_type = "payment"
     id_fields = ("payment_id",)
 
-    payment_id: ZohoId = None
+    payment_id: EntityId
     payment_number: Text = None
     payment_mode: Text = None
     payment_status: Text = None

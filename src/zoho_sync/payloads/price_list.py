@@ -13,6 +13,7 @@ from pydantic import Field
 from zoho_sync.payloads.base import Line, Payload
 from zoho_sync.payloads.fields import (
     Amount,
+    EntityId,
     Flag,
     Integer,
     JsonList,
@@ -84,7 +85,7 @@ class PriceListPayload(Payload):
     entity_type = "price_list"
     id_fields = ("pricebook_id", "pricelist_id")
 
-    pricebook_id: ZohoId = None
+    pricebook_id: EntityId
     name: Text = None
     description: Text = None
     status: Text = None

@@ -7,6 +7,7 @@ from pydantic import Field
 from zoho_sync.payloads.base import Payload
 from zoho_sync.payloads.fields import (
     Amount,
+    EntityId,
     Flag,
     JsonList,
     Moment,
@@ -28,7 +29,7 @@ class ProductPayload(Payload):
     entity_type = "product"
     id_fields = ("item_id",)
 
-    item_id: ZohoId = None
+    item_id: EntityId
     name: Text = None
     item_name: Text = None
     sku: Text = None

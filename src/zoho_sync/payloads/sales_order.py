@@ -5,7 +5,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from zoho_sync.payloads.documents import DocumentLine, SalesPayload
-from zoho_sync.payloads.fields import Amount, Day, Flag, Integer, ListOf, Moment, Text, ZohoId
+from zoho_sync.payloads.fields import (
+    Amount,
+    Day,
+    EntityId,
+    Flag,
+    Integer,
+    ListOf,
+    Moment,
+    Text,
+    ZohoId,
+)
 
 __all__ = ["SalesOrderLine", "SalesOrderPayload"]
 
@@ -46,7 +56,7 @@ class SalesOrderPayload(SalesPayload):
     entity_type = "sales_order"
     id_fields = ("salesorder_id",)
 
-    salesorder_id: ZohoId = None
+    salesorder_id: EntityId
     salesorder_number: Text = None
     order_status: Text = None
     invoiced_status: Text = None

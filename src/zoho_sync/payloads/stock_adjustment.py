@@ -13,6 +13,7 @@ from zoho_sync.payloads.base import Line, Payload
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
+    EntityId,
     Flag,
     Integer,
     JsonValue,
@@ -70,7 +71,7 @@ class StockAdjustmentPayload(Payload):
     entity_type = "stock_adjustment"
     id_fields = ("inventory_adjustment_id",)
 
-    inventory_adjustment_id: ZohoId = None
+    inventory_adjustment_id: EntityId
     date: Day = None
     reason: Text = None
     reason_id: ZohoId = None

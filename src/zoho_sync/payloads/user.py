@@ -5,7 +5,16 @@ from __future__ import annotations
 from pydantic import Field
 
 from zoho_sync.payloads.base import Payload
-from zoho_sync.payloads.fields import Amount, Flag, Integer, JsonList, Moment, Text, ZohoId
+from zoho_sync.payloads.fields import (
+    Amount,
+    EntityId,
+    Flag,
+    Integer,
+    JsonList,
+    Moment,
+    Text,
+    ZohoId,
+)
 
 __all__ = ["UserPayload"]
 
@@ -20,7 +29,7 @@ class UserPayload(Payload):
     entity_type = "user"
     id_fields = ("user_id",)
 
-    user_id: ZohoId = None
+    user_id: EntityId
     name: Text = None
     email: Text = None
     email_ids: JsonList = Field(default_factory=list)

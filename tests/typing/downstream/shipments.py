@@ -23,7 +23,7 @@ from zoho_sync import (
 )
 from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload, Payload
-from zoho_sync.payloads.fields import Amount, Day, ZohoId
+from zoho_sync.payloads.fields import Amount, Day, EntityId
 
 
 class Base(DeclarativeBase):
@@ -48,7 +48,7 @@ class ShipmentPayload(Payload):
     entity_type = "shipment"
     id_fields = ("shipment_id",)
 
-    shipment_id: ZohoId = None
+    shipment_id: EntityId
     weight: Amount = None
     shipped_on: Day = None
 
@@ -71,7 +71,7 @@ class ShipmentHandler(BaseEntityHandler[ShipmentPayload]):
         """Write what the mapping says, and look at what is there."""
         assert_type(payload.weight, Decimal | None)
         assert_type(payload.shipped_on, dt.date | None)
-        assert_type(payload.shipment_id, str | None)
+        assert_type(payload.shipment_id, str)
         assert_type(payload.entity_id, str)
         key = await super().upsert(payload)
         found = await self.execute_with_context(select(Shipment.id).where(Shipment.id == key))
@@ -92,6 +92,8 @@ class Invoices(InvoiceHandler):
 
     async def upsert(self, payload: InvoicePayload) -> Any:
         """Read the model of a built-in entity."""
+        assert_type(payload.invoice_id, str)
+        assert_type(payload.customer_id, str | None)
         assert_type(payload.payment_made, Decimal | None)
         assert_type(payload.due_date, dt.date | None)
         return await super().upsert(payload)
