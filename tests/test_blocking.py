@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
+import pydoc
 import signal
 import subprocess
 import sys
@@ -50,8 +52,15 @@ from zoho_sync import (
 )
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Capabilities
-from zoho_sync.blocking import BlockingSync, enqueue_statement
+from zoho_sync.blocking import (
+    BlockingDeadLetters,
+    BlockingParkedEvents,
+    BlockingSync,
+    enqueue_statement,
+)
+from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.events import Arrival
+from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import SQLQueue
 
 TABLES = library_tables()
@@ -182,6 +191,80 @@ def test_parked_events(sync: BlockingSync) -> None:
     assert len(sync.parked.list(limit=1)) == 1
     (parked,) = sync.parked.list(entity_type="invoice", waiting_for=("customer", "soon"))
     assert parked.event.entity_id == "j"
+
+
+MIRRORED: list[tuple[type, type, str]] = [
+    *(
+        (BlockingSync, ZohoSync, name)
+        for name in (
+            "create_tables",
+            "check",
+            "receive",
+            "ingest",
+            "apply",
+            "drain",
+            "pause",
+            "resume",
+            "status",
+            "link",
+        )
+    ),
+    *(
+        (BlockingDeadLetters, DeadLetters, name)
+        for name in ("list", "get", "replay", "resolve", "purge")
+    ),
+    (BlockingParkedEvents, ParkedEvents, "list"),
+]
+
+
+@pytest.mark.parametrize(("mirror", "original", "name"), MIRRORED)
+def test_a_method_reads_like_the_one_that_it_waits_for(
+    mirror: type, original: type, name: str
+) -> None:
+    method, awaited = getattr(mirror, name), getattr(original, name)
+    assert method.__name__ == name
+    assert method.__doc__ == awaited.__doc__
+    assert inspect.signature(method) == inspect.signature(awaited)
+    assert not inspect.iscoroutinefunction(method)
+    arguments = inspect.signature(awaited).replace(return_annotation=inspect.Signature.empty)
+    page = pydoc.plain(pydoc.render_doc(mirror))
+    assert f" |  {name}{arguments}" in page
+    assert (awaited.__doc__ or "").splitlines()[0] in page
+
+
+def test_what_is_read_belongs_to_the_thread_that_calls(sync: BlockingSync) -> None:
+    readers = []
+
+    def reading(*given: Any) -> Iterator[Any]:
+        for each in given:
+            readers.append(threading.current_thread())
+            yield each
+
+    sync.link("customer", reading(("x", 7)))
+    sync.link(pairs=reading(("x", 7)), entity_type="customer")
+    sync.dead_letters.replay(reading("1"))
+    sync.dead_letters.resolve(which=reading("1"))
+    sync.dead_letters.purge(reading("1"))
+    assert readers == [threading.current_thread()] * 5
+
+
+def test_a_subclass_of_the_factorys_is_asked(database_url: str) -> None:
+    class Loud(ZohoSync):
+        async def check(self) -> list[str]:
+            return ["loud"]
+
+    def make() -> ZohoSync:
+        return Loud(async_sessionmaker(create_async_engine(database_url)))
+
+    with BlockingSync(make) as sync:
+        assert sync.check() == ["loud"]
+
+
+def test_a_misspelt_argument_is_an_error_of_the_caller(sync: BlockingSync) -> None:
+    with pytest.raises(TypeError, match=r"receive\(\) got an unexpected keyword argument 'heders'"):
+        sync.receive(BODY, heders={})  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing a required argument: 'pairs'"):
+        sync.link("customer")  # type: ignore[call-arg]
 
 
 def test_errors_keep_their_types(sync: BlockingSync, host: Engine) -> None:

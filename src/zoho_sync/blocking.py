@@ -13,15 +13,17 @@
         receipt = sync.receive(body, headers=headers, query=query)
 
 The `ZohoSync` lives in an event loop that runs in a thread of its own. The methods are those of
-`ZohoSync`: each waits for the answer and raises what the other one raises, and may be called from
-several threads at once.
+`ZohoSync`, with its arguments and docstrings: each waits for the answer and raises what the other
+one raises, and may be called from several threads at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
-from typing import Any, Final, Self, TypeVar
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from sqlalchemy import Insert
 
@@ -31,25 +33,68 @@ from zoho_sync._loop_thread import LoopThread
 from zoho_sync._new_events import enqueueing
 from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
 from zoho_sync.app import ZohoSync
-from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
+from zoho_sync.dead_letters import DeadLetterFilter, DeadLetters
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.linking import LinkReport
-from zoho_sync.outcomes import Outcome, Receipt, SyncResult
-from zoho_sync.parked import ParkedEvent
-from zoho_sync.receiver import Body, Headers, Query
-from zoho_sync.status import StatusReport
+from zoho_sync.outcomes import Receipt
+from zoho_sync.parked import ParkedEvents
 
 __all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+_HostedT = TypeVar("_HostedT")
+_HostedT_co = TypeVar("_HostedT_co", covariant=True)
 
-_WINDOW: Final = timedelta(hours=24)
 # Some databases take no more than 32,767 parameters in a statement; an event has 18.
 _LONGEST_STATEMENT: Final = 1000
 
 
-class BlockingSync:
+class _Blocking(ABC, Generic[_HostedT_co]):
+    """Stands for an object that lives in the loop."""
+
+    @abstractmethod
+    def _call(self, work: Callable[[_HostedT_co], Awaitable[_T]]) -> _T:
+        """Await in the loop what is done with that object."""
+
+
+def _blocking(
+    method: Callable[Concatenate[_HostedT, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[_Blocking[_HostedT], _P], _T]:
+    """Return a method that waits for the answer of that one, with its arguments and docstring."""
+    name = method.__name__
+
+    @wraps(method)
+    def waiting(self: _Blocking[_HostedT], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def ask(hosted: _HostedT) -> Awaitable[_T]:
+            # By name: the factory may make a subclass.
+            own: Callable[_P, Awaitable[_T]] = getattr(hosted, name)
+            return own(*args, **kwargs)
+
+        return self._call(ask)
+
+    return waiting
+
+
+def _reading(argument: str, method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Return the method with an argument that is read in the thread that calls.
+
+    What iterates over rows of the host's belongs to that thread.
+    """
+    signature, inner = inspect.signature(method), cast("Callable[..., _T]", method)
+
+    @wraps(method)
+    def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        given = signature.bind(*args, **kwargs)
+        value = given.arguments[argument]
+        if not isinstance(value, (str, DeadLetterFilter)):
+            given.arguments[argument] = [*value]
+        return inner(*given.args, **given.kwargs)
+
+    return reading
+
+
+class BlockingSync(_Blocking[ZohoSync]):
     """A `ZohoSync` for synchronous code, in an event loop in a thread of its own.
 
     Start and close it with `with`, or with `start` and `close`. It belongs to the process that
@@ -105,58 +150,21 @@ class BlockingSync:
         """
         return self._thread.call(lambda running: work(running.sync))
 
-    def create_tables(self) -> None:
-        """Create the tables; see `ZohoSync.create_tables`."""
-        self.call(lambda sync: sync.create_tables())
+    def _call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
+        return self.call(work)
 
-    def check(self) -> list[str]:
-        """Check every mapping against the database; see `ZohoSync.check`."""
-        return self.call(lambda sync: sync.check())
+    create_tables = _blocking(ZohoSync.create_tables)
+    check = _blocking(ZohoSync.check)
+    receive = _blocking(ZohoSync.receive)
+    ingest = _blocking(ZohoSync.ingest)
+    apply = _blocking(ZohoSync.apply)
+    drain = _blocking(ZohoSync.drain)
+    pause = _blocking(ZohoSync.pause)
+    resume = _blocking(ZohoSync.resume)
+    status = _blocking(ZohoSync.status)
+    link = _reading("pairs", _blocking(ZohoSync.link))
 
-    def receive(  # noqa: PLR0913  # one argument for each part of a request
-        self,
-        body: bytes,
-        *,
-        headers: Headers = (),
-        query: Query = (),
-        entity: str | None = None,
-        operation: str | None = None,
-        entity_id: str | None = None,
-        method: str = "POST",
-    ) -> Receipt:
-        """Take in one delivery; see `ZohoSync.receive`."""
-        return self.call(
-            lambda sync: sync.receive(
-                body,
-                headers=headers,
-                query=query,
-                entity=entity,
-                operation=operation,
-                entity_id=entity_id,
-                method=method,
-            )
-        )
-
-    def ingest(
-        self,
-        body: Body,
-        *,
-        entity: str | None = None,
-        operation: str | None = None,
-        organization_id: str | None = None,
-        entity_id: str | None = None,
-    ) -> Receipt:
-        """Take in a body from a trusted source; see `ZohoSync.ingest`."""
-        return self.call(
-            lambda sync: sync.ingest(
-                body,
-                entity=entity,
-                operation=operation,
-                organization_id=organization_id,
-                entity_id=entity_id,
-            )
-        )
-
+    # Not `_blocking`: an asynchronous session belongs to the loop, so the host has none to give.
     def enqueue(
         self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
     ) -> list[Receipt]:
@@ -175,43 +183,6 @@ class BlockingSync:
         """
         return enqueue_statement(self._thread.resource().sync, events, priority=priority)
 
-    def apply(self, event: SyncEvent) -> SyncResult:
-        """Apply an event now, without the queue; see `ZohoSync.apply`."""
-        return self.call(lambda sync: sync.apply(event))
-
-    def drain(self) -> dict[Outcome, int]:
-        """Work until no job is claimable now; see `ZohoSync.drain`."""
-        return self.call(lambda sync: sync.drain())
-
-    def pause(self) -> bool:
-        """Let no worker claim anything until `resume`; see `ZohoSync.pause`."""
-        return self.call(lambda sync: sync.pause())
-
-    def resume(self) -> bool:
-        """Let the workers go on; see `ZohoSync.resume`."""
-        return self.call(lambda sync: sync.resume())
-
-    def status(self, window: timedelta = _WINDOW) -> StatusReport:
-        """Return how it is doing; see `ZohoSync.status`."""
-        return self.call(lambda sync: sync.status(window))
-
-    def link(
-        self,
-        entity_type: str,
-        pairs: Iterable[tuple[str, Any]],
-        *,
-        organization_id: str | None = None,
-        dry_run: bool = False,
-    ) -> LinkReport:
-        """Link Zoho's entities to rows that the host has already; see `ZohoSync.link`."""
-        # Read here: what iterates over rows of the host's belongs to the thread that calls.
-        known = list(pairs)
-        return self.call(
-            lambda sync: sync.link(
-                entity_type, known, organization_id=organization_id, dry_run=dry_run
-            )
-        )
-
     def start_worker(self) -> None:
         """Run `ZohoSync.run` in the loop, until `stop_worker` or `close`; harmless while it runs.
 
@@ -228,62 +199,32 @@ class BlockingSync:
         self._thread.call(lambda running: running.stop_worker())
 
 
-class BlockingDeadLetters:
+class BlockingDeadLetters(_Blocking[DeadLetters]):
     """The dead letters of a `BlockingSync`; see `zoho_sync.dead_letters.DeadLetters`."""
 
     def __init__(self, sync: BlockingSync) -> None:
         self._sync = sync
 
-    def get(self, letter_id: str) -> DeadLetter | None:
-        """Return one dead letter, or None."""
-        return self._sync.call(lambda sync: sync.dead_letters.get(letter_id))
+    def _call(self, work: Callable[[DeadLetters], Awaitable[_T]]) -> _T:
+        return self._sync.call(lambda sync: work(sync.dead_letters))
 
-    def replay(self, which: str | Iterable[str] | DeadLetterFilter) -> Replayed:
-        """Put dead letters back into the queue, under their id and arrival."""
-        meant = _read(which)
-        return self._sync.call(lambda sync: sync.dead_letters.replay(meant))
-
-    def resolve(self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = "") -> int:
-        """Close dead letters without applying them; the journal says so. Returns how many."""
-        meant = _read(which)
-        return self._sync.call(lambda sync: sync.dead_letters.resolve(meant, reason=reason))
-
-    def purge(self, which: str | Iterable[str] | DeadLetterFilter) -> int:
-        """Close dead letters that nobody will look at again; the journal says so."""
-        meant = _read(which)
-        return self._sync.call(lambda sync: sync.dead_letters.purge(meant))
-
-    def list(self, which: DeadLetterFilter | None = None, *, limit: int = 100) -> list[DeadLetter]:
-        """Return dead letters, oldest first."""
-        return self._sync.call(lambda sync: sync.dead_letters.list(which, limit=limit))
+    list = _blocking(DeadLetters.list)
+    get = _blocking(DeadLetters.get)
+    replay = _reading("which", _blocking(DeadLetters.replay))
+    resolve = _reading("which", _blocking(DeadLetters.resolve))
+    purge = _reading("which", _blocking(DeadLetters.purge))
 
 
-class BlockingParkedEvents:
+class BlockingParkedEvents(_Blocking[ParkedEvents]):
     """The parked events of a `BlockingSync`; see `zoho_sync.parked.ParkedEvents`."""
 
     def __init__(self, sync: BlockingSync) -> None:
         self._sync = sync
 
-    def list(
-        self,
-        *,
-        entity_type: str | None = None,
-        waiting_for: tuple[str, str] | None = None,
-        limit: int = 100,
-    ) -> list[ParkedEvent]:
-        """Return parked events, oldest first."""
-        return self._sync.call(
-            lambda sync: sync.parked.list(
-                entity_type=entity_type, waiting_for=waiting_for, limit=limit
-            )
-        )
+    def _call(self, work: Callable[[ParkedEvents], Awaitable[_T]]) -> _T:
+        return self._sync.call(lambda sync: work(sync.parked))
 
-
-def _read(
-    which: str | Iterable[str] | DeadLetterFilter,
-) -> str | Sequence[str] | DeadLetterFilter:
-    # As in `BlockingSync.link`.
-    return which if isinstance(which, (str, DeadLetterFilter)) else [*which]
+    list = _blocking(ParkedEvents.list)
 
 
 def enqueue_statement(

@@ -19,7 +19,7 @@ strict = True
 enable_error_code = ignore-without-code, redundant-expr, truthy-bool
 """
 # 2.0 types a row as one tuple, of which only a single column can be seen through Result.
-ON_2_0 = ["shipments.py"]
+ON_2_0 = ["host.py", "shipments.py"]
 GATED = ON_2_0 if sqlalchemy.__version__.startswith("2.0.") else [*ON_2_0, "rows.py"]
 
 
@@ -69,3 +69,27 @@ def test_a_downstream_project_is_told_its_mistakes(project: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "wrong.py:4" in done.stdout
     assert 'got "int", expected "str"' in done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_a_synchronous_host_is_told_its_mistakes(project: Path) -> None:
+    wrong = project / "tests/typing/downstream/wrong.py"
+    wrong.write_text(
+        "from zoho_sync.blocking import BlockingSync\n"
+        "def wrong(sync: BlockingSync) -> str:\n"
+        "    sync.receive('text')\n"
+        "    sync.receive(b'', heders={})\n"
+        "    sync.receive()\n"
+        "    sync.drain(3)\n"
+        "    sync.dead_letters.resolve('1', 'a reason by position')\n"
+        "    sync.parked.list(waiting_for='customer')\n"
+        "    return sync.check()\n"
+    )
+    done = check(project)
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = [line.partition("wrong.py:")[2] for line in done.stdout.splitlines()[:-1]]
+    assert [line.partition(":")[0] for line in told] == ["3", "4", "5", "6", "7", "8", "9"]
+    assert 'incompatible type "str"; expected "bytes"' in told[0]
+    assert 'did you mean "headers"' in told[1]
+    assert "Too few arguments" in told[2]
+    assert 'got "list[str]", expected "str"' in told[6]
