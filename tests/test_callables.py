@@ -24,7 +24,8 @@ from zoho_sync import (
     RetryPolicy,
     ZohoSync,
 )
-from zoho_sync._callables import named, raised_in
+from zoho_sync._callables import named
+from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 
 Sessions = async_sessionmaker[AsyncSession]

@@ -19,7 +19,6 @@ ROOT = "zoho_sync"
 SOURCE = Path(__file__).parent.parent / "src" / ROOT
 LINES = (
     (
-        "_words",
         "exceptions",
         "times",
         "exact_json",
@@ -31,7 +30,7 @@ LINES = (
         "retry",
     ),
     ("abc", "hooks"),
-    ("payloads", "_arguments", "mapping"),
+    ("payloads", "mapping"),
     (
         "_callables",
         "_column_types",

@@ -34,7 +34,7 @@ from zoho_sync import (
     custom_field,
     default_registry,
 )
-from zoho_sync._arguments import explained, misfit
+from zoho_sync.exceptions.arguments import explained, misfit
 from zoho_sync.handlers import (
     CustomerHandler,
     InvoiceHandler,

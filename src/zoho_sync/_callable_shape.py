@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import func
 
-from zoho_sync._arguments import misfit
 from zoho_sync.exceptions import Finding
+from zoho_sync.exceptions.arguments import misfit
 
 __all__ = ["callable_fault"]
 

@@ -14,14 +14,13 @@ from typing import Any, Final
 
 from sqlalchemy import ClauseElement
 
-from zoho_sync._words import meant
 from zoho_sync.exceptions import PayloadError, ZohoSyncError
+from zoho_sync.exceptions.wording import meant, note_callable
 from zoho_sync.mapping import ABSENT
 from zoho_sync.payloads import Line, Payload
 
-__all__ = ["NamedCallable", "named", "no_columns", "no_expression", "no_lines", "raised_in"]
+__all__ = ["NamedCallable", "named", "no_columns", "no_expression", "no_lines"]
 
-_NOTE: Final = "zoho_sync: raised in "
 _MISTAKES: Final = (
     ArithmeticError,
     AttributeError,
@@ -62,7 +61,7 @@ class NamedCallable:
             problem = f"the callable raised {type(error).__name__}{_misspelt(error)}"
             raise PayloadError(self.where, problem) from error
         except Exception as error:
-            error.add_note(f"{_NOTE}{self.where}")
+            note_callable(error, self.where)
             raise
         fault = self.fault(result) if self.fault is not None else ""
         if fault:
@@ -102,12 +101,6 @@ def no_expression(result: Any) -> str:
     """Say why a result is no SQL expression; ``""`` where it is one."""
     wanted = "not a SQL expression of the column"
     return "" if isinstance(result, ClauseElement) else f"{_kind(result)}, {wanted}"
-
-
-def raised_in(error: BaseException) -> str:
-    """Return the attribute whose callable raised an error; ``""`` where none did."""
-    notes = (note for note in getattr(error, "__notes__", ()) if isinstance(note, str))
-    return next((n.removeprefix(_NOTE) for n in notes if n.startswith(_NOTE)), "")
 
 
 def _misspelt(error: Exception) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, Table
 
 from zoho_sync._inheritance import mapper_of, parts_of
-from zoho_sync._words import listed, meant
 from zoho_sync.exceptions import Finding
+from zoho_sync.exceptions.wording import listed, meant
 
 __all__ = ["ColumnNames"]
 

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._callables import raised_in
 from zoho_sync._dialects import chunks
 from zoho_sync._event_rows import event_row
 from zoho_sync._faults import primary_message, refuses_values
@@ -19,6 +18,7 @@ from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
 from zoho_sync.events import new_event_id
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
+from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.outcomes import DeadLetterKind
 
 __all__ = ["DeadLetterRows", "Undecoded", "describe_error"]

@@ -18,8 +18,8 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
-from zoho_sync._callables import raised_in
 from zoho_sync.exceptions import HostTransactionLost, RowRejected, ZohoSyncError
+from zoho_sync.exceptions.wording import raised_in
 
 __all__ = [
     "Fault",

@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from zoho_sync._mapping_report import Report
-from zoho_sync._words import meant
+from zoho_sync.exceptions.wording import meant
 from zoho_sync.handlers.base import BaseEntityHandler
 
 __all__ = ["HandlerCheck"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from zoho_sync._words import meant
 from zoho_sync.exceptions import Finding
+from zoho_sync.exceptions.wording import meant
 
 __all__ = ["Report"]
 

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from zoho_sync._mapping_report import Report
 from zoho_sync._table_facts import RealColumn, stored_type
 from zoho_sync._untyped_values import is_untyped
-from zoho_sync._words import listed, meant
+from zoho_sync.exceptions.wording import listed, meant
 from zoho_sync.mapping import DOCUMENT, CustomField
 from zoho_sync.payloads import FieldKind, Line, Payload
 

@@ -7,8 +7,8 @@ from datetime import tzinfo
 from types import ModuleType
 from typing import Any, Final
 
-from zoho_sync._words import shown
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.exceptions.wording import shown
 from zoho_sync.registry import HandlerRegistry, default_registry
 from zoho_sync.retry import RetryPolicy
 

@@ -23,7 +23,6 @@ from zoho_sync import exact_json
 from zoho_sync._hints import ENTITY_HEADER, OPERATION_HEADER, Hints, hints
 from zoho_sync._http import is_form, pairs
 from zoho_sync._recognition import CONTACT_KINDS, Found, given, recognise
-from zoho_sync._words import did_you_mean, shown
 from zoho_sync.entities import CONTACT, EntityCatalog, EntityKind
 from zoho_sync.events import (
     DEFAULT_ORGANIZATION,
@@ -33,6 +32,7 @@ from zoho_sync.events import (
     operation_of,
 )
 from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions.wording import did_you_mean, shown
 
 __all__ = ["ENTITY_HEADER", "OPERATION_HEADER", "DecodingRules", "Hints", "decode", "hints"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 
-from zoho_sync._words import did_you_mean, shown
 from zoho_sync.exact_json import InexactError, canonical_hash
 from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.times import parse_time
 
 __all__ = [

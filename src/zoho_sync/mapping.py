@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, ColumnElement, Text, func, literal
 
-from zoho_sync._arguments import explained, explains
+from zoho_sync.exceptions.arguments import explained, explains
 from zoho_sync.payloads import Line, Payload
 
 __all__ = [

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Final, TypeVar, overload
 
-from zoho_sync._arguments import explained
 from zoho_sync._binding import BoundEntity
 from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
 from zoho_sync.exceptions import ConfigurationError, Finding, MappingError, UnknownEntityType
+from zoho_sync.exceptions.arguments import explained
 from zoho_sync.handlers import BUILTIN_HANDLERS
 from zoho_sync.handlers._declaration import misplaced
 from zoho_sync.handlers.base import BaseEntityHandler

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from zoho_sync._arguments import misfit
-from zoho_sync._words import meant
 from zoho_sync.exceptions import ConfigurationError, Finding
+from zoho_sync.exceptions.arguments import misfit
+from zoho_sync.exceptions.wording import meant
 from zoho_sync.mapping import ChildMap, EntityMap, Reference
 
 __all__ = ["misplaced", "takes_a_session"]

@@ -20,8 +20,8 @@ from zoho_sync._row_values import (
     identity_values,
 )
 from zoho_sync._rows import insert_row
-from zoho_sync._words import listed, meant
 from zoho_sync.exceptions import ConfigurationError, ReferencePending
+from zoho_sync.exceptions.wording import listed, meant
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._resolution import find_key
 

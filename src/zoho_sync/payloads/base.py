@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from zoho_sync._words import did_you_mean
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, refusal
+from zoho_sync.exceptions.wording import did_you_mean
 
 __all__ = ["Line", "Payload", "line_key"]
 

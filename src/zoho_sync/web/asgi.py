@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, Final, NamedTuple, Protocol
 
 from zoho_sync._http import pairs
-from zoho_sync._words import did_you_mean, shown
 from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.outcomes import Receipt, ReceiptStatus
 
 __all__ = ["ASGIApp", "FrontDoor", "receiver_app"]

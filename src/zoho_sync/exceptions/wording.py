@@ -1,4 +1,4 @@
-"""Words that somebody typed: how they are shown, and which known word was probably meant."""
+"""Words errors: how what somebody typed is shown, what was meant by it, which callable failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["did_you_mean", "listed", "meant", "shown"]
+__all__ = ["did_you_mean", "listed", "meant", "note_callable", "raised_in", "shown"]
 
 _LONGEST: Final = 40
 _TYPO: Final = 0.8
@@ -17,6 +17,7 @@ _MOST_GUESSES: Final = 3
 _MOST_LISTED: Final = 12
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BETWEEN: Final = re.compile(r"[\W_]+")
+_NOTE: Final = "zoho_sync: raised in "
 
 
 def shown(word: str) -> str:
@@ -62,6 +63,17 @@ def listed(known: Iterable[str]) -> str:
     if more <= 1:
         return ", ".join(names) or "none"
     return f"{', '.join(names[:_MOST_LISTED])} and {more} others"
+
+
+def note_callable(error: BaseException, where: str) -> None:
+    """Note on an error the attribute whose callable raised it, for `raised_in`."""
+    error.add_note(f"{_NOTE}{where}")
+
+
+def raised_in(error: BaseException) -> str:
+    """Return the attribute whose callable raised an error; ``""`` where none did."""
+    notes = (note for note in getattr(error, "__notes__", ()) if isinstance(note, str))
+    return next((n.removeprefix(_NOTE) for n in notes if n.startswith(_NOTE)), "")
 
 
 def _parts(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every error that zoho_sync raises, in one tree.
+"""Defines every error that zoho_sync raises, in one tree.
 
 ::
 
@@ -10,7 +10,9 @@
     ├── PayloadError                a document that cannot be understood; names the field
     ├── ReferenceFailed             a reference that must exist does not, and never will by waiting
     ├── RowRejected                 the host's schema refuses the values; names the row's table
+    │   ├── RowGone                 the host deleted the row meanwhile
     │   └── ValueTaken              another row has a unique value, for now; names both rows
+    ├── AmbiguousMatch              several rows of the host match; names them, and takes none
     ├── ReferencePending            another entity must arrive first
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
@@ -27,9 +29,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from zoho_sync._words import did_you_mean
+from zoho_sync.exceptions.wording import did_you_mean
 
 __all__ = [
+    "AmbiguousMatch",
     "ConfigurationError",
     "Finding",
     "HostTransactionLost",
@@ -40,6 +43,7 @@ __all__ = [
     "QueueUnavailable",
     "ReferenceFailed",
     "ReferencePending",
+    "RowGone",
     "RowRejected",
     "SessionBusy",
     "UnknownEntityType",

@@ -11,8 +11,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
-from zoho_sync._words import listed, meant
-from zoho_sync.exceptions import Finding, MappingError
+from zoho_sync.exceptions.errors import Finding, MappingError
+from zoho_sync.exceptions.wording import listed, meant
 
 __all__ = ["explained", "explains", "misfit"]
 
