@@ -24,7 +24,7 @@ from zoho_sync import (
     SyncResult,
     ZohoSync,
 )
-from zoho_sync.hooks import SettledEvent
+from zoho_sync.abc import SettledEvent
 from zoho_sync.mirror import ExactDecimal
 from zoho_sync.payloads import InvoicePayload
 

@@ -24,9 +24,8 @@ from zoho_sync._attempt import Attempt
 from zoho_sync._lease import LeaseKeeper, keep_leases
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._tables import library_tables
-from zoho_sync.abc import Job
+from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
-from zoho_sync.hooks import SettledEvent
 from zoho_sync.queues import SQLQueue
 
 pytestmark = pytest.mark.breaks_connections

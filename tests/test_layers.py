@@ -28,8 +28,9 @@ LINES = (
         "outcomes",
         "decisions",
         "retry",
+        "_job",
     ),
-    ("abc", "hooks"),
+    ("abc",),
     ("payloads", "mapping"),
     (
         "_callables",

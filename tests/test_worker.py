@@ -23,9 +23,8 @@ from tests.faults.shop import Client, Script, create_shop, customer, invoice, re
 from tests.servers.postgres import PostgresServer, PrivatePostgres
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
-from zoho_sync.abc import Job
+from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.hooks import SettledEvent
 from zoho_sync.queues import SQLQueue
 
 pytestmark = pytest.mark.breaks_connections

@@ -1,4 +1,4 @@
-"""The rows of the dead-letter table: what is kept of an event, or a body, and of its error."""
+"""Keeps the rows of the dead-letter table: an event, or a body, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,54 @@ from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
 from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.outcomes import DeadLetterKind
 
-__all__ = ["DeadLetterRows", "Undecoded", "describe_error"]
+__all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
 
 _LONGEST_ERROR = 2_000
 _LONGEST_NAME = 255
 _NAMES_A_FIELD = (PayloadError, ReferenceFailed, RowRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event, or one body, that could not be applied.
+
+    Attributes:
+        id: Of the event; a body that was not understood has one as well.
+        organization_id: Zoho's organization.
+        entity_type: None for a body that was not understood.
+        entity_id: None for a body that was not understood.
+        operation: None for a body that was not understood.
+        payload: The document; None for a body that was not understood.
+        body: The bytes as received, where they were not understood.
+        content_type: Of the body.
+        hints: What was said about the body: entity, operation, entity_id, organization_id.
+        kind: Whether the data is wrong, or the application failed.
+        error_type: Name of the exception.
+        error: What is wrong.
+        path: The field that is wrong; ``""`` where it is none.
+        attempts: Failed attempts.
+        history: One entry for each of them: ``{"at", "error_type", "error"}``.
+        arrived_at: When it was received.
+        died_at: When it became a dead letter.
+    """
+
+    id: str
+    organization_id: str
+    entity_type: str | None
+    entity_id: str | None
+    operation: str | None
+    payload: Mapping[str, Any] | None
+    body: bytes | None
+    content_type: str | None
+    hints: Mapping[str, Any] | None
+    kind: DeadLetterKind
+    error_type: str
+    error: str
+    path: str
+    attempts: int
+    history: Sequence[Mapping[str, Any]]
+    arrived_at: datetime
+    died_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +86,20 @@ class Undecoded:
     content_type: str
     hints: Mapping[str, str | None]
     organization_id: str
+
+
+def letter_from_row(row: Mapping[Any, Any]) -> DeadLetter:
+    """Return what operators see of a row."""
+    return DeadLetter(
+        id=row["event_id"],
+        arrived_at=row["arrival_time"],
+        kind=DeadLetterKind(row["kind"]),
+        **{
+            name: row[name]
+            for name in DeadLetter.__dataclass_fields__
+            if name not in {"id", "arrived_at", "kind"}
+        },
+    )
 
 
 def describe_error(error: BaseException) -> dict[str, str]:

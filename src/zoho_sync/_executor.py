@@ -16,10 +16,9 @@ from zoho_sync._lease import LeaseKeeper, keep_leases
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._runtime import Runtime
 from zoho_sync._unit_of_work import finish
-from zoho_sync.abc import AcknowledgesAfterCommit, Job
+from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable, ZohoSyncError
-from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import SyncResult
 
 __all__ = ["Executor", "WorkerDied"]

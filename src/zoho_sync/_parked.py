@@ -1,4 +1,4 @@
-"""Parked events: each waits for one entity, and goes back into the queue when that arrives."""
+"""Parks events: each waits for one entity, and goes back into the queue when that arrives."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
-from zoho_sync.events import Operation
+from zoho_sync.events import Operation, SyncEvent
 from zoho_sync.outcomes import Outcome
 
-__all__ = ["Parked", "Waiting"]
+__all__ = ["Parked", "ParkedEvent", "Waiting", "parked_from_row"]
 
 _BATCH = 200
 
@@ -39,6 +39,37 @@ class Waiting:
     key: LedgerKey
     entity_type: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that waits for an entity.
+
+    Attributes:
+        event: The event.
+        waiting_type: Type of the entity that it waits for.
+        waiting_id: Zoho's id of that entity.
+        reason: In words.
+        parked_at: Since when.
+        expires_at: When it becomes a dead letter.
+    """
+
+    event: SyncEvent
+    waiting_type: str
+    waiting_id: str
+    reason: str
+    parked_at: datetime
+    expires_at: datetime
+
+    @property
+    def entity_type(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_type
+
+    @property
+    def entity_id(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_id
 
 
 class Parked:
@@ -161,6 +192,12 @@ class Parked:
         is_one = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
         values = [tuple(key) for key in keys]
         return or_(waits.in_(values), is_one.in_(values))
+
+
+def parked_from_row(row: Mapping[Any, Any]) -> ParkedEvent:
+    """Return what operators see of a row."""
+    names = ("waiting_type", "waiting_id", "reason", "parked_at", "expires_at")
+    return ParkedEvent(event_from_row(row), **{name: row[name] for name in names})
 
 
 def _waiting(row: Mapping[Any, Any]) -> Waiting:

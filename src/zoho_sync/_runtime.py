@@ -9,9 +9,8 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync.abc import QueueBackend
+from zoho_sync.abc import QueueBackend, SettledHook
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.hooks import SettledHook
 from zoho_sync.registry import HandlerRegistry
 from zoho_sync.retry import RetryPolicy
 

@@ -19,11 +19,10 @@ from zoho_sync._ledger import LedgerKey
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._places import find_places
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job
+from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
 from zoho_sync.handlers._application import Applied, journalled
 from zoho_sync.handlers._payment import pay_debts
-from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome, SyncResult
 
 __all__ = ["Settlement", "log_failure"]

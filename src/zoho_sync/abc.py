@@ -1,4 +1,4 @@
-"""Every seam of the library, its contract in prose: what a queue engine must do.
+"""Says what each seam of the library asks for: a queue engine, and a hook of the application.
 
 A queue carries events from the front door to the workers. It promises delivery *at least once*;
 that nothing is applied twice is the ledger's promise, kept in the host's database. An engine
@@ -7,13 +7,15 @@ that lives in that database completes a job in the very transaction that applies
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from zoho_sync._job import BULK_PRIORITY, DEFAULT_PRIORITY, Job
 from zoho_sync.events import Arrival, SyncEvent
+from zoho_sync.outcomes import SyncResult
 
 __all__ = [
     "BULK_PRIORITY",
@@ -28,14 +30,10 @@ __all__ = [
     "Relayed",
     "RelaysOutbox",
     "ReservesConnection",
+    "SettledEvent",
+    "SettledHook",
     "WakesWorkers",
 ]
-
-DEFAULT_PRIORITY: Final = 0
-"""Of what the front door takes in. The smaller the number, the sooner: -1 goes before it."""
-
-BULK_PRIORITY: Final = 100
-"""Of what may wait until nothing else does, such as ten thousand rows that are applied again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +82,6 @@ class Enqueued:
     event_id: str
     arrival: Arrival | None
     duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An event's durable place in a queue, leased to one worker.
-
-    Attributes:
-        handle: The engine's own name for it.
-        event: The event.
-        lease_token: Of the claim; never used twice.
-        attempts: Attempts that failed with an error.
-        deaths: Workers that died while they had claimed it alone.
-        suspect: Whether a worker died with it; it is claimed alone then.
-        history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
-        first_parked_at: When it first waited for another entity.
-        priority: The smaller, the sooner; it stays with the event.
-        contested: Zoho's ids of the entities whose rows have a unique value that it wants: their
-            jobs are claimed together with it.
-        early: How long before its time it was claimed, because another one like it was due.
-        deliveries: How often an engine outside the database has delivered it, with this time.
-        undecodable: The bytes of a message of such an engine that holds no event.
-        outside: Whether it came from such an engine.
-    """
-
-    handle: Any
-    event: SyncEvent
-    lease_token: str
-    attempts: int = 0
-    deaths: int = 0
-    suspect: bool = False
-    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
-    first_parked_at: datetime | None = None
-    priority: int = DEFAULT_PRIORITY
-    contested: Sequence[str] = ()
-    early: timedelta = timedelta(0)
-    deliveries: int = 1
-    undecodable: bytes | None = None
-    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,3 +302,27 @@ class RelaysOutbox(Protocol):
                 are.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SettledEvent:
+    """One event and what became of it.
+
+    Attributes:
+        event: The event.
+        result: What became of it, committed.
+    """
+
+    event: SyncEvent
+    result: SyncResult
+
+
+class SettledHook(Protocol):
+    """Called after the commit, at most once for an event; what it raises is logged and dropped.
+
+    It runs outside the transaction: for a cache to clear or a mail to send. What must happen
+    together with the rows belongs into `BaseEntityHandler.after_apply`.
+    """
+
+    def __call__(self, settled: SettledEvent, /) -> Awaitable[None] | None:
+        """Hear what became of an event."""

@@ -22,13 +22,12 @@ from zoho_sync._schema import create_all
 from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
 from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
-from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend
+from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend, SettledHook
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules, hints
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.hooks import SettledHook
 from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
 from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import Outbox, queue_from

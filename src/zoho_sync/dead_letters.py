@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._dead_letter_rows import DeadLetterRows
+from zoho_sync._dead_letter_rows import DeadLetter, DeadLetterRows, letter_from_row
 from zoho_sync._dialects import Clock, chunks, database_time
 from zoho_sync._event_rows import dedupe_key, event_from_row
 from zoho_sync._job_rows import job_row
@@ -26,49 +26,6 @@ from zoho_sync.exceptions import ConfigurationError, PayloadError
 from zoho_sync.outcomes import DeadLetterKind, Outcome
 
 __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "Replayed"]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One event, or one body, that could not be applied.
-
-    Attributes:
-        id: Of the event; a body that was not understood has one as well.
-        organization_id: Zoho's organization.
-        entity_type: None for a body that was not understood.
-        entity_id: None for a body that was not understood.
-        operation: None for a body that was not understood.
-        payload: The document; None for a body that was not understood.
-        body: The bytes as received, where they were not understood.
-        content_type: Of the body.
-        hints: What was said about the body: entity, operation, entity_id, organization_id.
-        kind: Whether the data is wrong, or the application failed.
-        error_type: Name of the exception.
-        error: What is wrong.
-        path: The field that is wrong; ``""`` where it is none.
-        attempts: Failed attempts.
-        history: One entry for each of them: ``{"at", "error_type", "error"}``.
-        arrived_at: When it was received.
-        died_at: When it became a dead letter.
-    """
-
-    id: str
-    organization_id: str
-    entity_type: str | None
-    entity_id: str | None
-    operation: str | None
-    payload: Mapping[str, Any] | None
-    body: bytes | None
-    content_type: str | None
-    hints: Mapping[str, Any] | None
-    kind: DeadLetterKind
-    error_type: str
-    error: str
-    path: str
-    attempts: int
-    history: Sequence[Mapping[str, Any]]
-    arrived_at: datetime
-    died_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +92,14 @@ class DeadLetters:
         async with self._transaction() as connection:
             rows = DeadLetterRows(connection, self._tables)
             condition = self._condition(which) if which is not None else None
-            return [_letter(row) for row in await rows.select(condition, limit)]
+            return [letter_from_row(row) for row in await rows.select(condition, limit)]
 
     async def get(self, letter_id: str) -> DeadLetter | None:
         """Return one dead letter, or None."""
         async with self._transaction() as connection:
             rows = DeadLetterRows(connection, self._tables)
             found = await rows.select(self._tables.dead_letters.c.event_id == letter_id)
-            return _letter(found[0]) if found else None
+            return letter_from_row(found[0]) if found else None
 
     async def replay(self, which: str | Iterable[str] | DeadLetterFilter) -> Replayed:
         """Put dead letters back into the queue, under their id and arrival.
@@ -266,23 +223,10 @@ class _Replay:
 def _event(row: Mapping[Any, Any], decode: Decoder) -> SyncEvent:
     if row["entity_type"] is not None:
         return event_from_row(row)
-    event = decode(_letter(row))
+    event = decode(letter_from_row(row))
     if event is None:
         raise PayloadError("", "an empty body")
     return replace(event, id=row["event_id"], arrival=Arrival(row["arrival_time"], 0))
-
-
-def _letter(row: Mapping[Any, Any]) -> DeadLetter:
-    return DeadLetter(
-        id=row["event_id"],
-        arrived_at=row["arrival_time"],
-        kind=DeadLetterKind(row["kind"]),
-        **{
-            name: row[name]
-            for name in DeadLetter.__dataclass_fields__
-            if name not in {"id", "arrived_at", "kind"}
-        },
-    )
 
 
 def _resolved(row: Mapping[Any, Any], reason: str, now: datetime) -> dict[str, Any]:

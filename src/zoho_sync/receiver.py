@@ -10,11 +10,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from zoho_sync import exact_json
-from zoho_sync._dead_letter_rows import Undecoded
+from zoho_sync._dead_letter_rows import DeadLetter, Undecoded
 from zoho_sync._dialects import Clock
 from zoho_sync._http import header_value
 from zoho_sync.abc import Enqueued
-from zoho_sync.dead_letters import DeadLetter
 from zoho_sync.decoding import DecodingRules, Hints, decode, hints
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable

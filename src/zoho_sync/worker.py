@@ -14,9 +14,15 @@ from zoho_sync._faults import without_values
 from zoho_sync._lease import keep_leases
 from zoho_sync._maintenance import Maintenance
 from zoho_sync._runtime import Runtime
-from zoho_sync.abc import Job, ReadsPause, RelaysOutbox, ReservesConnection, WakesWorkers
+from zoho_sync.abc import (
+    Job,
+    ReadsPause,
+    RelaysOutbox,
+    ReservesConnection,
+    SettledEvent,
+    WakesWorkers,
+)
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.hooks import SettledEvent
 from zoho_sync.outcomes import Outcome
 
 __all__ = ["Worker"]
