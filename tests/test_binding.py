@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, literal, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
-from zoho_sync import ChildMap, EntityMap, MappingError, Reference, custom_field
+from zoho_sync import ChildMap, ConfigurationError, EntityMap, MappingError, Reference, custom_field
 from zoho_sync._binding import bind, table_of
 
 
@@ -147,7 +147,10 @@ def child_with(**changes: Any) -> ChildMap:
         ),
         (
             {"children": CHILD},
-            "Goods.children: it is one ChildMap, not a list. In a list: children=[ChildMap(…)].",
+            (
+                "Goods.children: it is of type ChildMap, not a list of ChildMap. Give "
+                "children=[ChildMap(…)]."
+            ),
         ),
         (
             {"children": None},
@@ -156,7 +159,7 @@ def child_with(**changes: Any) -> ChildMap:
         (
             {"references": REFERENCE},
             (
-                "Goods.references: it is one Reference, not a list. In a list: "
+                "Goods.references: it is of type Reference, not a list of Reference. Give "
                 "references=[Reference(…)]."
             ),
         ),
@@ -184,30 +187,13 @@ def child_with(**changes: Any) -> ChildMap:
         (
             {"when": "draft"},
             (
-                "Goods.when: it is of type str, which cannot be called. Give a callable, for "
-                "example lambda payload: payload.status != 'draft'."
-            ),
-        ),
-        (
-            {"columns": {"title": custom_field("")}},
-            (
-                "Goods.columns['title']: custom_field() is given no name. Give the field's API "
-                "name or label, for example custom_field('cf_note')."
-            ),
-        ),
-        (
-            {"references": [replace(REFERENCE, source=custom_field(" "))]},
-            (
-                "Goods.references['vendor_id']: custom_field() is given no name. Give the field's "
-                "API name or label, for example custom_field('cf_note')."
+                "Goods.when: it is of type str, not a callable. Give lambda payload: "
+                "payload.is_active."
             ),
         ),
         (
             {"key": Good.zoho},
-            (
-                "Goods.key: it is of type InstrumentedAttribute, not a name. Give its name as "
-                "text: 'zoho'."
-            ),
+            "Goods.key: it is of type InstrumentedAttribute, not a name. Give the name as text.",
         ),
         (
             {"columns": {5: "name"}},
@@ -215,13 +201,13 @@ def child_with(**changes: Any) -> ChildMap:
         ),
         (
             {"children": [child_with(parent=["good_id", None])]},
-            "Goods.children[0].parent: it is nothing, not a name. Give the name as text.",
+            "Goods.children[0].parent[1]: it is nothing, not a name. Give the name as text.",
         ),
         (
             {"children": [child_with(parent=PARTS.c.good_id)]},
             (
-                "Goods.children[0].parent: it is of type Column, not a name. Give its name as "
-                "text: 'good_id'."
+                "Goods.children[0].parent: it is of type Column, not a name. Give the name as "
+                "text, or several in a tuple."
             ),
         ),
     ],
@@ -229,6 +215,12 @@ def child_with(**changes: Any) -> ChildMap:
 def test_arguments_of_another_kind_are_findings(wrong: dict[str, Any], said: str) -> None:
     whole: dict[str, Any] = {"table": Good, "columns": {"title": "name"}} | wrong
     assert findings(EntityMap(**whole)) == [said]
+
+
+@pytest.mark.parametrize("name", ["", " ", None, 5])
+def test_a_custom_field_has_a_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"custom_field\(\) is given no name; give the fi"):
+        custom_field(name)
 
 
 def test_every_argument_of_another_kind_is_said_at_once() -> None:

@@ -43,7 +43,6 @@ LINES = (
         "_tables",
         "_schema",
         "_session_factory",
-        "_callable_shape",
         "_mapping_shape",
         "_inheritance",
         "_foreign_keys",

@@ -21,6 +21,7 @@ from zoho_sync._inheritance import (
 )
 from zoho_sync._mapping_shape import misshapen
 from zoho_sync.exceptions import Finding, MappingError
+from zoho_sync.exceptions.arguments import kind_of
 from zoho_sync.mapping import ChildMap, EntityMap, NaturalKey, Reference, Source
 
 __all__ = [
@@ -214,8 +215,9 @@ def _rows(
     findings: list[Finding],
 ) -> dict[str, Any] | None:
     if table is None:
-        problem = f"{_told(rows.table)} is neither an ORM class nor a Table."
-        findings.append(Finding(f"{owner}.table", problem, _meant_table(rows.table)))
+        problem = f"it is {kind_of(rows.table)}, neither an ORM class nor a Table."
+        remedy = "Give the mapped class or the sqlalchemy.Table."
+        findings.append(Finding(f"{owner}.table", problem, remedy))
         return None
     parts = parts_of(rows.table, table)
     if any(len(part.key) < len(table.primary_key.columns) for part in parts):
@@ -237,23 +239,6 @@ def _rows(
         "insert_only": dict(_values(names, owner, rows.insert_only)),
         "references": tuple(_references(names, owner, rows.references)),
     }
-
-
-def _told(given: Any) -> str:  # what the host gave
-    if isinstance(given, (str, type)):
-        return repr(given) if isinstance(given, str) else f"the class {given.__name__}"
-    return "nothing" if given is None else f"a value of type {type(given).__name__}"
-
-
-def _meant_table(given: Any) -> str:  # what the host gave
-    """Return the remedy: of an object, or an attribute, of a mapped class that class is meant."""
-    relationship = getattr(given, "property", None)
-    owner = getattr(given, "parent", None) if relationship is not None else None
-    mapper = getattr(relationship, "mapper", owner)
-    meant = getattr(mapper, "class_", None) or type(given)
-    if table_of(meant) is not None:
-        return f"Give the class itself: table={meant.__name__}."
-    return "Give the mapped class or the sqlalchemy.Table."
 
 
 def _filled(

@@ -95,8 +95,6 @@ class ColumnNames:
             return f"That is Zoho's name; the column that it fills is {column!r}."
         if near := meant(name, self._columns):
             return near
-        if attribute == "adopt[1]" and name == "folded":
-            return 'Give folded itself, in a pair: adopt=(("name", folded),).'
         if self._mapper is not None and name in self._mapper.relationships:
             return self._relationship(name)
         unique = [key for key, column in self._columns.items() if column.unique]

@@ -1,24 +1,82 @@
-"""Whether a mapping's arguments are of the right kind, before their names are looked up.
-
-Nothing makes Python check them: a `ChildMap` that is not in a list, or an attribute in place of its
-name, would end in an error from somewhere inside the library.
-"""
+"""Checks that a mapping's arguments are of the right kind, before their names are looked up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
-from zoho_sync._callable_shape import callable_fault
-from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
+from sqlalchemy import ColumnElement, func
+
 from zoho_sync.exceptions import Finding
-from zoho_sync.mapping import ChildMap, CustomField, EntityMap, Reference, custom_field
+from zoho_sync.exceptions.arguments import Kind, kind_of, of
+from zoho_sync.mapping import DOCUMENT, ChildMap, CustomField, EntityMap, Reference, custom_field
 
 __all__ = ["misshapen"]
 
-_FIELD: Final = "Give the field's API name or label, for example custom_field('cf_note')."
-_PAYLOAD: Final = "lambda payload: …"
-_LINE: Final = "lambda line: …"
+_UNCALLED: Final = type(func.now)
+
+
+def _is_source(given: Any) -> bool:
+    read = given is DOCUMENT or isinstance(given, (str, CustomField, ColumnElement))
+    return read or (callable(given) and _is_value(given))
+
+
+def _is_value(given: Any) -> bool:
+    unfinished = given is custom_field or given is CustomField
+    return not unfinished and not isinstance(given, (CustomField, Reference))
+
+
+def _is_natural_key(given: Any) -> bool:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return isinstance(given, str)
+    pair = len(given) == 2  # noqa: PLR2004  # a pair
+    return pair and isinstance(given[0], str) and callable(given[1])
+
+
+_NAME: Final = Kind(of(str), "a name", "the name as text")
+_NAME_OR_NONE: Final = _NAME._replace(fits=of(str, type(None)))
+_REFERENCES: Final = "references=[Reference(…)]"
+_CHILDREN: Final = "children=[ChildMap(…)]"
+_ADOPT: Final = 'adopt=("name",), or adopt=(("name", folded),)'
+_SOURCE: Final = Kind(
+    _is_source,
+    "a source",
+    'a path such as "total", custom_field("cf_note") or a callable; what refers to another entity '
+    "belongs in references, and a value that is always the same in insert_only",
+)
+_MAPPING: Final = Kind(of(EntityMap), "an EntityMap", "mapping = EntityMap(table=…, …)")
+_KINDS: Final[Mapping[str, Kind]] = {
+    "key": _NAME_OR_NONE,
+    "deleted_column": _NAME_OR_NONE,
+    "organization_column": _NAME_OR_NONE,
+    "column": _NAME,
+    "parent": Kind(of(str, Sequence), "a name", "the name as text, or several in a tuple"),
+    "to": Kind(of(str), "the name of an entity type", 'it as text: to="customer"'),
+    "source": _SOURCE,
+    "when": Kind(of(Callable, type(None)), "a callable", "lambda payload: payload.is_active"),
+    "columns": Kind(of(Mapping), "a mapping", 'columns={"column": …}'),
+    "insert_only": Kind(of(Mapping), "a mapping", 'insert_only={"column": …}'),
+    "references": Kind(of(Sequence), "a list of Reference", _REFERENCES),
+    "children": Kind(of(Sequence), "a list of ChildMap", _CHILDREN),
+    "adopt": Kind(of(Sequence), "a list of columns", _ADOPT),
+}
+"""The kind of each argument, but for those that are a word of a few."""
+
+_MEMBERS: Final[Mapping[str, Kind]] = {
+    "parent": _NAME,
+    "columns": _SOURCE,
+    "insert_only": Kind(
+        _is_value,
+        "a value for new rows",
+        "a value, or a callable; what reads the document belongs in columns, or in references",
+    ),
+    "references": Kind(of(Reference), "a Reference", _REFERENCES),
+    "children": Kind(of(ChildMap), "a ChildMap", _CHILDREN),
+    "adopt": Kind(_is_natural_key, "a column, or one in a pair with a callable", _ADOPT),
+}
+"""The kind of what an argument holds, where it holds several."""
 
 
 def misshapen(mapping: Any, owner: str) -> list[Finding]:  # whatever the host gave
@@ -28,183 +86,69 @@ def misshapen(mapping: Any, owner: str) -> list[Finding]:  # whatever the host g
         mapping: What a handler has under that name.
         owner: The handler, for the findings.
     """
-    if not isinstance(mapping, EntityMap):
-        problem = f"it is {_kind(mapping)}, not an EntityMap."
-        return [Finding(f"{owner}.mapping", problem, "Give mapping = EntityMap(table=…, …).")]
-    found = [
-        *_rows(mapping, owner, _PAYLOAD),
-        *_adopt(mapping.adopt, f"{owner}.adopt"),
-        *_members(mapping.children, f"{owner}.children", ChildMap),
-        *_name(mapping.deleted_column, f"{owner}.deleted_column"),
-        *_name(mapping.organization_column, f"{owner}.organization_column"),
-    ]
-    if mapping.when is not None and not callable(mapping.when):
-        problem = f"it is {_kind(mapping.when)}, which cannot be called."
-        remedy = "Give a callable, for example lambda payload: payload.status != 'draft'."
-        found.append(Finding(f"{owner}.when", problem, remedy))
-    found += callable_fault(mapping.when, f"{owner}.when", "lambda payload: payload.is_active")
-    if isinstance(mapping.children, Sequence):
-        for position, child in enumerate(mapping.children):
-            if isinstance(child, ChildMap):
-                found += _child(child, f"{owner}.children[{position}]")
-    return found
+    return [*_misfit(_MAPPING, mapping, f"{owner}.mapping")] or [*_arguments(mapping, owner)]
 
 
-def _child(child: ChildMap, owner: str) -> Iterator[Finding]:
-    yield from _rows(child, owner, _LINE)
-    yield from _source(child.source, f"{owner}.source", _PAYLOAD)
-    parent: Any = child.parent
-    listed = isinstance(parent, Sequence) and not isinstance(parent, str)
-    for name in parent if listed else (parent,):
-        yield from _name(name, f"{owner}.parent", optional=False)
+def _arguments(part: EntityMap | ChildMap | Reference, owner: str) -> Iterator[Finding]:
+    for name, given in ((each.name, getattr(part, each.name)) for each in fields(part)):
+        where = f"{owner}.{name}"
+        found = [*_misfit(_KINDS[name], given, where)] if name in _KINDS else []
+        yield from found
+        if name == "missing" or (name in _KINDS and not found):
+            yield from _uncallable(given, where)
+        if name in _MEMBERS and not found and not isinstance(given, str):
+            yield from _members(name, given, where)
 
 
-def _rows(rows: EntityMap | ChildMap, owner: str, example: str) -> Iterator[Finding]:
-    yield from _name(rows.key, f"{owner}.key")
-    for attribute in ("columns", "insert_only"):
-        given, where = getattr(rows, attribute), f"{owner}.{attribute}"
-        if not isinstance(given, Mapping):
-            problem = f"it is {_kind(given)}, not a mapping."
-            yield Finding(where, problem, f'Give {attribute}={{"column": …}}.')
-            continue
-        for name, source in given.items():
-            yield from _name(name, where, optional=False)
-            if attribute == "columns":
-                yield from _source(source, f"{where}[{name!r}]", example)
-            else:
-                yield from _value(source, f"{where}[{name!r}]", example)
-    yield from _members(rows.references, f"{owner}.references", Reference)
-    if isinstance(rows.references, Sequence):
-        for position, reference in enumerate(rows.references):
-            if isinstance(reference, Reference):
-                yield from _reference(reference, owner, position, example)
+def _members(name: str, given: Any, where: str) -> Iterator[Finding]:
+    for key, each in given.items() if isinstance(given, Mapping) else enumerate(given):
+        if isinstance(given, Mapping):
+            yield from _misfit(_NAME, key, where)
+        # A reference goes by its column, as it does wherever else it is found wanting.
+        column = getattr(each, "column", None) if name == "references" else None
+        place = f"{where}[{column if isinstance(column, str) else key!r}]"
+        found = [*_misfit(_MEMBERS[name], each, place)]
+        yield from found
+        if isinstance(each, (Reference, ChildMap)) and not found:
+            yield from _arguments(each, place)
+        elif not found:
+            pair = name == "adopt" and not isinstance(each, str)
+            yield from _uncallable(each[1] if pair else each, place, takes_sql=pair)
 
 
-def _reference(reference: Reference, owner: str, position: int, example: str) -> Iterator[Finding]:
-    named = isinstance(reference.column, str)
-    where = f"{owner}.references[{reference.column!r}]" if named else f"{owner}.references"
-    yield from _name(reference.column, f"{owner}.references[{position}].column", optional=False)
-    yield from _source(reference.source, where, example)
-    yield from callable_fault(
-        reference.missing, f"{where}.missing", 'lambda zoho_id: {"name": zoho_id}'
-    )
-    if not isinstance(reference.to, str):
-        problem = f"it is {_kind(reference.to)}, not the name of an entity type."
-        yield Finding(f"{where}.to", problem, f"Give it as text: to={_type_of(reference)!r}.")
+def _misfit(kind: Kind, given: Any, where: str) -> Iterator[Finding]:
+    if not kind.fits(given):
+        problem = f"it is {kind_of(given)}, not {kind.called}."
+        yield Finding(where, problem, f"Give {kind.example}.")
 
 
-def _type_of(reference: Reference) -> str:
-    """Guess the entity type: a handler and a payload model say it, an id's name tells it."""
-    said = getattr(reference.to, "entity_type", "")
-    source = reference.source if isinstance(reference.source, str) else ""
-    guessed = EntityCatalog(BUILTIN_KINDS).resolve(source.removesuffix("_id")) if source else None
-    return said if isinstance(said, str) and said else guessed or "customer"
+def _uncallable(given: Any, where: str, *, takes_sql: bool = False) -> Iterator[Finding]:
+    """Give why a callable cannot be called with one argument; nothing for what is none.
+
+    Args:
+        given: What the mapping has.
+        where: The attribute that holds it.
+        takes_sql: Whether it is called with a SQL expression, as a SQL function is.
+    """
+    if not callable(given):
+        return
+    if isinstance(given, _UNCALLED) and not takes_sql:
+        yield Finding(where, "the SQL function is not called.", "Write func.now(), for example.")
+    elif inspect.iscoroutinefunction(given):
+        yield Finding(
+            where, "the callable is async, and nothing awaits it.", "Give one that is not."
+        )
+    elif problem := _refused(given):
+        problem = f"the callable is given one argument, and that does not fit: {problem}."
+        yield Finding(where, problem, "Give one that takes it.")
 
 
-def _members(given: Any, where: str, kind: type) -> Iterator[Finding]:
-    example = f"{where.rpartition('.')[2]}=[{kind.__name__}(…)]"
-    if isinstance(given, kind):
-        yield Finding(where, f"it is one {kind.__name__}, not a list.", f"In a list: {example}.")
-    elif not isinstance(given, Sequence) or isinstance(given, str):
-        problem = f"it is {_kind(given)}, not a list of {kind.__name__}."
-        yield Finding(where, problem, f"Give {example}.")
-    else:
-        for position, each in enumerate(given):
-            if not isinstance(each, kind):
-                problem = f"it is {_kind(each)}, not a {kind.__name__}."
-                yield Finding(f"{where}[{position}]", problem, f"Give {example}.")
-
-
-def _adopt(given: Any, where: str) -> Iterator[Finding]:
-    if isinstance(given, str):
-        remedy = f"Give adopt=({given!r},), or adopt=({_pair(given)},)."
-        yield Finding(where, "it is text, not a list of columns.", remedy)
-    elif isinstance(given, Mapping) or not isinstance(given, Sequence):
-        pairs = given.items() if isinstance(given, Mapping) else ()
-        name, normalise = next(iter(pairs), ("name", None))
-        problem = f"it is {_kind(given)}, not a list of columns."
-        yield Finding(where, problem, f"Give adopt=({_pair(name, normalise)},).")
-    elif _is_pair(given):
-        problem = "it is one pair, not a list of columns."
-        yield Finding(where, problem, f"In a tuple: adopt=({_pair(*given)},).")
-    else:
-        for position, each in enumerate(given):
-            if not isinstance(each, str):
-                yield from _natural_key(each, f"{where}[{position}]")
-
-
-def _natural_key(given: Any, where: str) -> Iterator[Finding]:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        key = getattr(given, "key", None)
-        remedy = f"Give its name as text: {key!r}." if isinstance(key, str) else ""
-        problem = f"it is {_kind(given)}, not a column's name."
-        yield Finding(where, problem, remedy or f"Give a name, or a pair: {_pair('name')}.")
-    elif len(given) != 2:  # noqa: PLR2004  # a pair
-        problem = f"it has {len(given)} parts, and a pair is a column's name and a callable."
-        yield Finding(where, problem, f"Give {_pair(*given[:2])}.")
-    elif not isinstance(given[0], str):
-        column = getattr(given[0], "key", given[1])
-        problem = f"what it begins with is {_kind(given[0])}, not a column's name."
-        yield Finding(where, problem, f"The column goes first: {_pair(column, *given)}.")
-    elif not callable(given[1]):
-        problem = f"{given[1]!r} cannot be called."
-        remedy = f"Give the callable itself: {_pair(given[0])}, of zoho_sync.mapping."
-        yield Finding(where, problem, remedy)
-    else:
-        yield from callable_fault(given[1], where, _pair(given[0]), takes_sql=True)
-
-
-def _is_pair(given: Sequence[Any]) -> bool:
-    if len(given) != 2 or not isinstance(given[0], str):  # noqa: PLR2004  # a pair
-        return False
-    return callable(given[1])
-
-
-def _pair(column: Any = "name", *others: Any) -> str:  # whatever the host gave
-    """Return how a pair is written, with the callable that was given, if it has a name."""
-    named = (getattr(each, "__qualname__", "") for each in others if callable(each))
-    normalise = next((name for name in named if name and "<" not in name), "folded")
-    return f'("{column if isinstance(column, str) else "name"}", {normalise})'
-
-
-def _name(name: Any, where: str, *, optional: bool = True) -> Iterator[Finding]:
-    if not isinstance(name, str) and not (optional and name is None):
-        remedy = "Give the name as text."
-        # An attribute of an ORM class, or a Column, has the name that was meant.
-        alone = name[0] if isinstance(name, (list, tuple)) and len(name) == 1 else None
-        key = getattr(name, "key", alone)
-        if isinstance(key, str):
-            remedy = f"Give its name as text: {key!r}."
-        yield Finding(where, f"it is {_kind(name)}, not a name.", remedy)
-
-
-def _source(source: Any, where: str, example: str) -> Iterator[Finding]:
-    name: Any = getattr(source, "name", None)
-    if source is None:
-        problem = "it is nothing, and no source."
-        yield Finding(where, problem, 'Give a field of the document, for example "notes".')
-    elif source is custom_field or source is CustomField:
-        yield Finding(where, "custom_field is not called.", _FIELD)
-    elif isinstance(source, CustomField) and (not isinstance(name, str) or not name.strip()):
-        yield Finding(where, "custom_field() is given no name.", _FIELD)
-    elif isinstance(source, Reference):
-        remedy = f"Give it in a list of its own: references=[Reference({source.column!r}, …)]."
-        yield Finding(where, "a Reference is not a source.", remedy)
-    else:
-        yield from callable_fault(source, where, example)
-
-
-def _value(value: Any, where: str, example: str) -> Iterator[Finding]:
-    if isinstance(value, (CustomField, Reference)) or value is custom_field:
-        kind = "Reference" if isinstance(value, Reference) else "custom_field()"
-        place = "references=[…]" if isinstance(value, Reference) else "columns={…}"
-        problem = f"{kind} reads the document, and this is a value for new rows."
-        yield Finding(where, problem, f"Put it into {place}, or give a callable: {example}.")
-    else:
-        yield from callable_fault(value, where, example)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return "nothing" if value is None else f"of type {type(value).__name__}"
+def _refused(given: Callable[..., Any]) -> str:
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        # Much of what is written in C has no signature, and is not judged.
+        return ""
+    return ""

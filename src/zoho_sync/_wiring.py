@@ -1,21 +1,67 @@
-"""What `ZohoSync` is given, checked before anything is made of it."""
+"""Checks what `ZohoSync` is given, before anything is made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import tzinfo
-from types import ModuleType
 from typing import Any, Final
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.exceptions.wording import shown
+from zoho_sync.exceptions.arguments import Kind, of
 from zoho_sync.registry import HandlerRegistry, default_registry
 from zoho_sync.retry import RetryPolicy
 
 __all__ = ["check_numbers", "check_parts", "organizations", "registry_from"]
 
 _LARGEST_BATCH: Final = 1_000
-_VERIFIERS: Final = "give SignedRequest(secret), or another of the library's verifiers"
+
+
+def _verifies(given: Any) -> bool:
+    found = not isinstance(given, type) and callable(getattr(given, "verify", None))
+    return given is None or found
+
+
+def _is_name(given: Any) -> bool:
+    return isinstance(given, str) and bool(given.strip())
+
+
+def _are_names(given: Any) -> bool:
+    return given is None or _is_name(given) or (bool(given) and _all(given, _is_name))
+
+
+def _all(given: Any, fits: Callable[[Any], object]) -> bool:
+    listed = isinstance(given, Collection) and not isinstance(given, str)
+    return listed and all(fits(each) for each in given)
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "verifier": Kind(
+        _verifies,
+        "an object with verify(), and no class",
+        "SignedRequest(secret), or another of the library's",
+    ),
+    "retry": Kind(of(RetryPolicy, type(None)), "a RetryPolicy", "RetryPolicy(max_attempts=…)"),
+    "time_zone": Kind(
+        of(tzinfo, type(None)), "a time zone", 'zoneinfo.ZoneInfo("Asia/Kolkata"), for example'
+    ),
+    "date_formats": Kind(
+        lambda given: _all(given, of(str)), "texts in a list", 'date_formats=("%d/%m/%Y",)'
+    ),
+    "hooks": Kind(lambda given: _all(given, callable), "callables in a list", "hooks=[heard]"),
+    "organization_id": Kind(
+        _are_names,
+        "Zoho's id of the organization, as text, or several of them",
+        'organization_id="60012345678", for example',
+    ),
+    "registry": Kind(
+        of(HandlerRegistry, type(None)),
+        "a HandlerRegistry",
+        "registry = default_registry(), after registry.override(YourHandler)",
+    ),
+}
+_NUMBER: Final = Kind(
+    lambda given: isinstance(given, int) and given >= 1, "a whole number of at least 1", "one"
+)
 
 
 def organizations(configured: Any) -> tuple[str, ...]:  # whatever the host gave
@@ -24,18 +70,10 @@ def organizations(configured: Any) -> tuple[str, ...]:  # whatever the host gave
     Raises:
         ConfigurationError: They are not ids as text.
     """
+    _check(organization_id=configured)
     if configured is None:
         return ()
-    names = (configured,) if isinstance(configured, (str, int)) else _members(configured)
-    if any(isinstance(name, int) for name in names):
-        message = 'organization_id is a number; write it as text: organization_id="60012345678"'
-        raise ConfigurationError(message)
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        message = (
-            "organization_id must be Zoho's id of the organization, as text, or several of them"
-        )
-        raise ConfigurationError(message)
-    return names
+    return (configured,) if isinstance(configured, str) else tuple(configured)
 
 
 def registry_from(given: Any) -> HandlerRegistry:  # whatever the host gave
@@ -44,29 +82,8 @@ def registry_from(given: Any) -> HandlerRegistry:  # whatever the host gave
     Raises:
         ConfigurationError: It is no registry; the message says how to get one.
     """
-    if given is None:
-        return default_registry()
-    if isinstance(given, HandlerRegistry):
-        return given
-    remedy = "give registry = default_registry(), after registry.override(YourHandler)"
-    if isinstance(given, (list, tuple, set, frozenset)):
-        problem = "a list of handlers" if given else "empty"
-        raise ConfigurationError(f"registry is {problem}; {remedy}")
-    if isinstance(given, ModuleType):
-        held = (n for n, each in vars(given).items() if isinstance(each, HandlerRegistry))
-        name = given.__name__
-        found = next((f"give registry={name}.{each}, which it holds" for each in held), remedy)
-        raise ConfigurationError(f"registry is the module {name}; {found}")
-    if given is default_registry:
-        message = "registry is the function default_registry; call it: registry=default_registry()"
-        raise ConfigurationError(message)
-    if given is HandlerRegistry:
-        remedy = "give registry=HandlerRegistry([YourHandler]), or default_registry()"
-    elif isinstance(given, type):
-        remedy = f"give registry = default_registry(), after registry.override({given.__name__})"
-    if isinstance(given, type):
-        raise ConfigurationError(f"registry is the class {given.__name__}; {remedy}")
-    raise _refusal("registry", given, remedy)
+    _check(registry=given)
+    return default_registry() if given is None else given
 
 
 def check_numbers(**numbers: Any) -> None:
@@ -75,10 +92,7 @@ def check_numbers(**numbers: Any) -> None:
     Raises:
         ConfigurationError: The message says which.
     """
-    for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
-            message = f"{name} must be a whole number of at least 1"
-            raise ConfigurationError(message)
+    _check(**numbers)
     if numbers.get("batch_size", 1) > _LARGEST_BATCH:
         message = (
             f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit "
@@ -95,34 +109,18 @@ def check_parts(  # whatever the host gave
     Raises:
         ConfigurationError: The message says which, and the remedy; it holds no secret.
     """
-    _check_verifier(verifier)
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise _refusal("retry", retry, "give RetryPolicy(max_attempts=…)")
-    if time_zone is not None and not isinstance(time_zone, tzinfo):
-        name = shown(time_zone) if isinstance(time_zone, str) else '"Asia/Kolkata"'
-        raise _refusal("time_zone", time_zone, f"give zoneinfo.ZoneInfo({name})")
-    if isinstance(date_formats, str):
-        remedy = f"give it in a tuple: date_formats=({shown(date_formats)},)"
-        raise _refusal("date_formats", date_formats, remedy)
-    if not all(isinstance(each, str) for each in _members(date_formats)):
-        raise _refusal("date_formats", date_formats, 'give texts: date_formats=("%d/%m/%Y",)')
-    if not all(callable(each) for each in _members(hooks)):
-        raise _refusal("hooks", hooks, "give callables in a list: hooks=[heard]")
+    _check(
+        verifier=verifier,
+        retry=retry,
+        time_zone=time_zone,
+        date_formats=date_formats,
+        hooks=hooks,
+    )
 
 
-def _check_verifier(verifier: Any) -> None:
-    if isinstance(verifier, type):
-        problem = f"verifier is the class {verifier.__name__}; give one of it, with its secret"
-        raise ConfigurationError(problem)
-    if verifier is not None and not callable(getattr(verifier, "verify", None)):
-        raise _refusal("verifier", verifier, _VERIFIERS)
-
-
-def _members(given: Any) -> tuple[Any, ...]:
-    """Return what is listed; what is no list is its only member, and refused as such."""
-    return tuple(given) if isinstance(given, Collection) and not isinstance(given, str) else (None,)
-
-
-def _refusal(name: str, given: Any, remedy: str) -> ConfigurationError:
-    # By its type alone: a secret may stand where a verifier should.
-    return ConfigurationError(f"{name} is of type {type(given).__name__}; {remedy}")
+def _check(**arguments: Any) -> None:
+    for name, given in arguments.items():
+        kind = _KINDS.get(name, _NUMBER)
+        if not kind.fits(given):
+            # What was given is not said: a secret may stand where a verifier should.
+            raise ConfigurationError(f"{name} must be {kind.called}; give {kind.example}")

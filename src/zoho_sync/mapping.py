@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, ColumnElement, Text, func, literal
 
-from zoho_sync.exceptions.arguments import explained, explains
+from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.payloads import Line, Payload
 
 __all__ = [
@@ -56,12 +56,21 @@ DOCUMENT: Final = _Document.DOCUMENT
 
 @dataclass(frozen=True, slots=True)
 class CustomField:
-    """A source: a custom field in any of its three spellings; made by `custom_field`."""
+    """A source: a custom field in any of its three spellings; made by `custom_field`.
+
+    Raises:
+        ConfigurationError: It is given no name.
+    """
 
     name: str
 
+    def __post_init__(self) -> None:
+        given: Any = self.name
+        if not isinstance(given, str) or not given.strip():
+            message = "custom_field() is given no name; give the field's API name or label"
+            raise ConfigurationError(message)
 
-@explained(name='custom_field("cf_note")')
+
 def custom_field(name: str) -> CustomField:
     """Return a source that reads a custom field by its API name (``cf_note``) or its label."""
     return CustomField(name)
@@ -86,7 +95,6 @@ Placeholder = Callable[[str], Mapping[str, Any]]
 """Gives the columns of a row that stands for an entity, of which only Zoho's id is known."""
 
 
-@explained(text='folded itself, without parentheses: adopt=(("name", folded),)')
 def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return text for comparison: lower case, white space as one blank, none at the ends.
 
@@ -158,7 +166,6 @@ def describe_source(source: Any) -> str:  # a source, or an insert-only value
     return repr(source)
 
 
-@explains(column='"customer_id"', to='to="customer"', source='source="customer_id"')
 @dataclass(frozen=True)
 class Reference:
     """A column that holds the host's primary key of another entity.
@@ -185,12 +192,6 @@ class Reference:
     deleted: Literal["null", "fail"] | None = None
 
 
-@explains(
-    table="table=InvoiceLine",
-    source='source="line_items"',
-    parent='parent="invoice_id"',
-    columns='columns={"quantity": "quantity"}',
-)
 @dataclass(frozen=True, kw_only=True)
 class ChildMap:
     """A list of lines, each a row of a table of its own.
@@ -214,7 +215,6 @@ class ChildMap:
     references: Sequence[Reference] = ()
 
 
-@explains(table="table=Invoice", columns='columns={"amount": "total"}')
 @dataclass(frozen=True, kw_only=True)
 class EntityMap:
     """Where one entity type lives in the host's tables.

@@ -9,11 +9,10 @@ from typing import Any, Final, TypeVar, overload
 from zoho_sync._binding import BoundEntity
 from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
 from zoho_sync.exceptions import ConfigurationError, Finding, MappingError, UnknownEntityType
-from zoho_sync.exceptions.arguments import explained
+from zoho_sync.exceptions.arguments import kind_of
 from zoho_sync.handlers import BUILTIN_HANDLERS
 from zoho_sync.handlers._declaration import misplaced
 from zoho_sync.handlers.base import BaseEntityHandler
-from zoho_sync.mapping import EntityMap
 
 __all__ = ["ENTRY_POINT_GROUP", "HandlerRegistry", "default_registry"]
 
@@ -62,7 +61,6 @@ class HandlerRegistry:
             raise ConfigurationError(message)
         return self._put(handler)
 
-    @explained(handler="one handler class at a time: registry.override(Customers)")
     def override(self, handler: _HandlerT) -> _HandlerT:
         """Put a handler in the place of the one of its type; usable as a decorator."""
         _check(handler, "override")
@@ -181,7 +179,11 @@ class _Registrar:
 
 def _check(handler: Any, method: str) -> None:
     if not (isinstance(handler, type) and issubclass(handler, BaseEntityHandler)):
-        raise ConfigurationError(f"{method}() takes a handler class; {_told(handler, method)}")
+        message = (
+            f"{method}() takes a handler class; this is {kind_of(handler)}, and not a subclass of "
+            "BaseEntityHandler; give the class itself"
+        )
+        raise ConfigurationError(message)
     if findings := [*misplaced(handler)]:
         raise MappingError(findings)
     if not handler.entity_type:
@@ -199,22 +201,6 @@ def _check(handler: Any, method: str) -> None:
     if handler.mapping is None and handler.upsert is BaseEntityHandler.upsert:
         message = f"{handler.__name__} has neither a mapping nor an upsert() of its own"
         raise ConfigurationError(message)
-
-
-def _told(given: Any, method: str) -> str:  # whatever the host gave
-    """Return what was given instead of a handler class, without its values, and the remedy."""
-    if isinstance(given, BaseEntityHandler):
-        name = type(given).__name__
-        return f"this is an object of {name}: give the class itself, {method}({name})"
-    if isinstance(given, EntityMap):
-        return (
-            "this is an EntityMap: put it into a class, for example class "
-            "Customers(CustomerHandler): mapping = EntityMap(…)"
-        )
-    if isinstance(given, type):
-        return f"the class {given.__name__} is not a subclass of BaseEntityHandler"
-    kind = type(given).__name__
-    return f"this is of type {kind}, not a subclass of BaseEntityHandler; give the class itself"
 
 
 def default_registry() -> HandlerRegistry:

@@ -1,41 +1,15 @@
-"""What a handler class declares under a name that nobody reads."""
+"""Finds what a handler class declares under a name that nobody reads."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from zoho_sync.exceptions import ConfigurationError, Finding
-from zoho_sync.exceptions.arguments import misfit
+from zoho_sync.exceptions import Finding
 from zoho_sync.exceptions.wording import meant
 from zoho_sync.mapping import ChildMap, EntityMap, Reference
 
-__all__ = ["misplaced", "takes_a_session"]
-
-_InitT = TypeVar("_InitT", bound=Callable[..., None])
-
-
-def takes_a_session(init: _InitT) -> _InitT:
-    """Let a handler that is made without a session say what a registry takes instead."""
-
-    @functools.wraps(init)
-    def call(self: Any, *args: Any, **kwargs: Any) -> None:
-        try:
-            init(self, *args, **kwargs)
-        except TypeError:
-            if not misfit(init, self, *args, **kwargs):
-                raise
-            name = type(self).__name__
-            message = (
-                f"{name} is made with a session, {name}(session); a registry takes the class "
-                f"itself, override({name})"
-            )
-            raise ConfigurationError(message) from None
-
-    wrapper: Any = call
-    kept: _InitT = wrapper
-    return kept
+__all__ = ["misplaced"]
 
 
 def misplaced(handler: type[Any]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from zoho_sync.entities import BUILTIN_KINDS, EntityKind
 from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
 from zoho_sync.exceptions import ConfigurationError, MappingError, RowGone
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.handlers._declaration import misplaced, takes_a_session
+from zoho_sync.handlers._declaration import misplaced
 from zoho_sync.handlers._direct import apply_directly
 from zoho_sync.handlers._resolution import resolve_key
 from zoho_sync.handlers._writing import Writing
@@ -66,7 +66,6 @@ class BaseEntityHandler(Generic[PayloadT]):
         if not cls.entity_type:
             cls.entity_type = getattr(cls.payload_model, "entity_type", "")
 
-    @takes_a_session
     def __init__(self, session: AsyncSession, *, organization_id: str | None = None) -> None:
         self.session = session
         self.organization_id = organization_id or DEFAULT_ORGANIZATION
