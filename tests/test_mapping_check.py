@@ -488,8 +488,12 @@ async def test_a_path_that_reads_nothing(engine: AsyncEngine, path: str, remedy:
 
 
 async def test_a_constant_is_no_source(engine: AsyncEngine) -> None:
-    finding = await the_finding(engine, goods(a_table(Column("it", Integer)), columns={"it": 7}))
-    assert finding.problem == "7 is not a source."
+    handlers = HandlerRegistry([goods(a_table(Column("it", Integer)), columns={"it": 7})])
+    with pytest.raises(MappingError) as raised:
+        ZohoSync(async_sessionmaker(engine), registry=handlers)
+    (finding,) = raised.value.findings
+    assert finding.where == "Mine.columns['it']"
+    assert finding.problem == "it is of type int, not a source."
     assert "insert_only" in finding.remedy
 
 
