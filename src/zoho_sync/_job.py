@@ -31,7 +31,8 @@ class Job:
         suspect: Whether a worker died with it; it is claimed alone then.
         history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
         first_parked_at: When it first waited for another entity.
-        priority: The smaller, the sooner; it stays with the event.
+        priority: The smaller, the sooner; it stays with the event. `DEFAULT_PRIORITY` is 0,
+            `BULK_PRIORITY` of what may wait until nothing else does is 100.
         contested: Zoho's ids of the entities whose rows have a unique value that it wants: their
             jobs are claimed together with it.
         early: How long before its time it was claimed, because another one like it was due.

@@ -25,7 +25,7 @@ def _is_source(given: Any) -> bool:
 
 def _is_value(given: Any) -> bool:
     unfinished = given is custom_field or given is CustomField
-    return not unfinished and not isinstance(given, (CustomField, Reference))
+    return not unfinished and not isinstance(given, (CustomField, Reference, ChildMap))
 
 
 def _is_natural_key(given: Any) -> bool:
