@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, refusal
 from zoho_sync.exceptions.wording import did_you_mean
+from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, refusal
 
 __all__ = ["Line", "Payload", "line_key"]
 
