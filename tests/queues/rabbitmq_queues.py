@@ -91,6 +91,7 @@ class Way:
         self._host, _, rest = place.partition(":")
         self._port = int(rest.partition("/")[0])
         self._writers: set[asyncio.StreamWriter] = set()
+        self._back: set[asyncio.StreamWriter] = set()
         self.address = ""
         self.silent = False
 
@@ -110,8 +111,14 @@ class Way:
         for writer in self._writers:
             writer.transport.abort()
 
+    def answer(self, frame: bytes) -> None:
+        """Say something to every client in the server's name."""
+        for writer in self._back:
+            writer.write(frame)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self._back.add(writer)
         there, on = await asyncio.open_connection(self._host, self._port)
         self._writers.add(on)
         try:
@@ -120,6 +127,7 @@ class Way:
             )
         finally:
             self._writers -= {writer, on}
+            self._back.discard(writer)
             for each in (writer, on):
                 each.close()
 

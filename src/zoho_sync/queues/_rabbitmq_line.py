@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,8 @@ _NOT_FOUND: Final = "NOT_FOUND"
 _BLOCKED: Final = "RabbitMQ takes no messages now: its memory or its disk is nearly full"
 _AT_ONCE: Final = 0.01
 _CLOSING: Final = 5.0  # seconds; the client waits 2 for a server that does not answer
+_HIGHEST: Final = 65535  # the protocol's
+_numbers: Final = itertools.count()
 
 
 class Refusal(QueueUnavailable):
@@ -89,7 +92,7 @@ class Line:
             channel = self._channel
             if channel is None or channel.is_closed or not channel.connection.is_opened:
                 connection = await self._connected()
-                channel = self._channel = await connection.channel()
+                channel = self._channel = await connection.channel(_number(connection))
             return channel
 
     @asynccontextmanager
@@ -97,7 +100,7 @@ class Line:
         """Give a channel for what the server may refuse: it closes the channel then."""
         async with self._opening:
             connection = await self._connected()
-        channel = await connection.channel()
+        channel = await connection.channel(_number(connection))
         try:
             yield channel
         finally:
@@ -117,7 +120,8 @@ class Line:
         """Close what was opened here."""
         self._drop()
         if self._endings:
-            await asyncio.wait(self._endings)
+            # A host's connection outlives them, and so may a channel that a silent server closes.
+            await asyncio.wait(self._endings, timeout=2 * _CLOSING)
 
     async def _connected(self) -> AbstractConnection:
         if self._hosts is not None:
@@ -163,6 +167,21 @@ async def _opened(url: str) -> AbstractConnection:
     return connection
 
 
+def _number(connection: AbstractConnection) -> int:
+    """Return a number for a channel: one that no channel has had for as long as possible.
+
+    The client would take the lowest that is free. An answer to the channel that had it before, if
+    it comes late, would close the new one here, and not on the server; the next to take the number
+    would open there what is open, for which the server ends the connection.
+    """
+    highest = connection.connection_tune.channel_max or _HIGHEST
+    for _ in range(highest):
+        number = next(_numbers) % highest + 1
+        if number not in connection.channels:
+            return number
+    raise QueueUnavailable("RabbitMQ: the connection has no channel to spare")
+
+
 async def _is_blocked(connection: AbstractConnection | None) -> bool:
     """Whether the server takes no messages over a connection."""
     if connection is None or not connection.is_opened:
@@ -174,17 +193,19 @@ async def _is_blocked(connection: AbstractConnection | None) -> bool:
     return not done
 
 
-async def _closed(ended: AbstractConnection | AbstractChannel) -> None:
+async def _closed(connection: AbstractConnection) -> None:
     with suppress(Exception, asyncio.CancelledError):
         async with asyncio.timeout(_CLOSING):
-            await ended.close()
+            await connection.close()
 
 
 async def _channel_closed(channel: AbstractChannel) -> None:
-    # Over one that is blocked it is not heard: the client would give up, and say it once more, for
-    # which the server ends the whole connection when it listens again.
+    # The client that gives up waiting says it once more, for which the server may end the whole
+    # connection. So a server that is slow is waited for; over a connection that is blocked it would
+    # not be heard at all.
     if not await _is_blocked(channel.connection):
-        await _closed(channel)
+        with suppress(Exception, asyncio.CancelledError):
+            await channel.close()
 
 
 def _is_cancelled() -> bool:
