@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +25,7 @@ from tests.servers.postgres import (
     available_postgres,
     private_postgres,
 )
+from tests.servers.private import run
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +102,7 @@ def test_programs_that_their_user_cannot_read_are_copied(
     monkeypatch.setattr(Installation, "_runs", lambda _: False)
     copy = Installation.locate(tmp_path)
     assert copy.programs.is_relative_to(tmp_path)
-    copy.user = None
-    copy.run(copy.command("postgres", "--version"), tmp_path)
+    run(copy.command("postgres", "--version"), tmp_path, user=None)
 
 
 def test_the_environment_names_a_server(
@@ -124,6 +129,50 @@ def test_where_servers_are_required_a_skip_is_a_failure(monkeypatch: pytest.Monk
     monkeypatch.setenv("ZOHO_SYNC_REQUIRE_SERVERS", "1")
     with pytest.raises(pytest.fail.Exception, match="no PostgreSQL"):
         skip_or_fail(ServerUnavailableError("no PostgreSQL"))
+
+
+RUN = """
+import sys
+from tests.servers.postgres import private_postgres
+
+with private_postgres() as server:
+    print(server.port, *server.folders, flush=True)
+    sys.stdin.read()
+"""
+"""A run of tests that uses a server; it says where that is."""
+
+GONE_WITHIN = 20.0
+
+
+@pytest.mark.usefixtures("private_server")
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_server(ended_by: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as tests:
+        assert tests.stdout is not None
+        port, *folders = tests.stdout.readline().split()
+        with socket.create_connection(("127.0.0.1", int(port))):
+            tests.send_signal(ended_by)
+            assert tests.wait() == -ended_by
+    deadline = time.monotonic() + GONE_WITHIN
+    while is_there(int(port)) or any(Path(folder).exists() for folder in folders):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_there(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_that_was_stopped_is_watched_no_longer(private_server: PrivatePostgres) -> None:
+    watching = private_server._watch
+    assert watching is not None
+    private_server.restart()
+    assert watching.returncode is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(watching.pid, 0)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import asyncmy
 import asyncmy.cursors
@@ -19,26 +19,11 @@ from sqlalchemy import make_url
 
 from tests.servers.mariadb import PrivateMariaDB
 from tests.servers.postgres import PrivatePostgres
+from tests.servers.private import PrivateServer
 
-__all__ = ["Database", "MariaDB", "PostgreSQL", "SQLite", "Server"]
+__all__ = ["Database", "MariaDB", "PostgreSQL", "SQLite"]
 
 Rows = list[dict[str, Any]]
-
-
-class Server(Protocol):
-    """A server that a test may stop and start."""
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        ...
-
-    def stop(self) -> None:
-        """Shut it down cleanly."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once, as in a crash."""
-        ...
 
 
 class Database(ABC):
@@ -54,7 +39,7 @@ class Database(ABC):
     dialect: ClassVar[str]
     full: ClassVar[str] = ""
     room: ClassVar[str] = ""
-    server: Server | None = None
+    server: PrivateServer | None = None
 
     @property
     @abstractmethod

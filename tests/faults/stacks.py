@@ -16,11 +16,12 @@ import aio_pika
 import nats
 from redis.asyncio import Redis
 
-from tests.faults.databases import Database, MariaDB, PostgreSQL, Server, SQLite
+from tests.faults.databases import Database, MariaDB, PostgreSQL, SQLite
 from tests.faults.routes import Route
 from tests.servers.mariadb import PrivateMariaDB, private_mariadb
 from tests.servers.nats import PrivateNATS, private_nats
 from tests.servers.postgres import PrivatePostgres, private_postgres
+from tests.servers.private import PrivateServer
 from tests.servers.rabbitmq import PrivateRabbitMQ, private_rabbitmq
 from tests.servers.redis import PrivateRedis, private_redis
 
@@ -75,7 +76,7 @@ class Broker(ABC):
         keeps_new_queues: Whether a crash leaves a queue whole that was made a moment ago.
     """
 
-    server: Server
+    server: PrivateServer
     counts_delivered = True
     keeps_new_queues = True
 
@@ -215,11 +216,11 @@ class Stack:
         return Route(self.database.url, self.broker.url, self.broker.topic, self.kind.outbox)
 
     @property
-    def server(self) -> Server | None:
+    def server(self) -> PrivateServer | None:
         """The server of the queue: the engine's, or the database's."""
         return self.broker.server if self.broker is not None else self.database.server
 
-    def ways_to_end(self, server: Server) -> list[Callable[[], None]]:
+    def ways_to_end(self, server: PrivateServer) -> list[Callable[[], None]]:
         """Return how a server may end that keeps what it has accepted."""
         broker = self.broker
         if broker is not None and server is broker.server and not broker.keeps_new_queues:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import signal
-import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +15,17 @@ import asyncmy
 from sqlalchemy import URL, make_url
 
 from tests.servers import ServerUnavailableError, in_memory
-from tests.servers.postgres import free_port
+from tests.servers.private import (
+    PrivateServer,
+    available,
+    give,
+    program_at,
+    run,
+    running,
+    user_unless_root,
+)
 
 ENVIRONMENT_URL = "ZOHO_SYNC_MARIADB_URL"
-START_ATTEMPTS = 5
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
-POLL_SECONDS = 0.05
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin")
 """Where the server's program may be although it is not on the path."""
 
@@ -119,121 +117,51 @@ def program(*names: str) -> Path:
     Raises:
         ServerUnavailableError: it is not installed.
     """
-    path = os.pathsep.join((os.environ.get("PATH", ""), *PLACES))
     for name in names:
-        found = shutil.which(name, path=path)
+        found = program_at(name, *PLACES)
         if found is not None:
-            return Path(found)
+            return found
     raise ServerUnavailableError(
         f"no MariaDB: apt-get install mariadb-server, or set {ENVIRONMENT_URL}"
     )
 
 
 @dataclass(kw_only=True)
-class PrivateMariaDB(MariaDBServer):
-    """A server that belongs to these tests, so that they may stop and kill it.
+class PrivateMariaDB(PrivateServer, MariaDBServer):
+    """A server that belongs to these tests, so that they may stop and kill it."""
 
-    Attributes:
-        workspace: a directory of its own, which the server's user owns.
-        user: the account that runs it; None for the one that runs the tests.
-    """
+    name = "MariaDB"
+    start_seconds = 60.0
 
-    workspace: Path
-    user: str | None
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
-
-    @property
-    def _log(self) -> Path:
-        return self.workspace / "mariadb.log"
+    address: URL = field(init=False)
 
     @property
     def _options(self) -> list[str]:
-        user = [f"--user={self.user}"] if self.user else []
         # Whoever starts deletes the temporary tables that it finds: a folder that servers share is
         # swept under those that run, and they crash.
         places = [f"--{name}dir={self.workspace / name}" for name in ("data", "tmp")]
-        return ["--no-defaults", *places, *user]
+        return ["--no-defaults", *places]
 
     def initialize(self) -> None:
         """Make the system's tables; root on this machine may log in without a password."""
+        for name in ("data", "tmp"):
+            (self.workspace / name).mkdir()
+        give(self.workspace, self.user)
         command = [str(program("mariadb-install-db", "mysql_install_db")), *self._options]
         command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        done = subprocess.run(
-            [*command, "--innodb-log-file-size=16M"],
-            cwd=self.workspace,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{done.stdout}")
+        run([*command, "--innodb-log-file-size=16M"], self.workspace, self.user)
 
-    def start(self) -> None:
-        """Start the server and wait until it answers; a port that somebody took is replaced.
+    def listen_at(self, port: int) -> None:
+        self.port = port
+        self.address = URL.create("mysql", "root", host="127.0.0.1", port=port)
 
-        Raises:
-            RuntimeError: it does not start; the message ends with the server's log.
-        """
-        for _ in range(START_ATTEMPTS):
-            if self._started():
-                return
-            self.address = self.address.set(port=free_port())
-        raise RuntimeError(f"MariaDB does not start:\n{self._log.read_text(errors='replace')}")
-
-    def stop(self) -> None:
-        """Shut down cleanly, ending open connections."""
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the process at once, as in a crash: the next start recovers."""
-        self._signal(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Shut down cleanly and start again, at the same port unless somebody took it."""
-        self.stop()
-        self.start()
-
-    def _started(self) -> bool:
+    def command(self) -> list[str]:
         places = [f"--socket={self.workspace / 'socket'}", f"--pid-file={self.workspace / 'pid'}"]
-        command = [str(program("mariadbd", "mysqld")), *self._options, *places]
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*command, f"--port={self.address.port}", *SETTINGS, *FAST_SETTINGS],
-                cwd=self.workspace,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Out of reach of the terminal's Ctrl-C.
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if b"ready for connections" in self._log.read_bytes():
-                return True
-            time.sleep(POLL_SECONDS)
-        self.kill()
-        return False
+        server = [str(program("mariadbd", "mysqld")), *self._options, *places]
+        return [*server, f"--port={self.port}", *SETTINGS, *FAST_SETTINGS]
 
-    def _signal(self, signal_number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal_number)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
-
-
-def server_user() -> str | None:
-    """The account that runs the server: it refuses to be root's."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "mysql" if "mysql" in known else "nobody"
+    def is_ready(self) -> bool:
+        return b"ready for connections" in self.log.read_bytes()
 
 
 @contextmanager
@@ -244,36 +172,15 @@ def private_mariadb() -> Iterator[PrivateMariaDB]:
         ServerUnavailableError: no MariaDB is installed that could be started.
     """
     program("mariadbd", "mysqld")
-    with tempfile.TemporaryDirectory(prefix="zoho_sync_maria_", dir=in_memory()) as directory:
-        workspace, user = Path(directory), server_user()
-        for name in ("data", "tmp"):
-            (workspace / name).mkdir()
-        if user is not None:
-            for path in (workspace, *workspace.iterdir()):
-                shutil.chown(path, user)
-        server = PrivateMariaDB(
-            address=URL.create("mysql", "root", host="127.0.0.1", port=free_port()),
-            workspace=workspace,
-            user=user,
-        )
+    with tempfile.TemporaryDirectory(prefix="zoho_sync_maria_", dir=in_memory()) as folder:
+        server = PrivateMariaDB(workspace=Path(folder), user=user_unless_root("mysql"))
         server.initialize()
-        try:
-            server.start()
+        with running(server):
             yield server
-        finally:
-            server.stop()
 
 
-@contextmanager
-def available_mariadb() -> Iterator[MariaDBServer]:
-    """The server that the environment names, else a private one.
-
-    Raises:
-        ServerUnavailableError: there is neither.
-    """
-    address = os.environ.get(ENVIRONMENT_URL)
-    if address:
-        yield MariaDBServer(address=make_url(address))
-        return
-    with private_mariadb() as server:
-        yield server
+def available_mariadb() -> AbstractContextManager[MariaDBServer]:
+    """The server that the environment names, else a private one; see `available`."""
+    return available(
+        ENVIRONMENT_URL, lambda url: MariaDBServer(address=make_url(url)), private_mariadb
+    )

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import signal
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.servers import ServerUnavailableError
-from tests.servers.postgres import free_port
+from tests.servers.private import PrivateServer, available, running
 
 ENVIRONMENT_URL = "ZOHO_SYNC_TEST_NATS_URL"
-START_ATTEMPTS = 5
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
-POLL_SECONDS = 0.01
 PASSWORD = "s3cret-of-the-url"
 
 
@@ -42,63 +33,25 @@ class NATSServer:
 
 
 @dataclass(kw_only=True)
-class PrivateNATS(NATSServer):
+class PrivateNATS(PrivateServer, NATSServer):
     """A server that belongs to these tests, so that they may stop and kill it.
 
     Attributes:
-        address: Where it listens.
         program: The server's program.
-        workspace: A directory of its own.
         max_payload: The largest message, in bytes.
     """
 
+    name = "NATS"
+
     program: Path
-    workspace: Path
-    max_payload: int = 4 * 1024 * 1024
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    max_payload: int
+    address: str = field(init=False)
 
-    @property
-    def port(self) -> int:
-        """Where it listens on this machine."""
-        return int(self.address.rpartition(":")[2])
+    def listen_at(self, port: int) -> None:
+        self.port = port
+        self.address = f"tests:{PASSWORD}@127.0.0.1:{port}"
 
-    @property
-    def _log(self) -> Path:
-        return self.workspace / "nats.log"
-
-    def start(self) -> None:
-        """Start the server and wait until it answers; a port that somebody took is replaced.
-
-        Raises:
-            RuntimeError: it does not start; the message ends with the server's log.
-        """
-        for _ in range(START_ATTEMPTS):
-            if self._started():
-                return
-            self.address = f"tests:{PASSWORD}@127.0.0.1:{free_port()}"
-        raise RuntimeError(f"NATS does not start:\n{self._log.read_text()}")
-
-    def stop(self) -> None:
-        """Shut down cleanly."""
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the process at once, as in a crash."""
-        self._signal(signal.SIGKILL)
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Let the server stand still while the body runs: it takes connections, and is silent."""
-        process = self._process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
-        os.waitpid(process.pid, os.WUNTRACED)  # it has several threads, and stops a little later
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
-
-    def _started(self) -> bool:
+    def command(self) -> list[str]:
         settings = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -108,39 +61,10 @@ class PrivateNATS(NATSServer):
         }
         configuration = self.workspace / "nats.conf"
         configuration.write_text(json.dumps(settings))  # its own format contains JSON
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [str(self.program), "-c", str(configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if self._answers():
-                return True
-            time.sleep(POLL_SECONDS)
-        self.kill()
-        return False
+        return [str(self.program), "-c", str(configuration)]
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                return connection.recv(4) == b"INFO"
-        except OSError:
-            return False
-
-    def _signal(self, signal_number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal_number)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+    def is_ready(self) -> bool:
+        return self.said().startswith(b"INFO")
 
 
 def _program() -> Path:
@@ -162,30 +86,19 @@ def private_nats(*, max_payload: int = 4 * 1024 * 1024) -> Iterator[PrivateNATS]
         ServerUnavailableError: no server is installed that could be started.
     """
     program = _program()
-    with tempfile.TemporaryDirectory(prefix="zoho_sync_nats_") as directory:
-        server = PrivateNATS(
-            address=f"tests:{PASSWORD}@127.0.0.1:{free_port()}",
-            program=program,
-            workspace=Path(directory),
-            max_payload=max_payload,
-        )
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
-
-
-@contextmanager
-def available_nats() -> Iterator[NATSServer]:
-    """The server that the environment names, else a private one.
-
-    Raises:
-        ServerUnavailableError: there is neither.
-    """
-    url = os.environ.get(ENVIRONMENT_URL)
-    if url:
-        yield NATSServer(address=url.removeprefix("nats://").rstrip("/"))
-        return
-    with private_nats() as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="zoho_sync_nats_") as folder,
+        running(
+            PrivateNATS(workspace=Path(folder), program=program, max_payload=max_payload)
+        ) as server,
+    ):
         yield server
+
+
+def _named(url: str) -> NATSServer:
+    return NATSServer(address=url.removeprefix("nats://").rstrip("/"))
+
+
+def available_nats() -> AbstractContextManager[NATSServer]:
+    """The server that the environment names, else a private one; see `available`."""
+    return available(ENVIRONMENT_URL, _named, private_nats)

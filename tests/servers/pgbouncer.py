@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
-import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL
-
 from tests.servers import ServerUnavailableError
-from tests.servers.postgres import PostgresServer, free_port
+from tests.servers.postgres import PostgresServer
+from tests.servers.private import PrivateServer, give, program_at, running, user_unless_root
 
-START_ATTEMPTS = 5
-START_SECONDS = 15.0
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.01
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
+ASKS_FOR_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 KEEPS_STATEMENTS = (1, 21)
 """From this version on it can keep prepared statements; here it does not."""
 
 
-@dataclass(frozen=True)
-class Pooler:
+@dataclass(kw_only=True)
+class Pooler(PrivateServer):
     """A pooler in front of a server.
 
     Attributes:
+        program: The pooler's program.
         server: The server behind it.
-        port: Where it listens on this machine.
+        connections: How many it has to each database.
     """
 
+    name = "PgBouncer"
+
+    program: Path
     server: PostgresServer
-    port: int
+    connections: int
 
     def url(self, database: str, driver: str) -> str:
         """The URL of a database through the pooler."""
@@ -48,15 +43,48 @@ class Pooler:
         )
         return address.render_as_string(hide_password=False)
 
+    def listen_at(self, port: int) -> None:
+        self.port = port
 
-def program() -> str:
+    def command(self) -> list[str]:
+        configuration = self.workspace / "pgbouncer.ini"
+        configuration.write_text("".join(f"{line}\n" for line in self._settings()))
+        return [str(self.program), str(configuration)]
+
+    def is_ready(self) -> bool:
+        return self.said(ASKS_FOR_TLS) in (b"N", b"S")
+
+    def _settings(self) -> list[str]:
+        address = self.server.address
+        login = f"user={address.username}"
+        if address.password:
+            login += f" password={address.password}"
+        lines = [
+            "[databases]",
+            f"* = host={address.host} port={address.port or 5432} {login}",
+            "[pgbouncer]",
+            "listen_addr = 127.0.0.1",
+            f"listen_port = {self.port}",
+            "unix_socket_dir =",
+            "auth_type = any",
+            "pool_mode = transaction",
+            f"default_pool_size = {self.connections}",
+            "max_client_conn = 200",
+            # A server's connection goes to whoever is next, as on a busy day.
+            "server_round_robin = 1",
+        ]
+        if _version(self.program) >= KEEPS_STATEMENTS:
+            lines.append("max_prepared_statements = 0")
+        return lines
+
+
+def program() -> Path:
     """Where it is installed.
 
     Raises:
         ServerUnavailableError: nowhere.
     """
-    path = os.pathsep.join((os.environ.get("PATH", ""), *PLACES))
-    found = shutil.which("pgbouncer", path=path)
+    found = program_at("pgbouncer", *PLACES)
     if found is None:
         raise ServerUnavailableError("no PgBouncer: apt-get install pgbouncer")
     return found
@@ -74,83 +102,21 @@ def available_pooler(server: PostgresServer, *, connections: int = 4) -> Iterato
         ServerUnavailableError: it is not installed.
         RuntimeError: it does not start.
     """
-    command = program()
-    # It refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="zoho_sync_pgbouncer_") as directory:
-        workspace = Path(directory)
-        if user is not None:
-            shutil.chown(workspace, user)
-        for _ in range(START_ATTEMPTS):
-            pooler = Pooler(server, free_port())
-            configuration = workspace / "pgbouncer.ini"
-            configuration.write_text(_settings(server.address, pooler.port, connections, command))
-            process = _spawn([command, str(configuration)], workspace, user)
-            try:
-                if _answers(process, pooler.port):
-                    yield pooler
-                    return
-            finally:
-                process.terminate()
-                try:
-                    process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait(STOP_SECONDS)
-        log = (workspace / "log").read_text(errors="replace")
-        raise RuntimeError(f"PgBouncer does not start:\n{log}")
+    found = program()
+    with tempfile.TemporaryDirectory(prefix="zoho_sync_pgbouncer_") as folder:
+        pooler = Pooler(
+            workspace=Path(folder),
+            user=user_unless_root(),
+            program=found,
+            server=server,
+            connections=connections,
+        )
+        give(pooler.workspace, pooler.user)
+        with running(pooler):
+            yield pooler
 
 
-def _settings(address: URL, port: int, connections: int, command: str) -> str:
-    login = f"user={address.username}"
-    if address.password:
-        login += f" password={address.password}"
-    lines = [
-        "[databases]",
-        f"* = host={address.host} port={address.port or 5432} {login}",
-        "[pgbouncer]",
-        "listen_addr = 127.0.0.1",
-        f"listen_port = {port}",
-        "unix_socket_dir =",
-        "auth_type = any",
-        "pool_mode = transaction",
-        f"default_pool_size = {connections}",
-        "max_client_conn = 200",
-        # A server's connection goes to whoever is next, as on a busy day.
-        "server_round_robin = 1",
-    ]
-    if _version(command) >= KEEPS_STATEMENTS:
-        lines.append("max_prepared_statements = 0")
-    return "\n".join(lines) + "\n"
-
-
-def _version(command: str) -> tuple[int, int]:
+def _version(command: Path) -> tuple[int, int]:
     told = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"(\d+)\.(\d+)", told.stdout + told.stderr)
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _spawn(command: list[str], workspace: Path, user: str | None) -> subprocess.Popen[bytes]:
-    with (workspace / "log").open("ab") as output:
-        return subprocess.Popen(
-            command,
-            cwd=workspace,
-            user=user,
-            group=None if user is None else pwd.getpwnam(user).pw_gid,
-            extra_groups=None if user is None else [],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return True
-        except OSError:
-            time.sleep(POLL_SECONDS)
-    return False
