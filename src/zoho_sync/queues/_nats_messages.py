@@ -21,6 +21,7 @@ __all__ = [
     "digest",
     "encoded",
     "moment",
+    "nanoseconds",
     "refusal",
 ]
 
@@ -59,8 +60,7 @@ def refusal(delay: timedelta) -> bytes:
     """Return the answer that lets a message come again, not before a delay."""
     if not delay:
         return _REFUSED
-    nanoseconds = delay // timedelta(microseconds=1) * 1000
-    return _REFUSED + b" " + json.dumps({"delay": nanoseconds}).encode()
+    return _REFUSED + b" " + json.dumps({"delay": nanoseconds(delay)}).encode()
 
 
 def encoded(event: SyncEvent, largest: int) -> bytes:
@@ -87,6 +87,11 @@ def decoded(body: bytes) -> SyncEvent | None:
 def digest(name: str) -> str:
     """Return what stands for a name of any characters in subjects and headers."""
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def nanoseconds(span: timedelta) -> int:
+    """Return a duration as the server counts it."""
+    return span // timedelta(microseconds=1) * 1000
 
 
 def moment(text: str) -> datetime:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from zoho_sync._unit_of_work import finish
-from zoho_sync.exceptions import ConfigurationError, MissingExtra, QueueUnavailable
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.queues._broker import needing, unreadable_url
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -42,12 +43,14 @@ class JetStreamError(QueueUnavailable):
     Attributes:
         code: As in HTTP.
         number: Which error it is; see the list in the server's documentation.
+        not_found: Whether what was asked for is not there.
     """
 
     def __init__(self, error: Mapping[str, Any]) -> None:
         self.code = error.get("code", 0)
         self.number = error.get("err_code", 0)
-        hint = "; ZohoSync.create_tables() makes it" if self.code == _NOT_FOUND else ""
+        self.not_found = self.code == _NOT_FOUND
+        hint = "; ZohoSync.create_tables() makes it" if self.not_found else ""
         super().__init__(f"JetStream: {error.get('description', 'an error')}{hint}")
 
 
@@ -81,8 +84,7 @@ def address_of(url: str) -> Address:
     servers = tuple(f"nats://{host}" for host in hosts.split(","))
     readable = url.startswith("nats://") and "@" not in login and all(map(_is_server, servers))
     if not readable or (stream and not _STREAM_NAME.fullmatch(stream)):
-        message = f"the URL of the queue cannot be read; it looks like {_FORM}, and @ is %40 in it"
-        raise ConfigurationError(message)
+        raise unreadable_url(_FORM)
     user, colon, password = (unquote(part) for part in login.partition(":"))
     if colon:
         return Address(servers, stream, user=user, password=password)
@@ -193,9 +195,10 @@ class NATSServer:
         while len(messages) < limit:
             try:
                 message = await inbox.next_msg(timeout=self._timeout)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 if messages:
-                    # They are leased to this worker, whatever happened to the rest.
+                    # They are leased to this worker, whatever happened to the rest: whoever is
+                    # cancelled gives them back.
                     return messages
                 raise
             if message.reply.startswith(_JETSTREAM):
@@ -264,10 +267,8 @@ def _read(answer: bytes) -> dict[str, Any]:
 
 
 def _require_client() -> type[Client]:
-    try:
+    with needing("nats", "a queue in NATS JetStream"):
         from nats.aio.client import Client  # noqa: PLC0415  # an extra's
-    except ImportError:
-        raise MissingExtra("nats", "a queue in NATS JetStream") from None
     return Client
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues._nats_messages import nanoseconds
 from zoho_sync.queues._nats_server import JetStreamError, NATSServer
 
 __all__ = ["CONSUMER", "ensure_consumer", "ensure_stream", "subjects_of", "wait_of"]
@@ -15,7 +16,6 @@ CONSUMER: Final = "workers"
 """The consumer that all workers share."""
 
 _WINDOW: Final = timedelta(minutes=2)
-_NOT_FOUND: Final = 404
 _BAD_REQUEST: Final = 400
 _NAME_IN_USE: Final = 10058
 _CONSUMER_EXISTS: Final = 10148
@@ -39,7 +39,7 @@ async def ensure_stream(server: NATSServer, stream: str, *, replicas: int) -> No
         "retention": "workqueue",
         "storage": "file",
         "num_replicas": replicas,
-        "duplicate_window": _nanoseconds(_WINDOW),
+        "duplicate_window": nanoseconds(_WINDOW),
         # Should somebody set a limit later, it refuses what is new, and deletes nothing.
         "discard": "new",
         "max_age": 0,
@@ -68,7 +68,7 @@ async def ensure_consumer(server: NATSServer, stream: str, *, ack_wait: timedelt
         "filter_subject": subjects_of(stream),
         "deliver_policy": "all",
         "ack_policy": "explicit",
-        "ack_wait": _nanoseconds(ack_wait),
+        "ack_wait": nanoseconds(ack_wait),
         # After the last of a limited number of deliveries a message would stay, and never come.
         "max_deliver": -1,
         "max_ack_pending": -1,
@@ -147,7 +147,3 @@ def _refused(error: JetStreamError, what: str) -> Exception:
     if error.code != _BAD_REQUEST:
         return error
     return ConfigurationError(f"{what} cannot be made: {error}")
-
-
-def _nanoseconds(span: timedelta) -> int:
-    return span // timedelta(microseconds=1) * 1000

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.queues._broker import unreadable_url
 
 __all__ = ["SCHEMES", "Address", "address_of", "checked_name"]
 
@@ -45,9 +46,8 @@ def address_of(url: str) -> Address:
     except ValueError:
         readable = False
     if not readable:
-        message = f"the URL of the queue cannot be read; it looks like {_FORM}, and @ is %40 in it"
         # The cause would quote it.
-        raise ConfigurationError(message) from None
+        raise unreadable_url(_FORM) from None
     asked = dict(parse_qsl(parts.query))
     queue = asked.pop(_QUEUE, "")
     # What operators see in the list of connections.

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from zoho_sync.exceptions import MissingExtra, QueueUnavailable, ZohoSyncError
+from zoho_sync.exceptions import QueueUnavailable, ZohoSyncError
+from zoho_sync.queues._broker import needing
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection as HostsConnection
@@ -236,8 +237,6 @@ def require_client() -> Any:
     Raises:
         MissingExtra: It is not installed.
     """
-    try:
+    with needing("rabbitmq", "a queue in RabbitMQ"):
         from aio_pika import abc  # noqa: PLC0415  # an extra's
-    except ImportError:
-        raise MissingExtra("rabbitmq", "a queue in RabbitMQ") from None
     return abc

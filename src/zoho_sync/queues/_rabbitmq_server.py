@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
+from zoho_sync.queues._broker import together
 from zoho_sync.queues._rabbitmq_address import Address
 from zoho_sync.queues._rabbitmq_line import MADE_BY, Line, Refusal
 from zoho_sync.queues._rabbitmq_messages import Message
@@ -84,7 +84,7 @@ class RabbitMQServer:
             async with self._publishing.answered():
                 channel = await self._publishing.publishing()
                 part = messages[first : first + _AT_ONCE]
-                await _together([_put(channel, self.queue, message) for message in part])
+                await together([_put(channel, self.queue, message) for message in part])
 
     async def get(self) -> DeliveredMessage | None:
         """Return the next message, which this connection holds then; None if there is none.
@@ -220,10 +220,3 @@ async def _put(channel: AbstractChannel, queue: str, message: Message) -> None:
     except DeliveryError as error:
         problem = "it is full, or too few of its servers are there"
         raise QueueUnavailable(f"RabbitMQ: the queue {queue!r} takes nothing: {problem}") from error
-
-
-async def _together(steps: Iterable[Any]) -> None:
-    """Await steps at once, and only when all have ended raise what the first of them raised."""
-    for ended in await asyncio.gather(*steps, return_exceptions=True):
-        if isinstance(ended, BaseException):
-            raise ended

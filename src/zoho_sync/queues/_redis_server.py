@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from zoho_sync._unit_of_work import finish
-from zoho_sync.exceptions import ConfigurationError, MissingExtra, QueueUnavailable
+from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
+from zoho_sync.queues._broker import needing, unknown_client
 from zoho_sync.queues._redis_scripts import GROUP, Script
 
 __all__ = ["SCHEMES", "RedisServer"]
@@ -141,10 +142,8 @@ class RedisServer:
 
 def _connected(url: str) -> Any:
     """Return a client of a URL; it connects when it is used first."""
-    try:
+    with needing("redis", "a queue on Redis or Valkey"):
         library: Any = importlib.import_module("redis.asyncio")
-    except ModuleNotFoundError as error:
-        raise MissingExtra("redis", "a queue on Redis or Valkey") from error
     scheme, _, rest = url.partition("://")
     once_more = importlib.import_module("redis.asyncio.retry").Retry(
         importlib.import_module("redis.backoff").NoBackoff(), 1, (library.ConnectionError,)
@@ -179,11 +178,7 @@ def _library_of(client: Any) -> str:
         library = base.__module__.partition(".")[0]
         if library in _LIBRARIES and inspect.iscoroutinefunction(client.execute_command):
             return library
-    message = (
-        f"a {type(client).__name__} is no client for the queue; give it a URL, or a client of"
-        " redis.asyncio or valkey.asyncio"
-    )
-    raise ConfigurationError(message)
+    raise unknown_client(client, "client", "a client of redis.asyncio or valkey.asyncio")
 
 
 def _text(value: Any) -> str:

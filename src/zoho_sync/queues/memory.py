@@ -17,7 +17,7 @@ from zoho_sync._event_rows import dedupe_key
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
-from zoho_sync.queues.outside import refuse_priority, refuse_session
+from zoho_sync.queues._broker import refuse_what_databases_do
 
 __all__ = ["MemoryQueue"]
 
@@ -70,8 +70,7 @@ class MemoryQueue:
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`."""
-        refuse_session(session, "memory://")
-        refuse_priority(priority, "memory://")
+        refuse_what_databases_do("memory://", session, priority)
         return [self._put(event) for event in events]
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:

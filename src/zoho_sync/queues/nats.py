@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from zoho_sync._event_rows import dedupe_key
-from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable
+from zoho_sync.queues._broker import (
+    claim_or_give_back,
+    job_of,
+    refuse_what_databases_do,
+    together,
+)
 from zoho_sync.queues._nats_messages import (
     ACK,
     PROGRESS,
@@ -29,8 +33,7 @@ from zoho_sync.queues._nats_messages import (
 )
 from zoho_sync.queues._nats_server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues._nats_stream import CONSUMER, ensure_consumer, ensure_stream, wait_of
-from zoho_sync.queues.outside import refuse_priority, refuse_session
-from zoho_sync.queues.wire import encode, undecodable_event
+from zoho_sync.queues.wire import encode
 from zoho_sync.versions import arrival_of
 
 if TYPE_CHECKING:
@@ -39,13 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NATSQueue"]
 
-_T = TypeVar("_T")
-
 _STREAM: Final = "zoho_sync"
 _ONLY_IF_NONE: Final = "Nats-Expected-Last-Subject-Sequence"
 _MESSAGE_ID: Final = "Nats-Msg-Id"
 _TAKEN: Final = (10071, 10164)
-_NOT_FOUND: Final = 404
 _LOOKS: Final = 5
 _AT_ONCE: Final = 100
 _HEADERS: Final = 512  # bytes, more than those that are sent
@@ -130,8 +130,7 @@ class NATSQueue:
         Raises:
             PayloadError: An event is larger than the server's messages may be; none is stored.
         """
-        refuse_session(session, type(self).__name__)
-        refuse_priority(priority, type(self).__name__)
+        refuse_what_databases_do(type(self).__name__, session, priority)
         if not events:
             return []
         now = moment((await self._server.ask(f"STREAM.INFO.{self._stream}"))["ts"])
@@ -143,19 +142,12 @@ class NATSQueue:
         for first in range(0, len(events), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
             puts = zip(arrived[part], bodies[part], strict=True)
-            stored += await _together([self._put(event, body) for event, body in puts])
+            stored += await together([self._put(event, body) for event, body in puts])
         return stored
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease messages; see `QueueBackend.claim`."""
-        claiming = asyncio.ensure_future(self._claim(limit, lease))
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            # The server may be delivering: nobody will work on that, and at the end of the leases
-            # it would look as if it had killed a worker.
-            await finish(self._give_back(claiming))
-            raise
+        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
@@ -163,26 +155,26 @@ class NATSQueue:
         # what is refused can be acknowledged until it is delivered again: a lease of that length.
         delayed = refusal(lease)
         order = PROGRESS if lease == await self._waiting() else delayed
-        kept = await _together([self._extended(job.handle, order, lease) for job in jobs])
+        kept = await together([self._extended(job.handle, order, lease) for job in jobs])
         return [job for job, is_kept in zip(jobs, kept, strict=True) if not is_kept]
 
     async def ack(self, jobs: Sequence[Job], *, connection: Any = None) -> None:  # noqa: ARG002  # the contract's
         """Acknowledge settled messages, all that are held; see `QueueBackend.ack`."""
         held = [job.handle for job in jobs if job.handle.is_live]
         lost = [job.event.id for job in jobs if not job.handle.is_live]
-        await _together([self._finish(delivery, ACK) for delivery in held])
+        await together([self._finish(delivery, ACK) for delivery in held])
         if lost:
             raise LeaseLost(lost)
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
         """Give messages back; see `QueueBackend.release`."""
         held = [job for job in jobs if job.handle.is_live]
-        await _together([self._release(job, delay) for job in held])
+        await together([self._release(job, delay) for job in held])
 
     async def depth(self, *, connection: Any = None) -> Depth:  # noqa: ARG002  # the contract's
         """Return how much is in the queue; see `QueueBackend.depth`."""
         # The consumer hears of a new message a little later than who published it.
-        info, stream = await _together(
+        info, stream = await together(
             [
                 self._server.ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}"),
                 self._server.ask(f"STREAM.INFO.{self._stream}"),
@@ -233,38 +225,25 @@ class NATSQueue:
         arrival = arrival_of(event)
         return arrival._replace(sequence=sequence) if arrival.sequence == _OF_STREAM else arrival
 
-    async def _claim(self, limit: int, lease: timedelta) -> list[Job]:
+    async def _claim(self, limit: int, lease: timedelta, claimed: list[Job]) -> None:
         waits = await self._waiting()
         token, ends = uuid4().hex, time.monotonic() + waits.total_seconds()
         subject = f"CONSUMER.MSG.NEXT.{self._stream}.{CONSUMER}"
         messages = await self._server.pull(subject, limit)
-        jobs = [self._job(message, token, ends) for message in messages]
-        if lease == waits:
-            return jobs
-        lost = await self.extend(jobs, lease=lease)
-        return [job for job in jobs if job not in lost]
-
-    async def _give_back(self, claiming: asyncio.Future[list[Job]]) -> None:
-        with suppress(QueueUnavailable):
-            await self.release(await claiming)
+        claimed += [self._job(message, token, ends) for message in messages]
+        if lease != waits:
+            lost = await self.extend(claimed, lease=lease)
+            claimed[:] = [job for job in claimed if job not in lost]
 
     def _job(self, message: Msg, token: str, ends: float) -> Job:
         metadata = message.metadata
         sequence, deliveries = metadata.sequence.stream, metadata.num_delivered
         delivery = Delivery(message.subject, message.reply, sequence, ends)
-        event, undecodable = decoded(message.data), None
-        if event is None:
-            event, undecodable = undecodable_event(message.data), message.data
-        else:
-            event = replace(event, arrival=self._arrival(event, sequence))
-        return Job(
-            delivery,
-            event,
-            token,
-            suspect=deliveries > 1,
-            deliveries=deliveries,
-            undecodable=undecodable,
-        )
+
+        def arrived(event: SyncEvent) -> SyncEvent:
+            return replace(event, arrival=self._arrival(event, sequence))
+
+        return job_of(delivery, message.data, token, deliveries, arrived)
 
     async def _waiting(self) -> timedelta:
         if self._waits is None:
@@ -302,17 +281,8 @@ class NATSQueue:
         try:
             answer = await self._server.ask(f"STREAM.MSG.GET.{self._stream}", asked)
         except JetStreamError as error:
-            if error.code == _NOT_FOUND:
+            if error.not_found:
                 return None
             raise
         found: dict[str, Any] = answer["message"]
         return found
-
-
-async def _together(steps: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Await steps at once, and only when all have ended raise what the first of them raised."""
-    ended = await asyncio.gather(*steps, return_exceptions=True)
-    for each in ended:
-        if isinstance(each, BaseException):
-            raise each
-    return [each for each in ended if not isinstance(each, BaseException)]

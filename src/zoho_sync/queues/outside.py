@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -33,43 +33,17 @@ from zoho_sync.abc import (
     QueueBackend,
 )
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
-from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
+from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.outcomes import Outcome
+from zoho_sync.queues._broker import refuse_what_databases_do
 from zoho_sync.queues._database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
 
-__all__ = ["OutsideQueue", "refuse_priority", "refuse_session"]
+__all__ = ["OutsideQueue"]
 
 _log = logging.getLogger(__name__)
 
 _FIRST: Final = 1
-
-
-def refuse_session(session: Any, engine: str) -> None:
-    """Refuse to take part in the host's transaction.
-
-    Raises:
-        ConfigurationError: A session was given.
-    """
-    if session is None:
-        return
-    message = (
-        f"{engine} is outside your database and cannot enqueue inside your transaction; give it an"
-        ' outbox, which can: queue=Outbox("redis://…"), from zoho_sync.queues. Or enqueue after the'
-        " commit, or leave queue= out: the queue in your database can, too"
-    )
-    raise ConfigurationError(message)
-
-
-def refuse_priority(priority: int, engine: str) -> None:
-    """Refuse a priority that an engine would not keep.
-
-    Raises:
-        ConfigurationError: It is another than the default.
-    """
-    if priority != DEFAULT_PRIORITY:
-        message = f"{engine} has no priorities; ZohoSync.enqueue keeps such events in the database"
-        raise ConfigurationError(message)
 
 
 class OutsideQueue:
@@ -119,7 +93,7 @@ class OutsideQueue:
 
         So is what is too large for the engine, and what has a priority. See `QueueBackend.enqueue`.
         """
-        refuse_session(session, type(self.engine).__name__)
+        refuse_what_databases_do(type(self.engine).__name__, session)
         if priority == DEFAULT_PRIORITY and not any(event.reapplied for event in events):
             try:
                 return await self.engine.enqueue(events, fingerprints=fingerprints)

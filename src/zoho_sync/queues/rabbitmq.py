@@ -7,19 +7,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import SyncEvent
-from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
+from zoho_sync.exceptions import LeaseLost, QueueUnavailable
+from zoho_sync.queues._broker import (
+    claim_or_give_back,
+    job_of,
+    refuse_what_databases_do,
+    unknown_client,
+)
 from zoho_sync.queues._rabbitmq_address import Address, address_of, checked_name
 from zoho_sync.queues._rabbitmq_line import require_client
 from zoho_sync.queues._rabbitmq_messages import Arrivals, Delivery, Message, deliveries_of
 from zoho_sync.queues._rabbitmq_server import RabbitMQServer
-from zoho_sync.queues.outside import refuse_priority, refuse_session
-from zoho_sync.queues.wire import decode, encode, undecodable_event
+from zoho_sync.queues.wire import encode
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
@@ -96,11 +102,7 @@ class RabbitMQQueue:
         target = address_of(server) if isinstance(server, str) else server
         client = require_client()
         if not isinstance(target, (Address, client.AbstractConnection)):
-            message = (
-                f"a {type(server).__name__} is no connection for the queue; give it a URL, or what"
-                " aio_pika.connect() returns"
-            )
-            raise ConfigurationError(message)
+            raise unknown_client(server, "connection", "what aio_pika.connect() returns")
         named = target.queue if isinstance(target, Address) else ""
         name = checked_name(queue or named or _QUEUE)
         self._server = RabbitMQServer(target, name, timeout=timeout.total_seconds())
@@ -135,8 +137,7 @@ class RabbitMQQueue:
         Raises:
             PayloadError: An event is larger than the server's messages may be; none is stored.
         """
-        refuse_session(session, type(self).__name__)
-        refuse_priority(priority, type(self).__name__)
+        refuse_what_databases_do(type(self).__name__, session, priority)
         if not events:
             return []
         arrived = [
@@ -148,16 +149,7 @@ class RabbitMQQueue:
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease messages; see `QueueBackend.claim`."""
-        claimed: list[Job] = []
-        try:
-            await finish(self._claim(limit, lease, claimed))
-        except BaseException:
-            # Nobody will work on these now, and at the end of their leases they would look as if
-            # they had killed a worker.
-            with suppress(QueueUnavailable):
-                await self.release(claimed)
-            raise
-        return claimed
+        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
@@ -212,19 +204,7 @@ class RabbitMQQueue:
         tag = message.delivery_tag or 0
         delivery = Delivery(message.channel, tag, message.body, earlier=deliveries - 1)
         self._hold(delivery, lease)
-        undecodable = None
-        try:
-            event = decode(message.body)
-        except PayloadError:
-            event, undecodable = undecodable_event(message.body), message.body
-        return Job(
-            delivery,
-            event,
-            token,
-            suspect=deliveries > 1,
-            deliveries=deliveries,
-            undecodable=undecodable,
-        )
+        return job_of(delivery, message.body, token, deliveries)
 
     def _hold(self, delivery: Delivery, lease: timedelta) -> None:
         delivery.ends = asyncio.get_running_loop().time() + lease.total_seconds()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from zoho_sync._event_rows import dedupe_key
-from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events import Arrival, SyncEvent
-from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError
+from zoho_sync.exceptions import ConfigurationError, LeaseLost
+from zoho_sync.queues._broker import claim_or_give_back, job_of, refuse_what_databases_do
 from zoho_sync.queues._redis_scripts import ACK, CLAIM, DEPTH, ENQUEUE, EXTEND, RELEASE
 from zoho_sync.queues._redis_server import RedisServer
-from zoho_sync.queues.outside import refuse_priority, refuse_session
-from zoho_sync.queues.wire import decode, encode, undecodable_event
+from zoho_sync.queues.wire import encode
 from zoho_sync.versions import from_microseconds
 
 __all__ = ["RedisQueue"]
@@ -107,8 +106,7 @@ class RedisQueue:
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events; see `QueueBackend.enqueue`."""
-        refuse_session(session, type(self).__name__)
-        refuse_priority(priority, type(self).__name__)
+        refuse_what_databases_do(type(self).__name__, session, priority)
         if not events:
             return []
         given = [argument for event in events for argument in _stored(event)]
@@ -117,16 +115,7 @@ class RedisQueue:
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease messages; see `QueueBackend.claim`."""
-        claimed: list[Job] = []
-        try:
-            await finish(self._claim(limit, lease, claimed))
-        except asyncio.CancelledError:
-            # Nobody will work on these now, and at the end of their leases they would look as if
-            # they had killed a worker.
-            if claimed:
-                await finish(self.release(claimed))
-            raise
-        return claimed
+        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
@@ -182,19 +171,14 @@ def _job(token: str, entry: bytes, listed: Sequence[bytes], deliveries: int) -> 
     pairs = list(zip(listed[::2], listed[1::2], strict=True))
     fields = dict(pairs)
     handle = _Entry(entry.decode(), fields.get(b"key", b""))
-    suspect = deliveries > 1
     # What is no message of ours keeps whatever it has.
     message = fields.get(b"event") or b"\n".join(b"=".join(each) for each in pairs)
-    try:
-        event = decode(message)
-    except PayloadError:
-        unknown = undecodable_event(message)
-        return Job(
-            handle, unknown, token, suspect=suspect, deliveries=deliveries, undecodable=message
-        )
-    if fields.get(b"arrival") == _HERE.encode():
-        event = replace(event, arrival=_arrival(handle.id))
-    return Job(handle, event, token, suspect=suspect, deliveries=deliveries)
+
+    def arrived(event: SyncEvent) -> SyncEvent:
+        is_ours = fields.get(b"arrival") == _HERE.encode()
+        return replace(event, arrival=_arrival(handle.id)) if is_ours else event
+
+    return job_of(handle, message, token, deliveries, arrived)
 
 
 def _named(jobs: Sequence[Job]) -> Iterator[bytes | str]:
