@@ -25,7 +25,7 @@ from zoho_sync._row_values import (
     with_defaults,
 )
 from zoho_sync._rows import delete_row, insert_row, update_row
-from zoho_sync._unique import Claim, claiming
+from zoho_sync._unique import WantedValues, wanting
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping import read_source
 from zoho_sync.payloads import Line, Payload, line_key
@@ -78,8 +78,8 @@ class ChildWriter:
         kept = [row for key, row in existing.items() if key in wanted]
         for key in sorted(wanted, key=lambda key: key not in existing):
             path, row = f"{root}[{positions[key]}]", existing.get(key)
-            claim = Claim(self._child, wanted[key], row, kept, path, self._owners)
-            with refusals_at(self._child, path), claiming(claim):
+            held = WantedValues(self._child, wanted[key], row, kept, path, self._owners)
+            with refusals_at(self._child, path), wanting(held):
                 await self._write(owner, key, wanted[key], row, lines[key])
 
     async def remove_all(self, owner: LedgerKey, parent: Key) -> None:

@@ -1,4 +1,4 @@
-"""What goes into the columns of one row, of an entity or of a line: values, defaults, identity."""
+"""Prepares what goes into the columns of one row: values, defaults, identity."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def _integer(column: Column[Any], value: str | int | Decimal) -> int:
     is_number = finite if not isinstance(value, str) else _WHOLE.fullmatch(value)
     number = int(value) if is_number else None
     if number is None or (isinstance(value, Decimal) and number != value):
-        raise _refusal(column, "holds integers, and what the document holds is not one")
+        raise _rejected(column, "holds integers, and what the document holds is not one")
     if number.bit_length() > _INTEGER_BITS:
         problem = f"holds integers, and the document's is longer than {_INTEGER_BITS} bits"
-        raise _refusal(column, problem)
+        raise _rejected(column, problem)
     return number
 
 
-def _refusal(column: Column[Any], problem: str) -> RowRejected:
+def _rejected(column: Column[Any], problem: str) -> RowRejected:
     message = f"{column.table.name}.{column.name}: {problem}"
     return RowRejected(message, table=column.table.name, constraint=column.name)
 
@@ -189,7 +189,7 @@ def with_defaults(values: Values, *, inserting: bool) -> Values:
         if value is not None or column.nullable:
             settled[column] = value
         elif not _filled(column):
-            raise _refusal(column, "may not be NULL, and the document has nothing for it")
+            raise _rejected(column, "may not be NULL, and the document has nothing for it")
         elif not inserting:
             settled[column] = _default(column)
     return settled
@@ -202,7 +202,7 @@ def _default(column: Column[Any]) -> Any:
     server = column.server_default
     if isinstance(server, DefaultClause):
         return _literal(server.arg)
-    raise _refusal(column, "may not be NULL, and its default cannot be written again")
+    raise _rejected(column, "may not be NULL, and its default cannot be written again")
 
 
 def _literal(argument: Any) -> ColumnElement[Any]:

@@ -1,4 +1,4 @@
-"""Unique values that other rows have: whose row that is, and how a value is set aside."""
+"""Finds whose row has a value that must be unique, and sets such a value aside."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ from zoho_sync._row_values import Key, Values, equals, field_of
 from zoho_sync._rows import find_row, update_row
 from zoho_sync.exceptions import RowRejected, ValueTaken
 
-__all__ = ["Claim", "claiming", "name_both_rows", "set_aside", "taken_columns", "value_taken"]
+__all__ = [
+    "WantedValues",
+    "name_both_rows",
+    "set_aside",
+    "taken_columns",
+    "value_taken",
+    "wanting",
+]
 
 _LONGEST: Final = 33
 """Characters of a temporary text: a mark, and 128 random bits."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class WantedValues:
     """A row that is written, and what it is to hold.
 
     Attributes:
@@ -58,7 +65,7 @@ class Claim:
 
 
 @contextmanager
-def claiming(claim: Claim) -> Iterator[None]:
+def wanting(wanted: WantedValues) -> Iterator[None]:
     """Let a unique constraint that refuses a row say which row that was.
 
     Raises:
@@ -69,8 +76,8 @@ def claiming(claim: Claim) -> Iterator[None]:
     except IntegrityError as error:
         if not breaks_uniqueness(error):
             raise
-        taken = value_taken(error, claim.rows.table.name)
-        taken.claim = claim
+        taken = value_taken(error, wanted.rows.table.name)
+        taken.wanted = wanted
         raise taken from error
 
 
@@ -83,10 +90,10 @@ def value_taken(error: Exception, table: str) -> ValueTaken:
 
 async def taken_columns(connection: AsyncConnection, taken: ValueTaken) -> list[Column[Any]]:
     """Return the columns of the constraint that refused a row; none where they are not known."""
-    claim: Claim | None = taken.claim
-    if claim is None:
+    wanted: WantedValues | None = taken.wanted
+    if wanted is None:
         return []
-    for part in claim.rows.parts:
+    for part in wanted.rows.parts:
         names = _named_by_sqlite(taken.constraint, part.table)
         if not names:
             names = await connection.run_sync(_reflected, part.table, taken.constraint)
@@ -125,20 +132,20 @@ async def name_both_rows(connection: AsyncConnection, ledger: Table, taken: Valu
         ledger: The library's, which knows whose row that is.
         taken: Is given its columns, its rows, the other entity and its text.
     """
-    claim: Claim | None = taken.claim
+    wanted: WantedValues | None = taken.wanted
     columns = await taken_columns(connection, taken)
-    if claim is None or not columns:
+    if wanted is None or not columns:
         return
-    rows = claim.rows
+    rows = wanted.rows
     taken.columns = tuple(column.name for column in columns)
-    taken.row = claim.key
-    wanted = await _wanted(connection, claim, columns)
-    if wanted is not None:
-        taken.holder = await find_row(connection, rows, equals(columns, wanted))
+    taken.row = wanted.key
+    values = await _values_in(connection, wanted, columns)
+    if values is not None:
+        taken.holder = await find_row(connection, rows, equals(columns, values))
     if taken.holder is not None:
-        taken.entity_id = await _entity_of(connection, ledger, claim, taken.holder)
+        taken.entity_id = await _entity_of(connection, ledger, wanted, taken.holder)
     table = columns[0].table.name
-    taken.path = field_of(rows, table, columns[-1].name, claim.path)
+    taken.path = field_of(rows, table, columns[-1].name, wanted.path)
     where = f"{table}.{', '.join(taken.columns)}"
     whose = "another row" if taken.holder is None else f"row {_told(taken.holder)}"
     mine = "a new row" if taken.row is None else f"row {_told(taken.row)}"
@@ -146,10 +153,10 @@ async def name_both_rows(connection: AsyncConnection, ledger: Table, taken: Valu
 
 
 async def _entity_of(
-    connection: AsyncConnection, ledger: Table, claim: Claim, holder: Key
+    connection: AsyncConnection, ledger: Table, wanted: WantedValues, holder: Key
 ) -> str | None:
     """Return Zoho's id of the entity that a row, or the line that it is, belongs to."""
-    rows, columns = claim.rows, list(claim.rows.primary_key)
+    rows, columns = wanted.rows, list(wanted.rows.primary_key)
     if isinstance(rows, BoundChild):
         columns = list(rows.parent)
     statement = select(*columns).select_from(rows.selectable)
@@ -157,7 +164,7 @@ async def _entity_of(
     if owner is None:
         return None
     known = select(ledger.c.entity_id).where(
-        ledger.c.table_name == claim.owners, ledger.c.primary_key == encode_key(tuple(owner))
+        ledger.c.table_name == wanted.owners, ledger.c.primary_key == encode_key(tuple(owner))
     )
     found: str | None = (await connection.execute(known)).scalar()
     return found
@@ -167,29 +174,29 @@ def _told(key: Key) -> str:
     return str(key[0] if len(key) == 1 else key)
 
 
-async def _wanted(
-    connection: AsyncConnection, claim: Claim, columns: Sequence[Column[Any]]
+async def _values_in(
+    connection: AsyncConnection, wanted: WantedValues, columns: Sequence[Column[Any]]
 ) -> list[Any] | None:
     """Return what the row was to hold in some columns; what was not written is read."""
-    if claim.key is None:
-        held = claim.values
+    if wanted.key is None:
+        held = wanted.values
         return [held[c] for c in columns] if all(c in held for c in columns) else None
-    where = equals(claim.rows.primary_key, claim.key)
-    statement = select(*columns).select_from(claim.rows.selectable).where(where)
+    where = equals(wanted.rows.primary_key, wanted.key)
+    statement = select(*columns).select_from(wanted.rows.selectable).where(where)
     row = (await connection.execute(statement)).first()
     if row is None:
         return None
-    return [claim.values.get(column, now) for column, now in zip(columns, row, strict=True)]
+    return [wanted.values.get(column, now) for column, now in zip(columns, row, strict=True)]
 
 
 async def set_aside(
-    connection: AsyncConnection, claim: Claim, columns: Sequence[Column[Any]]
+    connection: AsyncConnection, wanted: WantedValues, columns: Sequence[Column[Any]]
 ) -> frozenset[str]:
     """Take the contested value out of an entity's rows, until the event writes its own.
 
     Args:
         connection: Inside a savepoint that is rolled back if the event does not write them.
-        claim: The rows.
+        wanted: The rows, and what is written into them.
         columns: Of the constraint.
 
     Returns:
@@ -199,15 +206,15 @@ async def set_aside(
     Raises:
         RowRejected: No column can be set aside.
     """
-    names = claim.names
-    mapped = [column for column in columns if column in names and column in claim.values]
-    if not claim.existing or not mapped:
+    names = wanted.names
+    mapped = [column for column in columns if column in names and column in wanted.values]
+    if not wanted.existing or not mapped:
         return frozenset()
     # What may be NULL is in nobody's way then; what refers to other rows must name one.
     column = min(mapped, key=lambda each: (not each.nullable, bool(each.foreign_keys)))
-    for position, key in enumerate(claim.existing):
+    for position, key in enumerate(wanted.existing):
         value = await _temporary(connection, column, position)
-        await update_row(connection, claim.rows, key, {column: value})
+        await update_row(connection, wanted.rows, key, {column: value})
     return frozenset({names[column]})
 
 

@@ -26,7 +26,7 @@ from zoho_sync._row_values import (
     with_defaults,
 )
 from zoho_sync._rows import delete_row, find_row, insert_row, update_row
-from zoho_sync._unique import Claim, claiming
+from zoho_sync._unique import WantedValues, wanting
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected
 from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.payloads import Payload
@@ -121,7 +121,7 @@ class RowWriter:
             # With the key, so that the host's triggers see one update.
             mine = {c.key: value for c, value in settled.items() if c.table is part.table}
             where = equals(part.key, located) & is_unkeyed(bound)
-            with claiming(self._claim(settled, located)):
+            with wanting(self._wanted(settled, located)):
                 keyed = await connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
                 return None
@@ -129,9 +129,11 @@ class RowWriter:
         await self.update(located, values)
         return located
 
-    def _claim(self, values: Values, located: Key | None) -> Claim:
+    def _wanted(self, values: Values, located: Key | None) -> WantedValues:
         bound, existing = self._bound, () if located is None else (located,)
-        return Claim(bound, values, located, existing, bound.entity_type, bound.table.fullname)
+        return WantedValues(
+            bound, values, located, existing, bound.entity_type, bound.table.fullname
+        )
 
     async def write(self, change: Change, values: Values, located: Key | None) -> Key:
         """Write a change into the row, or make the row; return its primary key.
@@ -172,7 +174,7 @@ class RowWriter:
         elif bound.deleted is not None and not bound.deleted.nullable:
             everything.setdefault(bound.deleted, deletion_mark(bound.deleted, None))
         self._refuse_incomplete(change, everything)
-        with claiming(self._claim(everything, None)):
+        with wanting(self._wanted(everything, None)):
             key = await insert_row(self._connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
@@ -193,7 +195,7 @@ class RowWriter:
             RowGone: There is no such row.
         """
         bound, settled = self._bound, with_defaults(values, inserting=False)
-        with claiming(self._claim(settled, located)):
+        with wanting(self._wanted(settled, located)):
             there = await update_row(self._connection, bound, located, settled)
         if not there:
             problem = f"row {located} of {bound.table.name} has gone"

@@ -206,7 +206,7 @@ class ValueTaken(RowRejected):
         row: The primary key of the entity's own row; None while it has none.
         holder: The primary key of the row that has the value; None where it is not known.
         entity_id: Zoho's id of the entity whose row that is; None for a row of the host's own.
-        claim: What was to be written, for whoever applies the event together with others.
+        wanted: What was to be written, for whoever applies the event together with others.
     """
 
     permanent = False
@@ -217,7 +217,7 @@ class ValueTaken(RowRejected):
         self.row: tuple[Any, ...] | None = None
         self.holder: tuple[Any, ...] | None = None
         self.entity_id: str | None = None
-        self.claim: Any = None
+        self.wanted: Any = None
 
 
 class AmbiguousMatch(ZohoSyncError):

@@ -170,12 +170,12 @@ class Contest:
         """Set the contested values aside; return what each entity must write in their place."""
         owed: dict[LedgerKey, set[str]] = {}
         for each in group:
-            if each.taken.claim is None:
+            if each.taken.wanted is None:
                 continue
             try:
                 async with savepoint(self._connection):
                     for columns in constraints.values():
-                        names = await set_aside(self._connection, each.taken.claim, columns)
+                        names = await set_aside(self._connection, each.taken.wanted, columns)
                         owed.setdefault(each.key, set()).update(names)
             except Exception as error:
                 if ends_transaction(error):
