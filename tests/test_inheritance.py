@@ -319,9 +319,9 @@ async def test_a_row_that_the_host_makes_at_the_same_moment_leaves_no_half(
         # The host commits between the look-up and the insert.
         seen.append(1)
 
-    from zoho_sync._upsert import RowWriter  # noqa: PLC0415  # what is patched
+    from zoho_sync.handlers._application import OneEvent  # noqa: PLC0415  # what is patched
 
-    monkeypatch.setattr(RowWriter, "locate", locate)
+    monkeypatch.setattr(OneEvent, "_locate", locate)
     sync = ZohoSync(host, registry=HandlerRegistry([handler]))
     assert await take(sync, {"contact": contact("11", "theirs")}) == {Outcome.APPLIED: 1}
     assert seen

@@ -1,4 +1,4 @@
-"""Adoption: an entity that is heard of first takes over the row that the host has of it."""
+"""Finds the row that the host has of an entity which is heard of first, to take it over."""
 
 from __future__ import annotations
 

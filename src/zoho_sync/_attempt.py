@@ -36,8 +36,9 @@ from zoho_sync.exceptions import (
     UnknownEntityType,
     ValueTaken,
 )
-from zoho_sync.handlers._application import Applied, apply_event, arrived_under_lock
+from zoho_sync.handlers._application import Applied, OneEvent
 from zoho_sync.handlers._contest import Contest, Refused
+from zoho_sync.handlers._direct import arrived_under_lock
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.versions import Version, arrival_of
 
@@ -278,7 +279,7 @@ class Attempt:
         handler = handler_class(work.session, organization_id=event.organization_id)
         handler.context, handler.holds_targets = self.runtime.context, hold
         typed = replace(event, entity_type=entity_type)
-        applied = await apply_event(handler, work, typed, entry, self.settlement.entries)
+        applied = await OneEvent(handler, work, typed, entry, self.settlement.entries).apply()
         if work.session.new or work.session.dirty or work.session.deleted:
             await work.session.flush()
         # A resend of an undecided contact is looked for before anybody knows its mapping.

@@ -78,8 +78,8 @@ class ChildWriter:
         kept = [row for key, row in existing.items() if key in wanted]
         for key in sorted(wanted, key=lambda key: key not in existing):
             path, row = f"{root}[{positions[key]}]", existing.get(key)
-            held = WantedValues(self._child, wanted[key], row, kept, path, self._owners)
-            with refusals_at(self._child, path), wanting(held):
+            values = WantedValues(self._child, wanted[key], row, kept, path, self._owners)
+            with refusals_at(self._child, path), wanting(values):
                 await self._write(owner, key, wanted[key], row, lines[key])
 
     async def remove_all(self, owner: LedgerKey, parent: Key) -> None:
@@ -121,15 +121,14 @@ class ChildWriter:
     async def _write(
         self, owner: LedgerKey, line_id: str, values: Values, row: Key | None, line: Line
     ) -> None:
-        if row is not None and await self._update(row, values):
-            return
-        if row is not None and self._child.key is None:
-            await self._connection.execute(delete(self._links).where(self._mine(owner, line_id)))
+        if row is not None:
+            settled = with_defaults(values, inserting=False)
+            if await update_row(self._connection, self._child, row, settled):
+                return
+            if self._child.key is None:
+                mine = self._mine(owner, line_id)
+                await self._connection.execute(delete(self._links).where(mine))
         await self._insert(owner, line_id, values, line)
-
-    async def _update(self, row: Key, values: Values) -> bool:
-        settled = with_defaults(values, inserting=False)
-        return await update_row(self._connection, self._child, row, settled)
 
     async def _insert(self, owner: LedgerKey, line_id: str, values: Values, line: Line) -> None:
         child = self._child

@@ -1,4 +1,4 @@
-"""The columns that hold other entities' primary keys, and what is done while one is missing."""
+"""Fills the columns that hold other entities' primary keys; some may wait for theirs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Resolver(Protocol):
 class StandIn(Protocol):
     """Makes a row that stands for an entity until it arrives."""
 
-    async def __call__(self, entity_type: str, zoho_id: str, values: Mapping[str, Any]) -> Any:
+    async def __call__(
+        self, key: LedgerKey, entity_type: str, columns: Mapping[str, Any], /
+    ) -> Any:
         """Return the row's primary key; where the entity is there by now, its own."""
         ...
 
@@ -45,7 +47,7 @@ class References:
     """Resolves the references of one event.
 
     Attributes:
-        resolve: Finds keys.
+        resolve: Finds keys: where the context says, or by the handler's own code.
         stand_in: Makes placeholders.
         catalog: The entity types.
         owner: The entity that refers.
@@ -102,21 +104,27 @@ class References:
                 raise
         except ReferencePending:
             if isinstance(missing, NamedCallable):
-                return await self._stand_in(reference.to, zoho_id, missing)
+                return await self._stand_in(reference, zoho_id, missing)
             if missing != "null":
                 raise
         self._owe(reference, zoho_id, line)
         return None
 
-    async def _stand_in(self, entity_type: str, zoho_id: str, missing: NamedCallable) -> Any:
+    async def _stand_in(
+        self, reference: BoundReference, zoho_id: str, missing: NamedCallable
+    ) -> Any:
         try:
-            return await self.stand_in(entity_type, zoho_id, missing(zoho_id))
+            target, entity_type = self._target(reference, zoho_id)
+            return await self.stand_in(target, entity_type, missing(zoho_id))
         except ConfigurationError as error:
             raise PayloadError(missing.where, str(error)) from error
 
-    def _owe(self, reference: BoundReference, zoho_id: str, line: tuple[str, str]) -> None:
+    def _target(self, reference: BoundReference, zoho_id: str) -> tuple[LedgerKey, str]:
         kind = self.catalog.require(reference.to)
-        target = LedgerKey(self.owner.organization_id, kind.namespace, zoho_id)
+        return LedgerKey(self.owner.organization_id, kind.namespace, zoho_id), kind.entity_type
+
+    def _owe(self, reference: BoundReference, zoho_id: str, line: tuple[str, str]) -> None:
+        target, entity_type = self._target(reference, zoho_id)
         child, line_id = line
         self.debts.append(
             Debt(
@@ -124,7 +132,7 @@ class References:
                 self.entity_type,
                 reference.name,
                 target,
-                kind.entity_type,
+                entity_type,
                 child=child,
                 line_id=line_id,
             )

@@ -1,4 +1,4 @@
-"""The statements on one row of the host, which inheritance may spread over several tables."""
+"""Finds and writes one row of the host, which inheritance may spread over several tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Dialect, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Dialect, Table, delete, insert, select, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -60,11 +60,20 @@ async def insert_row(
     held = _with_class(rows, with_defaults(values, inserting=True))
     for part in rows.parts:
         conflict = [c for c in rows.identity if c.table is part.table] if unique else []
-        made = await _insert_part(connection, rows, part, held, conflict)
+        values, key = _of_part(rows, part, held), [*part.table.primary_key.columns]
+        named = {column.key: value for column, value in values.items()}
+        with _noted(part.table, values, connection.dialect):
+            if conflict:
+                names = [column.key for column in conflict]
+                found = await insert_absent(connection, part.table, [named], names, returning=key)
+                made = found[0] if found else None
+            else:
+                result = await connection.execute(insert(part.table).values(named))
+                made = tuple(result.inserted_primary_key or ())
         if made is None:
             await _delete_parts(connection, rows.parts[: rows.parts.index(part)], held)
             return None
-        held |= dict(zip(part.table.primary_key.columns, made, strict=True))
+        held |= dict(zip(key, made, strict=True))
     return tuple(held[column] for column in rows.primary_key)
 
 
@@ -113,29 +122,13 @@ def _with_class(rows: BoundRows, values: Values) -> Values:
     return values | {kind.column: kind.written}
 
 
-async def _insert_part(
-    connection: AsyncConnection,
-    rows: BoundRows,
-    part: Part,
-    held: Values,
-    conflict: list[Column[Any]],
-) -> Key | None:
-    """Insert what one table holds of a row; return that table's primary key."""
+def _of_part(rows: BoundRows, part: Part, held: Values) -> Values:
+    """Return what one table holds of a row."""
     values = {column: value for column, value in held.items() if column.table is part.table}
     values |= {mine: held[other] for mine, other in part.inherits if other in held}
     # A key that the mapping itself gives is the key of every table.
     given = zip(part.key, rows.primary_key, strict=True)
-    values |= {mine: held[own] for mine, own in given if own in held}
-    named = {column.key: value for column, value in values.items()}
-    if not conflict:
-        with _noted(part.table, values, connection.dialect):
-            result = await connection.execute(insert(part.table).values(named))
-        return tuple(result.inserted_primary_key or ())
-    names = [column.key for column in conflict]
-    key = [*part.table.primary_key.columns]
-    with _noted(part.table, values, connection.dialect):
-        made = await insert_absent(connection, part.table, [named], names, returning=key)
-    return made[0] if made else None
+    return values | {mine: held[own] for mine, own in given if own in held}
 
 
 async def _delete_parts(connection: AsyncConnection, parts: tuple[Part, ...], held: Values) -> None:

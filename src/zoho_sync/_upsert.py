@@ -1,4 +1,4 @@
-"""Writes one entity into the host's tables: its row, and what a delete does to it."""
+"""Writes the row of one entity: makes it, changes it, takes one of the host over, removes it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._adoption import is_unkeyed
 from zoho_sync._binding import BoundEntity
-from zoho_sync._host_keys import decode_key
+from zoho_sync._inheritance import Part
+from zoho_sync._ledger import LedgerKey
 from zoho_sync._references import References
 from zoho_sync._row_values import (
     Key,
@@ -28,10 +29,9 @@ from zoho_sync._row_values import (
 from zoho_sync._rows import delete_row, find_row, insert_row, update_row
 from zoho_sync._unique import WantedValues, wanting
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected
-from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.payloads import Payload
 
-__all__ = ["Change", "RowWriter", "carried_columns"]
+__all__ = ["Change", "EntityRow"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ class Change:
     """What one upsert writes.
 
     Attributes:
-        entity_id: Zoho's id.
-        organization_id: Zoho's organization.
         payload: The document, validated.
         document: The document as received.
         write: Names of the columns, and of the lists of lines, that it may write.
@@ -48,8 +46,6 @@ class Change:
         revives: Whether it takes back a soft delete.
     """
 
-    entity_id: str
-    organization_id: str
     payload: Payload
     document: Mapping[str, Any]
     write: frozenset[str]
@@ -57,46 +53,14 @@ class Change:
     revives: bool = False
 
 
-def carried_columns(
-    bound: BoundEntity, payload: Payload, document: Mapping[str, Any]
-) -> frozenset[str]:
-    """Return the names of the columns, and of the lists of lines, that a document carries."""
-    sources = {name: source for name, (_, source) in bound.columns.items()}
-    sources |= {reference.name: reference.source for reference in bound.references}
-    sources |= {child.name: child.source for child in bound.children}
-    return frozenset(
-        name
-        for name, source in sources.items()
-        if read_source(source, payload, document) is not ABSENT
-    )
+class EntityRow:
+    """The row of one entity, under one bound mapping, on one connection."""
 
-
-class RowWriter:
-    """Reads and writes the rows of one bound mapping on one connection."""
-
-    def __init__(self, connection: AsyncConnection, bound: BoundEntity) -> None:
+    def __init__(self, connection: AsyncConnection, bound: BoundEntity, owner: LedgerKey) -> None:
         self._connection = connection
         self._bound = bound
-
-    async def locate(
-        self, entity_id: str, organization_id: str, table: str | None, link: str | None
-    ) -> Key | None:
-        """Return the primary key of the entity's row; None where there is no such row.
-
-        Args:
-            entity_id: Zoho's id.
-            organization_id: Zoho's organization.
-            table: The table that the ledger's link names.
-            link: The primary key that the ledger's link holds.
-        """
-        bound = self._bound
-        if bound.key is not None:
-            # Never by the link: SQLite gives the primary key of a deleted row to a stranger.
-            return await self._first(identity_values(bound, entity_id, organization_id))
-        if link is None or table != bound.table.fullname:
-            return None
-        key = decode_key(link, bound.primary_key)
-        return await self._first(dict(zip(bound.primary_key, key, strict=True)))
+        self._owner = owner
+        self._identity = identity_values(bound, owner.entity_id, owner.organization_id)
 
     async def values(self, change: Change, references: References) -> Values:
         """Return what a change holds for the row.
@@ -110,13 +74,19 @@ class RowWriter:
         wanted = [reference for reference in bound.references if reference.name in change.write]
         return values | await references.values(wanted, change.payload, change.payload.entity_type)
 
-    async def adopt(self, change: Change, values: Values, located: Key) -> Key | None:
-        """Take a row of the host over, with what a change holds; None if another entity has it."""
+    def mark(self, change: Change) -> Values:
+        """Return the mark of a row that is there: the host's own stays, unless the entity says."""
+        column = self._bound.deleted
+        if column is None or not (change.revives or change.deleted_at is not None):
+            return {}
+        return {column: deletion_mark(column, change.deleted_at)}
+
+    async def adopt(self, change: Change, values: Values, located: Key) -> bool:
+        """Take a row of the host over, with what a change holds; False if another entity has it."""
         bound, connection = self._bound, self._connection
-        identity = identity_values(bound, change.entity_id, change.organization_id)
-        values = values | self._mark(change) | identity
+        values = values | self.mark(change) | self._identity
         if bound.key is not None:
-            part = next(each for each in bound.parts if each.table is bound.key.table)
+            part = self._keyed_part(bound.key)
             settled = with_defaults(values, inserting=False)
             # With the key, so that the host's triggers see one update.
             mine = {c.key: value for c, value in settled.items() if c.table is part.table}
@@ -124,71 +94,35 @@ class RowWriter:
             with wanting(self._wanted(settled, located)):
                 keyed = await connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
-                return None
+                return False
             values = {c: value for c, value in settled.items() if c.table is not part.table}
         await self.update(located, values)
-        return located
+        return True
 
-    def _wanted(self, values: Values, located: Key | None) -> WantedValues:
-        bound, existing = self._bound, () if located is None else (located,)
-        return WantedValues(
-            bound, values, located, existing, bound.entity_type, bound.table.fullname
-        )
-
-    async def write(self, change: Change, values: Values, located: Key | None) -> Key:
-        """Write a change into the row, or make the row; return its primary key.
+    async def insert(self, change: Change, values: Values) -> Key:
+        """Make the row, or write one that the host makes at the same moment; return its key.
 
         Raises:
-            ReferencePending: The row is not there yet and the document alone cannot make it.
+            ReferencePending: The document alone cannot make the row.
             RowRejected: A column that may not be NULL would be.
-            RowGone: The host has deleted the row since it was looked up.
         """
-        if located is None:
-            return await self._insert(change, values)
-        await self.update(located, values | self._mark(change))
-        return located
-
-    def _mark(self, change: Change) -> Values:
-        """Return the mark of a row that is there: the host's own stays, unless the entity says."""
-        column = self._bound.deleted
-        if column is None or not (change.revives or change.deleted_at is not None):
-            return {}
-        return {column: deletion_mark(column, change.deleted_at)}
-
-    async def mark_deleted(self, located: Key, deleted_at: datetime) -> None:
-        """Mark a row as deleted."""
-        column = self._bound.deleted
-        if column is not None:
-            await self.update(located, {column: deletion_mark(column, deleted_at)})
-
-    async def remove(self, located: Key) -> None:
-        """Remove a row for good."""
-        await delete_row(self._connection, self._bound, located)
-
-    async def _insert(self, change: Change, values: Values) -> Key:
-        bound = self._bound
-        everything = values | insert_only_values(bound, change.payload)
-        everything |= identity_values(bound, change.entity_id, change.organization_id)
-        if bound.deleted is not None and change.deleted_at is not None:
-            everything[bound.deleted] = deletion_mark(bound.deleted, change.deleted_at)
-        elif bound.deleted is not None and not bound.deleted.nullable:
-            everything.setdefault(bound.deleted, deletion_mark(bound.deleted, None))
-        self._refuse_incomplete(change, everything)
+        bound, deleted = self._bound, self._bound.deleted
+        everything = values | insert_only_values(bound, change.payload) | self._identity
+        if deleted is not None and change.deleted_at is not None:
+            everything[deleted] = deletion_mark(deleted, change.deleted_at)
+        elif deleted is not None and not deleted.nullable:
+            everything.setdefault(deleted, deletion_mark(deleted, None))
+        self._refuse_incomplete(everything)
         with wanting(self._wanted(everything, None)):
             key = await insert_row(self._connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
-            identity = identity_values(bound, change.entity_id, change.organization_id)
-            key = await self._first(identity)
-            await self._refuse_other_class(change, key)
-            if key is None:
-                problem = f"the row of {bound.entity_type} {change.entity_id} comes and goes"
-                raise ReferencePending(bound.entity_type, change.entity_id, problem)
+            key = await self._made_by_the_host()
             await self.update(key, values)
         return key
 
     async def update(self, located: Key, values: Values) -> None:
-        """Write columns of a row.
+        """Write columns of the row.
 
         Raises:
             RowRejected: A column that may not be NULL would be.
@@ -201,25 +135,50 @@ class RowWriter:
             problem = f"row {located} of {bound.table.name} has gone"
             raise RowGone(problem, table=bound.table.name)
 
-    async def _refuse_other_class(self, change: Change, key: Key | None) -> None:
+    async def mark_deleted(self, located: Key, deleted_at: datetime) -> None:
+        """Mark the row as deleted."""
+        column = self._bound.deleted
+        if column is not None:
+            await self.update(located, {column: deletion_mark(column, deleted_at)})
+
+    async def remove(self, located: Key) -> None:
+        """Remove the row for good."""
+        await delete_row(self._connection, self._bound, located)
+
+    async def _made_by_the_host(self) -> Key:
+        bound, identity = self._bound, self._identity
+        condition = equals(tuple(identity), tuple(identity.values()))
+        key = await find_row(self._connection, bound, condition, to_write=True)
+        if key is None:
+            await self._refuse_other_class()
+            problem = f"the row of {bound.entity_type} {self._owner.entity_id} comes and goes"
+            raise ReferencePending(bound.entity_type, self._owner.entity_id, problem)
+        return key
+
+    async def _refuse_other_class(self) -> None:
         """Refuse an entity whose id is in the row of a class that is not mapped here."""
-        bound = self._bound
-        if key is not None or len(bound.parts) == 1 or bound.key is None:
+        bound, identity = self._bound, self._identity
+        if len(bound.parts) == 1 or bound.key is None:
             return
-        part = next(each for each in bound.parts if each.table is bound.key.table)
-        identity = identity_values(bound, change.entity_id, change.organization_id)
+        part = self._keyed_part(bound.key)
         there = select(*part.key).where(equals(tuple(identity), tuple(identity.values())))
         if (await self._connection.execute(there)).first() is not None:
             table, column = part.table.name, bound.key.name
             problem = f"{table}.{column}: a row of another class has this id"
             raise RowRejected(problem, table=table, constraint=column)
 
-    def _refuse_incomplete(self, change: Change, values: Values) -> None:
-        missing = [column.name for column in required_columns(self._bound) if column not in values]
+    def _refuse_incomplete(self, values: Values) -> None:
+        bound = self._bound
+        missing = [column.name for column in required_columns(bound) if column not in values]
         if missing:
             problem = f"the row does not exist yet, and the document lacks {', '.join(missing)}"
-            raise ReferencePending(self._bound.entity_type, change.entity_id, problem)
+            raise ReferencePending(bound.entity_type, self._owner.entity_id, problem)
 
-    async def _first(self, where: Values) -> Key | None:
-        condition = equals(tuple(where), tuple(where.values()))
-        return await find_row(self._connection, self._bound, condition, to_write=True)
+    def _wanted(self, values: Values, located: Key | None) -> WantedValues:
+        bound, existing = self._bound, () if located is None else (located,)
+        return WantedValues(
+            bound, values, located, existing, bound.entity_type, bound.table.fullname
+        )
+
+    def _keyed_part(self, key: Column[Any]) -> Part:
+        return next(each for each in self._bound.parts if each.table is key.table)

@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._binding import BoundEntity, BoundRows
 from zoho_sync._dialects import begin_immediately
 from zoho_sync._faults import Fault, classify
-from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._ledger import Ledger, LedgerEntry
 from zoho_sync._row_values import Key, equals
-from zoho_sync._upsert import RowWriter
 from zoho_sync.cli.opening import Opened
 from zoho_sync.cli.running import reason
 from zoho_sync.entities import CONTACT
 from zoho_sync.events import Operation, SyncEvent
 from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
+from zoho_sync.handlers._resolution import locate
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.outcomes import Outcome, SyncResult
 
@@ -95,7 +95,8 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
         if isinstance(handler, Trial):
             return handler
         bound = handler.binding()
-        located = await _located(connection, bound, received, entry)
+        key = chosen.runtime.context.ledger_key(received)
+        located = None if bound is None else await locate(connection, bound, key, entry)
         before = await _snapshot(connection, bound, located)
         try:
             result = await handler.sync(_document(handler, received), received.operation)
@@ -134,8 +135,7 @@ def _refuse_commit(_connection: Connection) -> NoReturn:
 
 async def _known(chosen: Opened, connection: AsyncConnection, tried: SyncEvent) -> LedgerEntry:
     context = chosen.runtime.context
-    namespace = context.catalog.namespace(tried.entity_type)
-    key = LedgerKey(tried.organization_id, namespace, tried.entity_id)
+    key = context.ledger_key(tried)
     ledger = Ledger(connection, context.tables.ledger)
     await ledger.prepare([key])
     return (await ledger.lock([key]))[key]
@@ -158,20 +158,6 @@ def _handler(
     handler = handler_class(session, organization_id=tried.organization_id)
     handler.context = chosen.runtime.context
     return handler
-
-
-async def _located(
-    connection: AsyncConnection,
-    bound: BoundEntity | None,
-    tried: SyncEvent,
-    entry: LedgerEntry,
-) -> Key | None:
-    if bound is None:
-        return None
-    rows = RowWriter(connection, bound)
-    return await rows.locate(
-        tried.entity_id, tried.organization_id, entry.table_name, entry.primary_key
-    )
 
 
 async def _snapshot(

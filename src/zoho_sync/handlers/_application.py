@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import encode_key, plain_key
-from zoho_sync._journal import JournalEntry
+from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
-from zoho_sync._references import References
+from zoho_sync._references import References, Resolver
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
-from zoho_sync._upsert import Change, RowWriter
-from zoho_sync.decisions import Decision, LedgerState
-from zoho_sync.events import Arrival, Operation, SyncEvent, refuse_future
-from zoho_sync.handlers._calls import call_handler
-from zoho_sync.handlers._deciding import (
-    decide_event,
-    is_hard,
-    is_overridden,
-    proposal_of,
-    state_of,
-)
+from zoho_sync._upsert import Change
+from zoho_sync.decisions import Decision
+from zoho_sync.events import Operation, SyncEvent
+from zoho_sync.handlers._deciding import Known, decide_event, is_hard, proposal_of
+from zoho_sync.handlers._handler import Handler
 from zoho_sync.handlers._placeholders import make_placeholder
+from zoho_sync.handlers._refusal import in_our_words
+from zoho_sync.handlers._resolution import locate, resolve_key
 from zoho_sync.handlers._siblings import retire, sibling
 from zoho_sync.handlers._writing import Writing
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.payloads import Payload, parse
-from zoho_sync.versions import Version, from_microseconds, to_microseconds
+from zoho_sync.versions import Version
 
-if TYPE_CHECKING:
-    from zoho_sync.handlers.base import BaseEntityHandler
-
-__all__ = [
-    "Applied",
-    "apply_event",
-    "arrived_under_lock",
-    "journalled",
-    "ledger_key",
-]
+__all__ = ["Applied", "OneEvent", "journalled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +48,6 @@ class Applied:
     fingerprint: str = ""
 
 
-def ledger_key(handler: BaseEntityHandler[Any], event: SyncEvent) -> LedgerKey:
-    """Return how the ledger names an event's entity."""
-    namespace = handler.context.catalog.namespace(event.entity_type)
-    return LedgerKey(event.organization_id, namespace, event.entity_id)
-
-
 def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntry:
     """Return the journal's entry of an event that was settled by applying it."""
     return JournalEntry(
@@ -77,232 +60,238 @@ def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntr
     )
 
 
-def arrived_under_lock(event: SyncEvent, entry: LedgerEntry, now: datetime) -> SyncEvent:
-    """Return an event that came from no queue, with its arrival.
+@dataclass
+class OneEvent:
+    """An event whose ledger row is locked, on its way onto the host's rows.
 
-    It counts as later than everything that the locked ledger row has seen, so that two calls
-    within one tick of the clock keep their order.
-
-    Raises:
-        PayloadError: Its time is more than a day ahead.
-    """
-    newest = entry.state.version
-    moment = to_microseconds(now)
-    if newest is not None:
-        moment = max(moment, newest.arrival + 1)
-    arrival = Arrival(from_microseconds(moment), 0)
-    refuse_future(event.effective_time, arrival.time, path=event.entity_type)
-    return replace(event, arrival=arrival)
-
-
-async def apply_event(
-    handler: BaseEntityHandler[Any],
-    work: UnitOfWork,
-    event: SyncEvent,
-    entry: LedgerEntry,
-    settled: Iterable[JournalEntry] = (),
-) -> Applied:
-    """Apply an event whose ledger row is locked, and say what the ledger is to hold then.
-
-    Args:
+    Attributes:
         handler: Of its type.
         work: The transaction.
         event: The event.
         entry: The ledger's row.
         settled: What was settled in this transaction, and is not in the journal yet.
-
-    Raises:
-        PayloadError: The document cannot be understood.
-        ReferencePending: An entity that it refers to has not arrived yet.
-        ReferenceFailed: An entity that it refers to does not exist.
-        RowRejected: The host's schema refuses the values.
+        bound: Where its entity is mapped; None for a handler without a mapping.
+        owner: Its entity.
+        version: Its place in the order.
+        payload: Its document, once it is understood; None for a delete.
+        located: The primary key of its entity's row, once that is looked up.
+        moved_from: Where its entity is mapped under the other type that it had until now.
+        own_code: Whether the handler writes by its own code.
     """
-    bound = handler.binding()
-    payload = None if event.operation is Operation.DELETE else _parse(handler, event)
-    if reason := _unwanted(bound, payload):
-        return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
-    located = await _locate(work, bound, event, entry)
-    if _is_left(bound, entry, payload) and located is None:
-        return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
-    other = sibling(handler.context.bindings, bound, entry)
-    state = state_of(handler, bound, entry, located, moved=other is not None)
-    proposal = proposal_of(handler, bound, event, payload)
-    decision = await decide_event(handler, work, event, state, proposal, settled)
-    late = decision.state.version != proposal.version
-    if late and (other is not None or (located is None and is_overridden(handler))):
-        decision = Decision(Outcome.STALE, entry.state, reason="overtaken by a newer event")
-    if decision.outcome is not Outcome.APPLIED:
-        return _unwritten(handler, event, entry, decision, located)
-    writing = Writing(
-        connection=work.connection,
-        joined=work.joined,
-        bound=bound,
-        tables=handler.context.tables,
-        references=_references(handler, work, event),
-        owner=ledger_key(handler, event),
-        located=located,
-        may_adopt=not _was_linked(bound, entry),
-        deleted_at=decision.state.deleted_at if payload is None else None,
-        change=None
-        if payload is None
-        else _change(event, payload, state, decision, moved=other is not None),
-    )
-    if other is not None:
-        await retire(writing, other, entry, event, Version.of(event).effective_time)
-    result = await _write(handler, event, writing, decision, late=late)
-    known = _entry(entry, event, bound, decision, result)
-    if bound is not None and bound.key is not None and known.row != entry.row:
-        # What the host's key column says goes before a link that was made for another row.
-        ledger = Ledger(work.connection, handler.context.tables.ledger)
-        await ledger.unlink(known, writing.owner)
-    return Applied(result, known, proposal.fingerprint)
 
+    handler: Handler
+    work: UnitOfWork
+    event: SyncEvent
+    entry: LedgerEntry
+    settled: Iterable[JournalEntry] = ()
+    bound: BoundEntity | None = field(init=False)
+    owner: LedgerKey = field(init=False)
+    version: Version = field(init=False)
+    payload: Payload | None = field(init=False, default=None)
+    located: Key | None = field(init=False, default=None)
+    moved_from: BoundEntity | None = field(init=False)
+    own_code: bool = field(init=False)
 
-def _unwritten(
-    handler: BaseEntityHandler[Any],
-    event: SyncEvent,
-    entry: LedgerEntry,
-    decision: Decision,
-    located: Key | None,
-) -> Applied:
-    """Return the effect of an event that writes no row."""
-    result, bound = _result(event, handler, decision, located), handler.binding()
-    known = replace(entry, state=decision.state)
-    if decision.outcome is Outcome.DUPLICATE and decision.state.version == result.version:
-        known = replace(known, entity_type=event.entity_type)
-    return Applied(result, known, bound.fingerprint if bound else "")
+    def __post_init__(self) -> None:
+        context = self.handler.context
+        self.bound = self.handler.binding()
+        self.owner = context.ledger_key(self.event)
+        self.version = Version.of(self.event, grace=context.grace)
+        self.moved_from = sibling(context.bindings, self.bound, self.entry)
+        self.own_code = self.handler.overrides("upsert")
 
+    async def apply(self) -> Applied:
+        """Apply the event, and say what the ledger is to hold then.
 
-def _parse(handler: BaseEntityHandler[Any], event: SyncEvent) -> Payload:
-    context = handler.context
-    return parse(
-        handler.payload_model,
-        event.payload,
-        time_zone=context.time_zone,
-        date_formats=context.date_formats,
-    )
+        Raises:
+            PayloadError: The document cannot be understood.
+            ReferencePending: An entity that it refers to has not arrived yet.
+            ReferenceFailed: An entity that it refers to does not exist.
+            RowRejected: The host's schema refuses the values.
+        """
+        self.payload = self._parse()
+        if reason := self._unwanted():
+            return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
+        self.located = await self._locate()
+        if self.located is None and self._stays_away():
+            return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
+        decision = await self._decide()
+        if decision.outcome is not Outcome.APPLIED:
+            return self._unwritten(decision)
+        result = await self._write(decision)
+        return self._applied(result, await self._linked(decision, result))
 
+    def _parse(self) -> Payload | None:
+        if self.event.operation is Operation.DELETE:
+            return None
+        context = self.handler.context
+        return parse(
+            self.handler.payload_model,
+            self.event.payload,
+            time_zone=context.time_zone,
+            date_formats=context.date_formats,
+        )
 
-def _unwanted(bound: BoundEntity | None, payload: Payload | None) -> str:
-    if bound is None:
-        return ""
-    if payload is None:
-        return "deletes are ignored" if bound.mapping.on_delete == "ignore" else ""
-    when = bound.when
-    return "" if when is None or when(payload) else "the mapping's condition does not hold"
+    def _unwanted(self) -> str:
+        """Return why the mapping does not want the event; ``""`` where it does."""
+        if self.bound is None:
+            return ""
+        if self.payload is None:
+            return "deletes are ignored" if self.bound.mapping.on_delete == "ignore" else ""
+        when = self.bound.when
+        is_wanted = when is None or when(self.payload)
+        return "" if is_wanted else "the mapping's condition does not hold"
 
+    async def _locate(self) -> Key | None:
+        if self.bound is None:
+            return None
+        return await locate(self.work.connection, self.bound, self.owner, self.entry)
 
-def _was_linked(bound: BoundEntity | None, entry: LedgerEntry) -> bool:
-    is_same = bound is not None and entry.table_name == bound.table.fullname
-    return is_same and entry.primary_key is not None
+    @property
+    def _was_linked(self) -> bool:
+        is_same = self.bound is not None and self.entry.table_name == self.bound.table.fullname
+        return is_same and self.entry.primary_key is not None
 
+    def _stays_away(self) -> bool:
+        """Return whether a row that the host has deleted is not made again."""
+        if self.bound is None or self.payload is None:
+            return False
+        return self.bound.mapping.host_deleted == "leave" and self._was_linked
 
-def _is_left(bound: BoundEntity | None, entry: LedgerEntry, payload: Payload | None) -> bool:
-    """Return whether a row that the host has deleted stays away."""
-    if bound is None or payload is None or bound.mapping.host_deleted != "leave":
-        return False
-    return _was_linked(bound, entry)
+    async def _decide(self) -> Decision:
+        context = self.handler.context
+        known = Known(
+            self.bound,
+            self.entry,
+            self.located,
+            moved=self.moved_from is not None,
+            own_code=self.own_code,
+        )
+        proposal = proposal_of(self.bound, self.event, self.payload, context.grace)
+        journal = Journal(self.work.connection, context.tables.journal)
+        return await decide_event(known, self.event, proposal, journal, self.settled)
 
+    def _unwritten(self, decision: Decision) -> Applied:
+        """Return the effect of an event that writes no row."""
+        known = replace(self.entry, state=decision.state)
+        if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
+            known = replace(known, entity_type=self.event.entity_type)
+        return self._applied(self._result(decision, plain_key(self.located)), known)
 
-def _references(handler: BaseEntityHandler[Any], work: UnitOfWork, event: SyncEvent) -> References:
-    context = handler.context
+    async def _write(self, decision: Decision) -> SyncResult:
+        """Write as the mapping says, or by the handler's own code; its hooks run around that."""
+        handler, event = self.handler, self.event
+        writing = self._writing(decision)
+        if self.moved_from is not None:
+            await retire(writing, self.moved_from, self.entry, self.version.effective_time)
+        await handler.before_apply(event)
+        key: Any = None
+        with self._handed_over(writing):
+            if self.payload is None:
+                delete = handler.delete if handler.overrides("delete") else writing.delete
+                await delete(event.entity_id)
+            else:
+                # Own code sees whole documents; of a late one some columns alone are written.
+                late = self.bound is not None and decision.state.version != self.version
+                upsert = handler.upsert if self.own_code and not late else writing.upsert
+                key = await upsert(self.payload)
+            if not self.work.joined:
+                await self._flush()
+        if key is None and writing.located is not None:
+            # A delete; or own code that wrote the mapped row, and did not hand the key on.
+            key = plain_key(writing.located)
+        result = self._result(decision, key)
+        if writing.adopted:
+            result = replace(result, reason="took over a row of the host")
+        await handler.after_apply(event, result)
+        return result
 
-    async def stand_in(entity_type: str, zoho_id: str, values: Mapping[str, Any]) -> Any:
-        kind = context.catalog.require(entity_type)
-        key = LedgerKey(event.organization_id, kind.namespace, zoho_id)
-        return await make_placeholder(work.connection, context, key, kind.entity_type, values)
+    @contextmanager
+    def _handed_over(self, writing: Writing) -> Iterator[None]:
+        """Let own code reach what is written, and say in our words what is refused."""
+        self.handler._writing = writing  # noqa: SLF001  # `super().upsert()` finds it there
+        try:
+            with in_our_words(self.bound, self.event.entity_id, deletes=self.payload is None):
+                yield
+        finally:
+            self.handler._writing = None  # noqa: SLF001  # the same
 
-    owner = ledger_key(handler, event)
-    return References(handler.resolve, stand_in, context.catalog, owner, event.entity_type)
+    async def _flush(self) -> None:
+        """Write what own code added to the session, so that what is refused is its error."""
+        session = self.work.session
+        if session.new or session.dirty or session.deleted:
+            await session.flush()
 
+    def _writing(self, decision: Decision) -> Writing:
+        change, payload = None, self.payload
+        if payload is not None:
+            # A contact that comes back to a table finds the row there that it was deleted from.
+            was_deleted = self.entry.state.deleted_at is not None or self.moved_from is not None
+            change = Change(
+                payload=payload,
+                document=self.event.payload,
+                write=decision.write,
+                deleted_at=decision.state.deleted_at,
+                revives=was_deleted and decision.state.deleted_at is None,
+            )
+        return Writing(
+            connection=self.work.connection,
+            bound=self.bound,
+            tables=self.handler.context.tables,
+            references=self._references(),
+            owner=self.owner,
+            located=self.located,
+            may_adopt=not self._was_linked,
+            change=change,
+            deleted_at=decision.state.deleted_at if payload is None else None,
+        )
 
-async def _locate(
-    work: UnitOfWork,
-    bound: BoundEntity | None,
-    event: SyncEvent,
-    entry: LedgerEntry,
-) -> Key | None:
-    if bound is None:
-        return None
-    rows = RowWriter(work.connection, bound)
-    return await rows.locate(
-        event.entity_id, event.organization_id, entry.table_name, entry.primary_key
-    )
+    def _references(self) -> References:
+        handler, connection = self.handler, self.work.connection
+        context = handler.context
+        resolve: Resolver = handler.resolve
+        if not handler.overrides("resolve"):
+            organization, hold = handler.organization_id, handler.holds_targets
+            resolve = partial(resolve_key, connection, context, organization, hold=hold)
+        stand_in = partial(make_placeholder, connection, context)
+        return References(resolve, stand_in, context.catalog, self.owner, self.event.entity_type)
 
+    def _result(self, decision: Decision, key: Any) -> SyncResult:
+        changed = decision.write
+        if decision.outcome is Outcome.APPLIED and self.event.operation is Operation.DELETE:
+            column = self.bound.mapping.deleted_column if self.bound is not None else None
+            changed = frozenset({column} if column else ())
+        return SyncResult(
+            outcome=decision.outcome,
+            primary_key=key,
+            version=self.version,
+            changed=tuple(sorted(changed)),
+            reason=decision.reason,
+        )
 
-async def _write(
-    handler: BaseEntityHandler[Any],
-    event: SyncEvent,
-    writing: Writing,
-    decision: Decision,
-    *,
-    late: bool,
-) -> SyncResult:
-    payload = writing.change.payload if writing.change is not None else None
-    await handler.before_apply(event)
-    key = await call_handler(handler, writing, payload, event.entity_id, late=late)
-    result = replace(_result(event, handler, decision, None), primary_key=key)
-    if writing.adopted:
-        result = replace(result, reason="took over a row of the host")
-    await handler.after_apply(event, result)
-    return result
+    async def _linked(self, decision: Decision, result: SyncResult) -> LedgerEntry:
+        """Return what the ledger is to hold, with the link to the row; another loses its own."""
+        entry, event, bound, key = self.entry, self.event, self.bound, result.primary_key
+        newest = decision.state.version == self.version
+        link: tuple[str | None, str | None] = (None, None)
+        if key is not None:
+            table = bound.table.fullname if bound is not None else None
+            link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
+        elif bound is not None and event.operation is Operation.DELETE and not is_hard(bound):
+            # The host has deleted the row: that there was one is to be remembered.
+            link = entry.row
+        known = LedgerEntry(
+            state=decision.state,
+            entity_type=event.entity_type if newest else entry.entity_type or event.entity_type,
+            event_id=event.id if newest else entry.event_id or event.id,
+            table_name=link[0],
+            primary_key=link[1],
+        )
+        if bound is not None and bound.key is not None and known.row != entry.row:
+            # What the host's key column says goes before a link that was made for another row.
+            ledger = Ledger(self.work.connection, self.handler.context.tables.ledger)
+            await ledger.unlink(known, self.owner)
+        return known
 
-
-def _change(
-    event: SyncEvent, payload: Payload, state: LedgerState, decision: Decision, *, moved: bool
-) -> Change:
-    # A contact that comes back to a table finds the row there that it was deleted from.
-    was_deleted = state.deleted_at is not None or moved
-    return Change(
-        entity_id=event.entity_id,
-        organization_id=event.organization_id,
-        payload=payload,
-        document=event.payload,
-        write=decision.write,
-        deleted_at=decision.state.deleted_at,
-        revives=was_deleted and decision.state.deleted_at is None,
-    )
-
-
-def _result(
-    event: SyncEvent, handler: BaseEntityHandler[Any], decision: Decision, located: Key | None
-) -> SyncResult:
-    bound = handler.binding()
-    changed = decision.write
-    if decision.outcome is Outcome.APPLIED and event.operation is Operation.DELETE:
-        column = bound.mapping.deleted_column if bound else None
-        changed = frozenset({column} if column else ())
-    return SyncResult(
-        outcome=decision.outcome,
-        primary_key=plain_key(located),
-        version=Version.of(event, grace=handler.context.grace),
-        changed=tuple(sorted(changed)),
-        reason=decision.reason,
-    )
-
-
-def _entry(
-    entry: LedgerEntry,
-    event: SyncEvent,
-    bound: BoundEntity | None,
-    decision: Decision,
-    result: SyncResult,
-) -> LedgerEntry:
-    key = result.primary_key
-    newest = decision.state.version == result.version
-    table = bound.table.fullname if bound is not None else None
-    link: tuple[str | None, str | None]
-    if key is not None:
-        link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
-    elif table is not None and event.operation is Operation.DELETE and not is_hard(bound):
-        # The host has deleted the row: that there was one is to be remembered.
-        link = entry.row
-    else:
-        link = (None, None)
-    return LedgerEntry(
-        state=decision.state,
-        entity_type=event.entity_type if newest else entry.entity_type or event.entity_type,
-        event_id=event.id if newest else entry.event_id or event.id,
-        table_name=link[0],
-        primary_key=link[1],
-    )
+    def _applied(self, result: SyncResult, known: LedgerEntry) -> Applied:
+        return Applied(result, known, self.bound.fingerprint if self.bound is not None else "")

@@ -1,4 +1,4 @@
-"""Events that unique constraints refused, applied together: values move from row to row.
+"""Applies the events together that unique constraints refused: values move from row to row.
 
 Each alone is refused by what another row still holds. Together they are applied in one savepoint,
 which first sets the contested values aside and then writes the final ones.
@@ -132,21 +132,6 @@ class Contest:
                     columns = await taken_columns(self._connection, error)
                     constraints[error.constraint] = columns
         return len(constraints) > known
-
-    async def apply(self, job: Job, key: LedgerKey, entries: Entries) -> Applied:
-        """Apply one event, and if a value has to be set aside for it, once more.
-
-        Raises:
-            ValueTaken: Another row has a value that must be unique.
-        """
-        try:
-            return await self._apply(job, entries)
-        except ValueTaken as taken:
-            refused = Refused(job, key, taken)
-        won, lost = await self.decide([refused], entries)
-        for each in lost:
-            raise each.error or each.taken
-        return won[0].applied
 
     async def _round(
         self, group: Sequence[Refused], constraints: Mapping[str, Columns], entries: Entries

@@ -1,4 +1,4 @@
-"""What a handler needs to know besides its session and its mapping."""
+"""Holds what a handler needs to know besides its session and its mapping."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from functools import cached_property
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._dialects import Clock
+from zoho_sync._ledger import LedgerKey
 from zoho_sync._tables import Tables, library_tables
 from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
+from zoho_sync.events import SyncEvent
 from zoho_sync.versions import TIMELESS_DELETE_GRACE
 
 __all__ = ["HandlerContext"]
@@ -38,6 +40,11 @@ class HandlerContext:
     date_formats: tuple[str, ...] = ()
     clock: Clock | None = None
     grace: timedelta = TIMELESS_DELETE_GRACE
+
+    def ledger_key(self, event: SyncEvent) -> LedgerKey:
+        """Return how the ledger names an event's entity."""
+        namespace = self.catalog.namespace(event.entity_type)
+        return LedgerKey(event.organization_id, namespace, event.entity_id)
 
     @cached_property
     def makes_placeholders(self) -> bool:

@@ -2,104 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerEntry
 from zoho_sync._row_values import Key
-from zoho_sync._unit_of_work import UnitOfWork
-from zoho_sync._upsert import carried_columns
 from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events import SyncEvent
+from zoho_sync.mapping import ABSENT, read_source
+from zoho_sync.outcomes import Outcome
 from zoho_sync.payloads import Payload
 
-if TYPE_CHECKING:
-    from zoho_sync.handlers.base import BaseEntityHandler
-
-__all__ = ["decide_event", "is_hard", "is_overridden", "proposal_of", "state_of"]
+__all__ = ["Known", "decide_event", "is_hard", "proposal_of"]
 
 WHOLE_DOCUMENT = frozenset({"*"})
 """What every event of a handler without a mapping carries: its document is versioned as one."""
 
 
-async def decide_event(  # noqa: PLR0913, PLR0917  # the event, and all that is known of it
-    handler: BaseEntityHandler[Any],
-    work: UnitOfWork,
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an entity when one of its events is decided.
+
+    Attributes:
+        bound: Where it is mapped; None for a handler without a mapping.
+        entry: What the ledger holds of it.
+        located: Its row's primary key; None while it has no row.
+        moved: Whether it had a row under another type.
+        own_code: Whether the handler writes by its own code. That sees whole documents, and knows
+            no column's version: late events are not given to it.
+    """
+
+    bound: BoundEntity | None
+    entry: LedgerEntry
+    located: Key | None
+    moved: bool
+    own_code: bool
+
+    @property
+    def state(self) -> LedgerState:
+        """What the ledger knows, as far as it holds for the row that is there."""
+        state = self.entry.state
+        if self.bound is None or (self.located is None and self.own_code):
+            # Whether there is a row, only the handler's own code knows.
+            return state
+        if self.located is None or self.moved:
+            return replace(state, carried=frozenset(), older={})
+        return state
+
+
+async def decide_event(
+    known: Known,
     event: SyncEvent,
-    state: LedgerState,
     proposal: Proposal,
+    journal: Journal,
     settled: Iterable[JournalEntry],
 ) -> Decision:
     """Decide what an event does; what its equals have written before is not written again.
 
     Args:
-        handler: Of its type.
-        work: The transaction.
+        known: What is known of its entity.
         event: The event.
-        state: What the ledger knows, as far as it holds.
         proposal: The event, as `decide` sees it.
+        journal: Knows the equals.
         settled: What was settled in this transaction, and is not in the journal yet.
     """
-    decision = decide(state, proposal)
+    decision = decide(known.state, proposal)
     late = decision.state.version != proposal.version
     # Code of the handler's own may write more than what is mapped; late events do not get there.
-    arrivals = writers(state, proposal, decision) if late or not is_overridden(handler) else ()
-    if not arrivals:
-        return decision
-    journal = Journal(work.connection, handler.context.tables.journal)
-    equals = await journal.equals_among(arrivals, event, proposal.fingerprint, settled)
-    return decide(state, replace(proposal, equals=equals))
-
-
-def state_of(
-    handler: BaseEntityHandler[Any],
-    bound: BoundEntity | None,
-    entry: LedgerEntry,
-    located: Key | None,
-    *,
-    moved: bool,
-) -> LedgerState:
-    """Return what the ledger knows, as far as it holds for the row that is there."""
-    if bound is None or (located is None and is_overridden(handler)):
-        # Whether there is a row, only the handler's own code knows.
-        return entry.state
-    return _without_columns(entry.state) if located is None or moved else entry.state
-
-
-def is_overridden(handler: BaseEntityHandler[Any]) -> bool:
-    """Return whether a handler writes by its own code.
-
-    That code sees whole documents, and knows no column's version: late events are not given to it.
-    """
-    return not getattr(type(handler).upsert, "follows_mapping", False)
+    if late or not known.own_code:
+        arrivals = writers(known.state, proposal, decision)
+        if arrivals:
+            equals = await journal.equals_among(arrivals, event, proposal.fingerprint, settled)
+            decision = decide(known.state, replace(proposal, equals=equals))
+            late = decision.state.version != proposal.version
+    if late and (known.moved or (known.located is None and known.own_code)):
+        return Decision(Outcome.STALE, known.entry.state, reason="overtaken by a newer event")
+    return decision
 
 
 def proposal_of(
-    handler: BaseEntityHandler[Any],
-    bound: BoundEntity | None,
-    event: SyncEvent,
-    payload: Payload | None,
+    bound: BoundEntity | None, event: SyncEvent, payload: Payload | None, grace: timedelta
 ) -> Proposal:
-    """Return an event as `decide` sees it."""
+    """Return an event as `decide` sees it.
+
+    Args:
+        bound: Where its entity is mapped; None for a handler without a mapping.
+        event: The event.
+        payload: Its document; None for a delete.
+        grace: How much later than it arrived a delete without a time counts.
+    """
     columns = WHOLE_DOCUMENT
     if bound is not None and payload is not None:
-        columns = carried_columns(bound, payload, event.payload)
-    return Proposal.of(
-        event,
-        columns,
-        fingerprint=bound.fingerprint if bound else "",
-        hard=is_hard(bound),
-        grace=handler.context.grace,
-    )
-
-
-def _without_columns(state: LedgerState) -> LedgerState:
-    return replace(state, carried=frozenset(), older={})
+        columns = _carried(bound, payload, event.payload)
+    fingerprint = bound.fingerprint if bound is not None else ""
+    return Proposal.of(event, columns, fingerprint=fingerprint, hard=is_hard(bound), grace=grace)
 
 
 def is_hard(bound: BoundEntity | None) -> bool:
     """Return whether deletes of an entity are final."""
     return bound is not None and bound.mapping.on_delete == "hard"
+
+
+def _carried(bound: BoundEntity, payload: Payload, document: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the columns, and of the lists of lines, that a document carries."""
+    sources = {name: source for name, (_, source) in bound.columns.items()}
+    sources |= {reference.name: reference.source for reference in bound.references}
+    sources |= {child.name: child.source for child in bound.children}
+    return frozenset(
+        name
+        for name, source in sources.items()
+        if read_source(source, payload, document) is not ABSENT
+    )

@@ -19,10 +19,9 @@ from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import Key, coerce, equals
 from zoho_sync._rows import find_row, update_row
 from zoho_sync._unit_of_work import savepoint
-from zoho_sync._upsert import RowWriter
 from zoho_sync.exceptions import RowRejected
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.handlers._resolution import find_entity
+from zoho_sync.handlers._resolution import find_entity, locate
 
 __all__ = ["pay_debts"]
 
@@ -103,10 +102,8 @@ class _Payment:
         return None if found is None else plain_key(found)
 
     async def _row(self, bound: BoundEntity, debt: Debt) -> Key | None:
-        owner, entry = debt.owner, self._entry
-        row = await RowWriter(self._connection, bound).locate(
-            owner.entity_id, owner.organization_id, entry.table_name, entry.primary_key
-        )
+        owner = debt.owner
+        row = await locate(self._connection, bound, owner, self._entry)
         child = _child(bound, debt)
         if row is None or child is None:
             return row

@@ -1,4 +1,4 @@
-"""Placeholders: rows that stand for entities of which only the id is known."""
+"""Makes placeholders: rows that stand for entities of which only the id is known."""
 
 from __future__ import annotations
 

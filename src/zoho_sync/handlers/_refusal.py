@@ -1,17 +1,70 @@
-"""Where in the host's tables, and in the mapping, the database refused what was written."""
+"""Says in the library's words what the database refused, and where in the mapping that is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Column
 
 from zoho_sync._binding import BoundChild, BoundEntity, BoundRows
-from zoho_sync._faults import named_column, noted_place
+from zoho_sync._faults import (
+    Fault,
+    breaks_reference,
+    breaks_uniqueness,
+    classify,
+    hide_values,
+    named_column,
+    noted_place,
+    primary_message,
+)
 from zoho_sync._row_values import field_of
+from zoho_sync._unique import value_taken
+from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected, ZohoSyncError
 
-__all__ = ["RefusedAt"]
+__all__ = ["RefusedAt", "in_our_words"]
+
+
+@contextmanager
+def in_our_words(bound: BoundEntity | None, entity_id: str, *, deletes: bool) -> Iterator[None]:
+    """Let what the database refuses be said in our words.
+
+    Args:
+        bound: Where the entity is mapped; None for a handler that writes by its own code.
+        entity_id: Zoho's id.
+        deletes: Whether its row is deleted: what is refused then may only have to wait.
+
+    Raises:
+        ReferencePending: Rows of the host still refer to the row that is deleted.
+        RowRejected: The host's schema refuses the values.
+    """
+    try:
+        yield
+    except Exception as error:
+        if classify(error) is Fault.REJECTED:
+            raise _refusal(error, bound, entity_id, deletes=deletes) from error
+        raise
+
+
+def _refusal(
+    error: Exception, bound: BoundEntity | None, entity_id: str, *, deletes: bool
+) -> ZohoSyncError:
+    if breaks_uniqueness(error):
+        # By the handler's own code: what it was to write is not known here.
+        return value_taken(error, bound.table.name if bound is not None else "")
+    problem, constraint = primary_message(error)
+    hide_values(error)
+    dangling = breaks_reference(error)
+    if dangling and deletes and bound is not None:
+        why = f"rows of the host still refer to the deleted row ({constraint or problem})"
+        return ReferencePending(bound.entity_type, entity_id, why)
+    place = RefusedAt.of(error, bound)
+    kind = RowGone if dangling else RowRejected
+    told = place.told(problem, dangling=dangling and not constraint)
+    rejected = kind(told, table=place.table, constraint=constraint)
+    rejected.path = place.field
+    return rejected
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,22 @@
-"""Finds the host's primary key of another entity: by the ledger's link, or by the host's key."""
+"""Finds the host's row of an entity: by the key that the host has, or by the ledger's link."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import decode_key, plain_key
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
-from zoho_sync._row_values import equals, identity_values
+from zoho_sync._row_values import Key, equals, identity_values
 from zoho_sync._rows import find_row
 from zoho_sync.entities import CONTACT
 from zoho_sync.exceptions import ReferenceFailed, ReferencePending
 from zoho_sync.handlers._context import HandlerContext
 
-__all__ = ["find_entity", "find_key", "resolve_key"]
+__all__ = ["find_entity", "find_key", "locate", "resolve_key"]
 
 
 async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a miss means
@@ -53,7 +54,7 @@ async def find_entity(  # noqa: PLR0913  # where to look, and what for
     entry: LedgerEntry | None,
     *,
     hold: bool = False,
-) -> tuple[Any, ...] | None:
+) -> Key | None:
     """Return the primary key of an entity's row; None while there is none.
 
     A contact is looked for where the ledger says that it lives; where the ledger knows nothing,
@@ -79,11 +80,31 @@ async def find_key(
     entry: LedgerEntry | None,
     *,
     hold: bool = False,
-) -> tuple[Any, ...] | None:
+) -> Key | None:
     """Return the primary key of an entity's row; None while there is none."""
-    linked = entry.primary_key if entry is not None else None
     if bound is None:
+        linked = entry.primary_key if entry is not None else None
         return None if linked is None else decode_key(linked, ())
+    condition = _is_of(bound, key, entry)
+    lock = {"read": True, "key_share": True} if hold else {}
+    return None if condition is None else await find_row(connection, bound, condition, **lock)
+
+
+async def locate(
+    connection: AsyncConnection, bound: BoundEntity, key: LedgerKey, entry: LedgerEntry
+) -> Key | None:
+    """Return the primary key of an entity's row, which is to be written next; None without one."""
+    condition = _is_of(bound, key, entry)
+    return (
+        None if condition is None else await find_row(connection, bound, condition, to_write=True)
+    )
+
+
+def _is_of(
+    bound: BoundEntity, key: LedgerKey, entry: LedgerEntry | None
+) -> ColumnElement[bool] | None:
+    """Return the condition that a row is an entity's; None where no row can be."""
+    linked = entry.primary_key if entry is not None else None
     if bound.key is not None:
         # Never by the link: the host may have deleted the row, and its key be a stranger's now.
         where = identity_values(bound, key.entity_id, key.organization_id)
@@ -92,9 +113,7 @@ async def find_key(
         where = dict(zip(bound.primary_key, decode_key(linked, bound.primary_key), strict=True))
     else:
         return None
-    condition = equals(tuple(where), tuple(where.values()))
-    lock = {"read": True, "key_share": True} if hold else {}
-    return await find_row(connection, bound, condition, **lock)
+    return equals(tuple(where), tuple(where.values()))
 
 
 def _is_final(context: HandlerContext, entry: LedgerEntry) -> bool:

@@ -1,4 +1,4 @@
-"""A contact that changes between customer and vendor: one ledger row, two tables of the host."""
+"""Moves a contact between customer and vendor: one ledger row, two tables of the host."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from datetime import datetime
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._debts import Debts
-from zoho_sync._faults import Fault, classify
 from zoho_sync._ledger import LedgerEntry
-from zoho_sync._upsert import RowWriter
-from zoho_sync.events import SyncEvent
-from zoho_sync.handlers._calls import refusal
+from zoho_sync.handlers._refusal import in_our_words
+from zoho_sync.handlers._resolution import locate
 from zoho_sync.handlers._writing import Writing
 
 __all__ = ["retire", "sibling"]
@@ -32,20 +30,14 @@ def sibling(
 
 
 async def retire(
-    writing: Writing, other: BoundEntity, entry: LedgerEntry, event: SyncEvent, moment: datetime
+    writing: Writing, other: BoundEntity, entry: LedgerEntry, moment: datetime
 ) -> None:
     """Delete the row that an entity had under its other type, as that type's mapping says."""
-    await Debts(writing.connection, writing.tables.debts).forget(writing.owner)
+    connection, owner = writing.connection, writing.owner
+    await Debts(connection, writing.tables.debts).forget(owner)
     if other.mapping.on_delete == "ignore":
         return
-    rows = RowWriter(writing.connection, other)
-    located = await rows.locate(
-        event.entity_id, event.organization_id, entry.table_name, entry.primary_key
-    )
+    located = await locate(connection, other, owner, entry)
     leaving = replace(writing, bound=other, located=located, change=None, deleted_at=moment)
-    try:
-        await leaving.delete(event.entity_id)
-    except Exception as error:
-        if classify(error) is Fault.REJECTED:
-            raise refusal(leaving, error, None) from error
-        raise
+    with in_our_words(other, owner.entity_id, deletes=True):
+        await leaving.delete(owner.entity_id)

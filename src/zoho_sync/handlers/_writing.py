@@ -1,4 +1,4 @@
-"""The writes of one event: what `upsert` and `delete` of a handler do unless overridden."""
+"""Writes one event into the host's tables: its row, its lines, and what they owe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoho_sync._ledger import LedgerKey
 from zoho_sync._references import References
 from zoho_sync._row_values import Key, Values, refusals_at
 from zoho_sync._tables import Tables
-from zoho_sync._upsert import Change, RowWriter
+from zoho_sync._upsert import Change, EntityRow
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.payloads import Payload
 
@@ -27,11 +27,10 @@ __all__ = ["Writing"]
 
 @dataclass
 class Writing:
-    """One event on its way into the host's tables.
+    """What one event writes; `upsert` and `delete` of a handler do this unless overridden.
 
     Attributes:
         connection: Inside the event's transaction.
-        joined: Whether that transaction is the host's, and what the session holds may be, too.
         bound: Where the entity is mapped; None for a handler that writes by its own code.
         tables: The library's own.
         references: Finds other entities.
@@ -44,7 +43,6 @@ class Writing:
     """
 
     connection: AsyncConnection
-    joined: bool
     bound: BoundEntity | None
     tables: Tables
     references: References
@@ -61,16 +59,18 @@ class Writing:
         if self.change is None:
             message = "upsert() called while a delete is applied"
             raise ConfigurationError(message)
-        rows, had_row = RowWriter(self.connection, bound), self.located is not None
+        row, had_row = EntityRow(self.connection, bound, self.owner), self.located is not None
         if not had_row and self._can_owe():
             # What a row that has gone owed is not this one's debt.
             await Debts(self.connection, self.tables.debts).forget(self.owner)
         with refusals_at(bound, payload.entity_type):
-            values = await rows.values(self.change, self.references)
-            if self.located is None and self.may_adopt and bound.adopt:
-                self.located = await self._adopt(rows, self.change, values)
-            if self.located is None or not self.adopted:
-                self.located = await rows.write(self.change, values, self.located)
+            values = await row.values(self.change, self.references)
+            if not had_row and self.may_adopt and bound.adopt:
+                await self._adopt(row, self.change, values)
+            if self.located is None:
+                self.located = await row.insert(self.change, values)
+            elif not self.adopted:
+                await row.update(self.located, values | row.mark(self.change))
         await self._owe(
             "", [r for r in bound.references if r.name in self.change.write], had_row=had_row
         )
@@ -89,28 +89,26 @@ class Writing:
             raise ConfigurationError(message)
         if self.located is None:
             return
-        rows = RowWriter(self.connection, bound)
+        row = EntityRow(self.connection, bound, self.owner)
         if bound.mapping.on_delete == "soft":
-            await rows.mark_deleted(self.located, self.deleted_at)
+            await row.mark_deleted(self.located, self.deleted_at)
             return
         for child in bound.children:
             await self._lines(child).remove_all(self.owner, self.located)
-        await rows.remove(self.located)
+        await row.remove(self.located)
         await Debts(self.connection, self.tables.debts).forget(self.owner)
         self.located = None
 
-    async def _adopt(self, rows: RowWriter, change: Change, values: Values) -> Key | None:
+    async def _adopt(self, row: EntityRow, change: Change, values: Values) -> None:
         """Take over the one row that matches; whoever loses a race for it looks again."""
-        bound = self._mapped("upsert")
-        identity = (change.organization_id, change.entity_id)
-        found: Key | None = None
-        while not self.adopted:
-            ledger = self.tables.ledger
+        bound, ledger = self._mapped("upsert"), self.tables.ledger
+        identity = (self.owner.organization_id, self.owner.entity_id)
+        while self.located is None:
             found = await unlinked_match(self.connection, bound, ledger, values, identity)
             if found is None:
-                return None
-            self.adopted = await rows.adopt(change, values, found) is not None
-        return found
+                return
+            if await row.adopt(change, values, found):
+                self.located, self.adopted = found, True
 
     async def _owe(self, child: str, written: Sequence[BoundReference], *, had_row: bool) -> None:
         """Note what the written references owe now, in place of what they owed before."""

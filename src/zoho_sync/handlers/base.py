@@ -1,4 +1,4 @@
-"""`BaseEntityHandler`: what applies the events of one entity type to the host's tables."""
+"""Applies the events of one entity type to the host's tables: the class that users subclass."""
 
 from __future__ import annotations
 
@@ -148,8 +148,6 @@ class BaseEntityHandler(Generic[PayloadT]):
         """
         return await self._current().upsert(payload)
 
-    upsert.follows_mapping = True  # type: ignore[attr-defined]  # what overrides it does not
-
     async def delete(self, entity_id: str) -> None:
         """Do what the mapping says about a deleted entity; override it for full control."""
         await self._current().delete(entity_id)
@@ -218,18 +216,17 @@ class BaseEntityHandler(Generic[PayloadT]):
                 hold=self.holds_targets,
             )
 
+    def overrides(self, method: str) -> bool:
+        """Return whether a method is the host's own code, and not what this class does."""
+        own = getattr(getattr(self, method), "__func__", None)
+        return own is not getattr(BaseEntityHandler, method)
+
     async def _sync(
         self, payload: PayloadT | Mapping[str, Any], operation: Operation
     ) -> SyncResult:
         async with unit_of_work(self.session) as work:
             result = await apply_directly(self, work, payload, operation)
         return replace(result, committed=not work.joined)
-
-    def _begin(self, writing: Writing) -> None:
-        self._writing = writing
-
-    def _end(self) -> None:
-        self._writing = None
 
     def _current(self) -> Writing:
         if self._writing is None:
