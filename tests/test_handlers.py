@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -362,6 +363,32 @@ class ByHand(BaseEntityHandler[ShipmentPayload]):
 
     async def delete(self, entity_id: str) -> None:
         await self.execute_with_context(delete(Shipment).where(Shipment.zoho_id == entity_id))
+
+
+async def test_what_is_put_in_the_place_of_a_method_later_is_called(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the class or on the handler, and wrapped so that it looks like the method itself."""
+    handler, called = Shipments(session), list[str]()
+    methods = ("upsert", "delete", "resolve")
+    assert not any(handler.overrides(method) for method in methods)
+
+    def noting(method: Any) -> Any:
+        @functools.wraps(method)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            called.append(method.__name__)
+            return await method(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(Shipments, "upsert", noting(Shipments.upsert))
+    monkeypatch.setattr(Shipments, "resolve", noting(Shipments.resolve))
+    monkeypatch.setattr(handler, "delete", noting(handler.delete))
+    assert all(handler.overrides(method) for method in methods)
+    await Clients(session).sync({"contact_id": "c1", "contact_name": "Hotel Meridian"})
+    await handler.sync(shipment(customer_id="c1"))
+    await handler.sync(shipment("11:00:00"), "delete")
+    assert called == ["upsert", "resolve", "delete"]
 
 
 async def test_a_handler_without_a_mapping_writes_by_itself(session: AsyncSession) -> None:
