@@ -1,4 +1,4 @@
-"""Offers what users subclass: `BaseEntityHandler`, and one handler for each entity type."""
+"""Gives the handlers that users subclass: `BaseEntityHandler`, and one for each entity type."""
 
 from __future__ import annotations
 
