@@ -56,6 +56,7 @@ LINES = (
         "_job_rows",
         "_new_events",
         "_jobs",
+        "_requeueing",
         "_pause",
         "_parked",
         "_places",

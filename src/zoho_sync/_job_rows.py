@@ -32,7 +32,7 @@ def check_priority(priority: Any) -> None:  # whatever the host gave
 
 
 def job_row(job: Job, not_before: datetime) -> dict[str, Any]:
-    """Return the row that puts a job back with its history; see `Jobs.restore`."""
+    """Return the row that puts a job back with its history; see `Jobs.put_back`."""
     return queued_row(job.event, not_before, job.priority) | {
         "attempts": job.attempts,
         "history": [dict(entry) for entry in job.history],

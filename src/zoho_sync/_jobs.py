@@ -32,7 +32,7 @@ from zoho_sync.exceptions import LeaseLost
 __all__ = ["Claimed", "Jobs", "Part"]
 
 _REAP = 100
-_RESTORE = 200
+_PUT_BACK = 200
 _BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
 _LONGEST_CHAIN = 8
 
@@ -69,7 +69,7 @@ class Claimed:
 class Jobs(NewEvents):
     """The rows of the jobs table, on one connection, inside one transaction."""
 
-    async def restore(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    async def put_back(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         """Put jobs back that were parked, dead or failed; return the ids that are queued then.
 
         An event whose equal is queued stays out: whoever puts it back settles it as a duplicate.
@@ -77,15 +77,15 @@ class Jobs(NewEvents):
         Of equals that come back together the later one goes in, since others may have arrived
         between them.
         """
-        table, restored = self._table, set[str]()
+        table, queued = self._table, set[str]()
         latest = {row["dedupe_key"]: row["event_id"] for row in sorted(rows, key=_arrived)}
         wanted = [row for row in rows if row["dedupe_key"] is None or _is_latest(row, latest)]
-        for start in range(0, len(wanted), _RESTORE):
-            chunk = wanted[start : start + _RESTORE]
+        for start in range(0, len(wanted), _PUT_BACK):
+            chunk = wanted[start : start + _PUT_BACK]
             made = await insert_absent(self._connection, table, chunk, returning=[table.c.event_id])
-            restored |= {event_id for (event_id,) in made}
-        missing = [row["event_id"] for row in rows if row["event_id"] not in restored]
-        return restored | await self.known(missing)
+            queued |= {event_id for (event_id,) in made}
+        missing = [row["event_id"] for row in rows if row["event_id"] not in queued]
+        return queued | await self.known(missing)
 
     async def reap(self, now: datetime) -> None:
         """Take back expired leases; who had a job alone when its worker died, counts a death."""

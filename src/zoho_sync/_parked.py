@@ -12,14 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dialects import chunks, indexed, is_mariadb
 from zoho_sync._event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync._job_rows import job_row
-from zoho_sync._jobs import Jobs
-from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
+from zoho_sync._requeueing import requeue
 from zoho_sync._tables import Tables
 from zoho_sync.abc import Job
 from zoho_sync.events import Operation, SyncEvent
-from zoho_sync.outcomes import Outcome
 
 __all__ = ["Parked", "ParkedEvent", "Waiting", "parked_from_row"]
 
@@ -164,15 +161,8 @@ class Parked:
 
     async def _move(self, condition: ColumnElement[bool], now: datetime) -> int:
         jobs = [_job(row) for row in await self._take(condition)]
-        queue = Jobs(self._connection, self._tables.jobs)
-        restored = await queue.restore([job_row(job, now) for job in jobs])
-        journal = Journal(self._connection, self._tables.journal)
-        await journal.append(
-            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
-            for job in jobs
-            if job.event.id not in restored
-        )
-        return len(restored)
+        due = [(job, now) for job in jobs]
+        return len(await requeue(self._connection, self._tables, due, now))
 
     async def _take(self, condition: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
         table, rows = self._table, list[Mapping[Any, Any]]()

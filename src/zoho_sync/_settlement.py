@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync._faults import Fault, classify, without_values
-from zoho_sync._job_rows import job_row
-from zoho_sync._jobs import Jobs
 from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._ledger import LedgerKey
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._places import find_places
+from zoho_sync._requeueing import requeue
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
@@ -104,22 +103,13 @@ class Settlement:
         Once the jobs are completed: an event that comes back must not meet its equal there.
         """
         tables, retry = self.runtime.context.tables, self.runtime.retry
-        rows = [
-            job_row(
-                _with_failure(job, error, now),
-                now
-                + retry.delay(
-                    job.attempts, jitter=self.runtime.jitter(), retry_after=_asked_for(error)
-                ),
+        due = []
+        for job, error in self._retried:
+            delay = retry.delay(
+                job.attempts, jitter=self.runtime.jitter(), retry_after=_asked_for(error)
             )
-            for job, error in self._retried
-        ]
-        restored = await Jobs(connection, tables.jobs).restore(rows)
-        await Journal(connection, tables.journal).append(
-            JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
-            for job, _ in self._retried
-            if job.event.id not in restored
-        )
+            due.append((_with_failure(job, error, now), now + delay))
+        await requeue(connection, tables, due, now)
         await Parked(connection, tables).wake(self._arrived, now)
         await pay_debts(connection, self.runtime.context, self._arrived)
 

@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._dead_letter_rows import DeadLetter, DeadLetterRows, letter_from_row
 from zoho_sync._dialects import Clock, chunks, database_time
 from zoho_sync._event_rows import dedupe_key, event_from_row
-from zoho_sync._job_rows import job_row
-from zoho_sync._jobs import Jobs
-from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._journal import Journal
+from zoho_sync._requeueing import requeue
 from zoho_sync._schema import needing_tables
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import unit_of_work
@@ -183,23 +182,20 @@ class _Replay:
         self, connection: AsyncConnection, tables: Tables, decode: Decoder, now: datetime
     ) -> None:
         self._rows = DeadLetterRows(connection, tables)
-        self._jobs = Jobs(connection, tables.jobs)
-        self._journal = Journal(connection, tables.journal)
+        self._connection = connection
+        self._tables = tables
         self._decode = decode
         self._now = now
 
     async def run(self, rows: Sequence[Mapping[Any, Any]]) -> Replayed:
         jobs, dead = await self._understand(rows)
         await self._rows.remove(jobs)
-        queued = await self._jobs.restore([job_row(job, self._now) for job in jobs.values()])
-        duplicates = [job for job in jobs.values() if job.event.id not in queued]
-        await self._journal.append(
-            JournalEntry(job.event, Outcome.DUPLICATE, self._now, "equal to one that is queued")
-            for job in duplicates
-        )
+        due = [(job, self._now) for job in jobs.values()]
+        queued = await requeue(self._connection, self._tables, due, self._now)
+        replayed = [job.event.id for job in jobs.values()]
         return Replayed(
-            tuple(job.event.id for job in jobs.values() if job.event.id in queued),
-            tuple(job.event.id for job in duplicates),
+            tuple(event_id for event_id in replayed if event_id in queued),
+            tuple(event_id for event_id in replayed if event_id not in queued),
             tuple(dead),
         )
 

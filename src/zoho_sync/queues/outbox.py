@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._faults import without_values
 from zoho_sync._job_rows import job_row
 from zoho_sync._jobs import Jobs
-from zoho_sync._journal import Journal, JournalEntry
 from zoho_sync._outbox_rows import OutboxRows
 from zoho_sync._places import find_places
+from zoho_sync._requeueing import journal_duplicates
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import (
     DEFAULT_PRIORITY,
@@ -31,7 +31,6 @@ from zoho_sync.abc import (
 )
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
-from zoho_sync.outcomes import Outcome
 from zoho_sync.queues.outside import OutsideQueue
 
 __all__ = ["Outbox", "OutboxQueue"]
@@ -211,17 +210,13 @@ class OutboxQueue(OutsideQueue):
         now, tables = await self._database.now(connection), self._tables
         refused = [event for event, answer in mine if answer is None]
         jobs = Jobs(connection, tables.jobs)
-        queued = await jobs.restore([job_row(Job(None, each, ""), now) for each in refused])
+        queued = await jobs.put_back([job_row(Job(None, each, ""), now) for each in refused])
         equal = [*_equals(mine), *(each for each in refused if each.id not in queued)]
         # Where a relay was stopped, its event may have been published, and settled, before.
         places = await find_places(connection, tables, [event.id for event in equal])
-        entries = [
-            JournalEntry(event, Outcome.DUPLICATE, now, "equal to one that is queued")
-            for event in equal
-            if event.id not in places
-        ]
-        await Journal(connection, tables.journal).append(entries)
-        return len(entries)
+        unsettled = [event for event in equal if event.id not in places]
+        await journal_duplicates(connection, tables, unsettled, now)
+        return len(unsettled)
 
 
 def _equals(mine: Sequence[tuple[SyncEvent, Any]]) -> Iterator[SyncEvent]:

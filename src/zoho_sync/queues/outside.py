@@ -18,10 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
 from zoho_sync._dialects import Clock
 from zoho_sync._faults import without_values
-from zoho_sync._job_rows import job_row
-from zoho_sync._jobs import Jobs, Part
-from zoho_sync._journal import Journal, JournalEntry
+from zoho_sync._jobs import Part
 from zoho_sync._places import find_places
+from zoho_sync._requeueing import requeue
 from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import (
@@ -34,7 +33,6 @@ from zoho_sync.abc import (
 )
 from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
-from zoho_sync.outcomes import Outcome
 from zoho_sync.queues._broker import refuse_what_databases_do
 from zoho_sync.queues._database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
@@ -219,13 +217,8 @@ class OutsideQueue:
             places = await find_places(connection, tables, [job.event.id for job in jobs])
             unknown = [job for job in jobs if job.event.id not in places]
             readable = [job for job in unknown if job.undecodable is None]
-            rows = [job_row(job, now + delay) | {"suspect": suspect} for job in readable]
-            restored = await Jobs(connection, tables.jobs).restore(rows)
-            await Journal(connection, tables.journal).append(
-                JournalEntry(job.event, Outcome.DUPLICATE, now, "equal to one that is queued")
-                for job in readable
-                if job.event.id not in restored
-            )
+            due = [(job, now + delay) for job in readable]
+            await requeue(connection, tables, due, now, suspect=suspect)
             letters = DeadLetterRows(connection, tables)
             unreadable = {job.event.id: job.undecodable for job in unknown}
             for event_id, body in unreadable.items():
