@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from zoho_sync import Outcome, PayloadError, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync._attempt import Attempt
 from zoho_sync._lease import LeaseKeeper, keep_leases
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync._settlement import Settlement
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
@@ -545,14 +546,16 @@ LOST = OperationalError("COMMIT", {}, ConnectionError("gone"), connection_invali
 
 def losing_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the answer to the first commit of a batch get lost."""
-    run, losses = Attempt.run, [LOST]
+    transaction, losses = LeaseKeeper.transaction, [LOST]
 
-    async def lossy(attempt: Attempt, keeper: LeaseKeeper) -> None:
-        await run(attempt, keeper)
-        if losses:
-            raise losses.pop()
+    @contextmanager
+    def lossy(keeper: LeaseKeeper) -> Iterator[None]:
+        with transaction(keeper):
+            yield  # the transaction, until it has committed
+            if losses:
+                raise losses.pop()
 
-    monkeypatch.setattr(Attempt, "run", lossy)
+    monkeypatch.setattr(LeaseKeeper, "transaction", lossy)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.APPLIED, Outcome.DEAD_LETTER])
@@ -576,11 +579,11 @@ async def test_a_commit_of_which_nothing_can_be_found_out_is_left_to_the_queue(
     await sync.enqueue(clients(2))
     with monkeypatch.context() as outage:
         losing_the_answer(outage)
-        outage.setattr("zoho_sync._executor._ASK_AGAIN", (0.0, 0.0))
-        asked: list[Attempt] = []
+        outage.setattr("zoho_sync._transactions._ASK_AGAIN", (0.0, 0.0))
+        asked: list[Settlement] = []
 
-        async def away(attempt: Attempt) -> bool:
-            asked.append(attempt)
+        async def away(_: Attempt, settlement: Settlement) -> bool:
+            asked.append(settlement)
             raise OSError
 
         outage.setattr(Attempt, "committed", away)

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from zoho_sync._attempt import Attempt
-from zoho_sync._faults import Fault, classify, is_of_database, without_values
+from zoho_sync._batch import Batch
+from zoho_sync._faults import Fault, classify, without_values
 from zoho_sync._lease import LeaseKeeper, keep_leases
-from zoho_sync._ledger import LedgerKey
+from zoho_sync._recording import tell
 from zoho_sync._runtime import Runtime
+from zoho_sync._settlement import Settlement
+from zoho_sync._transactions import repeat_conflicts
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
-from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable, ZohoSyncError
-from zoho_sync.outcomes import SyncResult
 
 __all__ = ["Executor", "WorkerDied"]
 
 _log = logging.getLogger(__name__)
 
-_REPEATS: Final = 3
-_BLOCKED_PAUSE: Final = 0.05
 _BLOCKED_DELAY: Final = timedelta(seconds=1)
-_ASK_AGAIN: Final = (0.1, 0.3, 1.0, 3.0)
 _LONGEST_WAIT: Final = timedelta(minutes=1)
-
-Batch = tuple[Sequence[Job], frozenset[LedgerKey]]
 
 
 class WorkerDied(ZohoSyncError):
@@ -74,95 +71,37 @@ class Executor:
             owed, self._owed = self._owed, []
             await self.give_back(owed)
 
-    async def apply_now(self, event: SyncEvent) -> SyncResult:
-        """Apply an event that came from no queue; raise what would be a dead letter or a retry."""
-        job = Job(handle=None, event=event, lease_token="")
-        keeper = LeaseKeeper(self._runtime.queue, [], self._runtime.lease)
-        targets: frozenset[LedgerKey] = frozenset()
-        while True:
-            attempt = Attempt(self._runtime, [job], targets, direct=True)
-            error = await self._try(attempt, keeper)
-            if error is not None:
-                raise error
-            if event.id in attempt.known:
-                return attempt.known[event.id]
-            if told := attempt.settlement.told:
-                await self._tell(told)
-                return told[0].result
-            # It misses an entity: once more, while that is held. One that somebody else holds is
-            # about to change.
-            targets |= frozenset(attempt.waiting.values())
-            if attempt.blocked:
-                await asyncio.sleep(_BLOCKED_PAUSE)
-
     async def _work_off(
         self, jobs: Sequence[Job], keeper: LeaseKeeper, settled: list[SettledEvent]
     ) -> None:
-        batches: list[Batch] = [(jobs, frozenset())] if jobs else []
+        batches = [Batch(jobs)] if jobs else []
         while batches:
-            batch, targets = batches.pop()
-            attempt = Attempt(self._runtime, batch, targets)
-            error = await self._try(attempt, keeper)
-            if error is None:
-                attempt.settlement.report()
-                settled += attempt.settlement.told
-                await self._acknowledge(attempt)
-                batches += _second_look(attempt)
-                await self._release(attempt.blocked, keeper)
-                await self._return(attempt.early, keeper)
-            elif isinstance(error, LeaseLost):
-                batches += await self._still_ours(attempt, keeper)
-            elif len(batch) > 1:
-                middle = len(batch) // 2
-                batches += [(batch[middle:], targets), (batch[:middle], targets)]
-            else:
-                await self._alone(batch[0], error, keeper, settled)
-
-    async def _try(self, attempt: Attempt, keeper: LeaseKeeper) -> Exception | None:
-        """Run an attempt; return what made it fail as a whole, or None."""
-        repeats = 0
-        while True:
-            fresh = attempt.fresh()
+            batch = batches.pop()
+            attempt = Attempt(self._runtime, batch)
             try:
-                await fresh.run(keeper)
+                settlement = await repeat_conflicts(partial(attempt.run, keeper))
             except QueueUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
-                fault = classify(error)
-                if fault is Fault.CONFLICT and repeats < _REPEATS:
-                    repeats += 1
-                    continue
-                if fault is not Fault.CONNECTION or not await self._was_committed(fresh, error):
-                    return error
-                keeper.forget(fresh.settlement.completed)
-            attempt.settlement = fresh.settlement
-            attempt.waiting, attempt.blocked = fresh.waiting, fresh.blocked
-            attempt.known, attempt.early = fresh.known, fresh.early
-            return None
+            except LeaseLost:
+                batches += await self._still_ours(batch, keeper)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
+                if len(batch.jobs) > 1:
+                    batches += _halves(batch)
+                else:
+                    await self._alone(batch.jobs[0], error, keeper, settled)
+            else:
+                await self._committed(settlement, settled)
+                batches += _second_look(batch, settlement)
+                await self._release(settlement.result.blocked, keeper)
+                await self._return(settlement.result.early, keeper)
 
-    async def _was_committed(self, attempt: Attempt, error: Exception) -> bool:
-        """Find out whether a transaction whose end was not heard of has committed."""
-        if not attempt.settlement.completed:
-            return False
-        for pause in _ASK_AGAIN:
-            try:
-                return await attempt.committed()
-            except Exception as outage:
-                if not is_of_database(outage):
-                    raise
-                problem = without_values(outage)
-                _log.warning("it is not known yet whether a transaction committed: %s", problem)
-                await asyncio.sleep(pause)
-        message = "the database went away in the middle of a transaction"
-        raise QueueUnavailable(message) from error
-
-    async def _still_ours(self, attempt: Attempt, keeper: LeaseKeeper) -> list[Batch]:
-        lost = await self._runtime.queue.extend(attempt.jobs, lease=self._runtime.lease)
+    async def _still_ours(self, batch: Batch, keeper: LeaseKeeper) -> list[Batch]:
+        lost = await self._runtime.queue.extend(batch.jobs, lease=self._runtime.lease)
         keeper.forget(lost)
         gone = {job.event.id for job in lost}
         _log.warning("%d lease(s) lost; their events were not changed", len(gone))
-        kept = [job for job in attempt.jobs if job.event.id not in gone]
-        return [(kept, attempt.targets)] if kept else []
+        kept = [job for job in batch.jobs if job.event.id not in gone]
+        return [replace(batch, jobs=kept)] if kept else []
 
     async def _alone(
         self, job: Job, error: Exception, keeper: LeaseKeeper, settled: list[SettledEvent]
@@ -171,21 +110,21 @@ class Executor:
         if classify(error) in {Fault.CONFLICT, Fault.LOCK_TIMEOUT}:
             await self._release([job], keeper)
             return
-        attempt = Attempt(self._runtime, [job])
+        attempt = Attempt(self._runtime, Batch([job]))
         try:
-            await attempt.give_up(job, error, keeper)
+            settlement = await attempt.give_up(job, error, keeper)
         except LeaseLost:
             keeper.forget([job])
             return
-        attempt.settlement.report()
-        settled += attempt.settlement.told
-        await self._acknowledge(attempt)
+        await self._committed(settlement, settled)
 
-    async def _acknowledge(self, attempt: Attempt) -> None:
-        """Let an engine outside the database hear of what is committed."""
+    async def _committed(self, settlement: Settlement, settled: list[SettledEvent]) -> None:
+        """Log and note what is committed, and let an engine outside the database hear of it."""
+        settlement.report()
+        settled += settlement.settled_events
         queue = self._runtime.queue
         if isinstance(queue, AcknowledgesAfterCommit):
-            await queue.committed(attempt.settlement.completed)
+            await queue.committed(settlement.completed)
 
     async def _bury(
         self, jobs: Sequence[Job], keeper: LeaseKeeper, settled: list[SettledEvent]
@@ -229,18 +168,9 @@ class Executor:
             self._owed += jobs
 
     async def _tell(self, settled: Sequence[SettledEvent]) -> None:
-        for event in settled:
-            self._waited.pop(event.event.id, None)
-            for hook in self._runtime.hooks:
-                try:
-                    answer = hook(event)
-                    if inspect.isawaitable(answer):
-                        await answer
-                except Exception as error:  # noqa: BLE001  # the event is settled, whatever it does
-                    problem = without_values(error)
-                    _log.error(
-                        "a hook failed for event %s: %s", event.event.id, problem
-                    )  # a traceback quotes values
+        for each in settled:
+            self._waited.pop(each.event.id, None)
+        await tell(self._runtime.hooks, settled)
 
 
 def _is_blameless(error: BaseException) -> bool:
@@ -256,9 +186,14 @@ def _is_blameless(error: BaseException) -> bool:
     return isinstance(error, Exception) and classify(error) is not Fault.REJECTED
 
 
-def _second_look(attempt: Attempt) -> list[Batch]:
+def _halves(batch: Batch) -> list[Batch]:
+    middle = len(batch.jobs) // 2
+    first, second = batch.jobs[:middle], batch.jobs[middle:]
+    return [replace(batch, jobs=second), replace(batch, jobs=first)]
+
+
+def _second_look(batch: Batch, settlement: Settlement) -> list[Batch]:
     """Return the events that miss an entity, to be tried again while that entity is held."""
-    jobs = [job for job in attempt.jobs if job.event.id in attempt.waiting]
-    if not jobs:
-        return []
-    return [(jobs, attempt.targets | frozenset(attempt.waiting.values()))]
+    waiting = settlement.result.waiting
+    jobs = [job for job in batch.jobs if job.event.id in waiting]
+    return [Batch(jobs, batch.targets | frozenset(waiting.values()))] if jobs else []

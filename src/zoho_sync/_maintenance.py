@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
@@ -13,14 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync._dead_letter_rows import DeadLetterRows
 from zoho_sync._debts import Debts
-from zoho_sync._dialects import bound_waits, database_time, database_time_and
+from zoho_sync._dialects import database_time, database_time_and
 from zoho_sync._insertion import insert_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._pause import Pause, paused_at
+from zoho_sync._recording import log_failure
 from zoho_sync._runtime import Runtime
-from zoho_sync._settlement import log_failure
-from zoho_sync._unit_of_work import UnitOfWork, unit_of_work
+from zoho_sync._transactions import transaction
+from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import ReferenceFailed
 from zoho_sync.handlers._payment import pay_debts
@@ -134,11 +134,8 @@ class Maintenance:
         now, since = await database_time_and(connection, context.clock, pause)
         return now if since is None else None
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[UnitOfWork]:
-        async with self._runtime.sessions() as session, unit_of_work(session) as work:
-            await bound_waits(work.connection, self._runtime.lease)
-            yield work
+    def _transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return transaction(self._runtime.sessions, self._runtime.lease)
 
     async def _lead(self) -> bool:
         table = self._runtime.context.tables.leaders

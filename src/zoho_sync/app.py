@@ -10,8 +10,9 @@ from sqlalchemy import Pool, StaticPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
+from zoho_sync._apply_now import DirectApplication
 from zoho_sync._dialects import Clock
-from zoho_sync._executor import Executor
+from zoho_sync._dispatch import HandlerDispatch
 from zoho_sync._hand_made import EventRules
 from zoho_sync._host_rows import HostRows
 from zoho_sync._intake import Intake
@@ -125,6 +126,13 @@ class ZohoSync(HostRows):
         )
         super().__init__(self._runtime, EventRules(context, named), self._notify)
         self._max_body = max_body
+        dispatch, parked_for = (
+            HandlerDispatch(self.registry, context),
+            self._runtime.retry.parked_for,
+        )
+        self._direct = DirectApplication(
+            self._sessions, context, dispatch, parked_for, lease, self._runtime.hooks
+        )
         self._worker = Worker(self._runtime)
         self._mappings = MappingCheck(self._sessions, self.registry, self._tables)
         self._intake = Intake(self._runtime, self._worker.notify)
@@ -271,7 +279,7 @@ class ZohoSync(HostRows):
             ReferenceFailed: An entity that it refers to does not exist.
             RowRejected: The host's schema refuses the values.
         """
-        return await Executor(self._runtime).apply_now(self._events.completed(event))
+        return await self._direct.apply(self._events.completed(event))
 
     async def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; return how many events came to what.

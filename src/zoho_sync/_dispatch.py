@@ -1,0 +1,70 @@
+"""Chooses the handler of an event, or says what the event comes to without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync._ledger import LedgerEntry
+from zoho_sync.decisions import Proposal, decide
+from zoho_sync.entities import CONTACT
+from zoho_sync.events import Operation, SyncEvent, refuse_future
+from zoho_sync.exceptions import UnknownEntityType
+from zoho_sync.handlers._application import Applied
+from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.outcomes import Outcome, SyncResult
+from zoho_sync.registry import HandlerRegistry
+from zoho_sync.versions import Version, arrival_of
+
+__all__ = ["HandlerDispatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerDispatch:
+    """Gives each event a new handler of its registry.
+
+    Attributes:
+        registry: The handlers.
+        context: What handlers know besides their session.
+    """
+
+    registry: HandlerRegistry
+    context: HandlerContext
+
+    def __call__(
+        self, session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
+    ) -> tuple[BaseEntityHandler[Any], SyncEvent] | Applied:
+        """Return a handler, and the event as of its type; or what it comes to without one.
+
+        Raises:
+            PayloadError: The event's time is more than a day ahead of its arrival.
+            UnknownEntityType: No handler has its type.
+        """
+        entity_type = event.entity_type
+        deletes = event.operation is Operation.DELETE
+        if (entity_type == CONTACT or deletes) and entry.entity_type is not None:
+            # A contact may be another type by now than the sender of a delete believes.
+            entity_type = entry.entity_type
+        if self.registry.is_ignored(entity_type):
+            return Applied(SyncResult(Outcome.IGNORED, reason="the type is ignored"), None)
+        # The front door has looked; an event that the host queued had no arrival until then.
+        refuse_future(event.effective_time, arrival_of(event).time, path=entity_type)
+        if entity_type == CONTACT:
+            return self._tombstone(event, entry)
+        handler_class = self.registry.get(entity_type)
+        if handler_class is None:
+            raise UnknownEntityType(entity_type, self.registry)
+        handler = handler_class(session, organization_id=event.organization_id)
+        handler.context, handler.holds_targets = self.context, hold
+        return handler, replace(event, entity_type=entity_type)
+
+    def _tombstone(self, event: SyncEvent, entry: LedgerEntry) -> Applied:
+        """Remember a delete of a contact of which nobody knows whether it is customer or vendor."""
+        grace = self.context.grace
+        decision = decide(entry.state, Proposal.of(event, frozenset(), grace=grace))
+        version = Version.of(event, grace=grace)
+        result = SyncResult(decision.outcome, version=version, reason=decision.reason)
+        return Applied(result, replace(entry, state=decision.state, event_id=event.id))
