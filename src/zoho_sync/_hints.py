@@ -1,4 +1,4 @@
-"""What is known of a delivery besides its body: by argument, route, query, headers and method."""
+"""Gathers what argument, route, query, headers and method say of a delivery."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def hints(  # noqa: PLR0913  # one argument for each place in which a hint can s
         catalog: The entity types whose own id fields are looked for in the query.
     """
     sent = headers or {}
-    told = _first(entity, first_value(query, "entity"), header_value(sent, ENTITY_HEADER))
-    ids = ("id", *_id_fields(told, catalog))
+    named = _first(entity, first_value(query, "entity"), header_value(sent, ENTITY_HEADER))
+    ids = ("id", *_id_fields(named, catalog))
     return Hints(
-        entity=told,
+        entity=named,
         operation=_first(
             operation,
             first_value(query, "operation", "op"),
@@ -80,10 +80,10 @@ def hints(  # noqa: PLR0913  # one argument for each place in which a hint can s
     )
 
 
-def _id_fields(told: str | None, catalog: EntityCatalog | None) -> tuple[str, ...]:
-    if told is None or catalog is None:
+def _id_fields(named: str | None, catalog: EntityCatalog | None) -> tuple[str, ...]:
+    if named is None or catalog is None:
         return ()
-    name = catalog.resolve(told)
+    name = catalog.resolve(named)
     return () if name is None else catalog.kinds[name].id_fields
 
 

@@ -1,4 +1,4 @@
-"""Rows of the jobs table: made of events and jobs, and read as jobs."""
+"""Makes rows of the jobs table of events and jobs, and reads them as jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs table: events that wait to be applied, and the leases on them."""
+"""Leases, completes and puts back the rows of events that wait to be applied."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoho_sync._tables import PREFIX
 from zoho_sync.abc import DEFAULT_PRIORITY, Depth, Job
 from zoho_sync.exceptions import LeaseLost
 
-__all__ = ["Claimed", "Jobs", "Part"]
+__all__ = ["ClaimPart", "Claimed", "Jobs"]
 
 _REAP = 100
 _PUT_BACK = 200
@@ -37,7 +37,7 @@ _BY_PRIORITY = f"ix_{PREFIX}jobs_claim"
 _LONGEST_CHAIN = 8
 
 
-class Part(enum.Enum):
+class ClaimPart(enum.Enum):
     """Which jobs a claim is for, where another queue is asked between two claims.
 
     Attributes:
@@ -119,7 +119,7 @@ class Jobs(NewEvents):
         token: str,
         now: datetime,
         expires: datetime,
-        part: Part = Part.WHOLE,
+        part: ClaimPart = ClaimPart.WHOLE,
     ) -> Claimed:
         """Lease jobs that are due: one suspect alone, or else up to ``limit`` others.
 
@@ -130,11 +130,11 @@ class Jobs(NewEvents):
             expires: When the lease ends.
             part: Which jobs are meant.
         """
-        left, rows = False, [] if part is Part.REST else await self._suspect(now)
+        left, rows = False, [] if part is ClaimPart.REST else await self._suspect(now)
         if not rows:
             order = (self._table.c.priority, self._table.c.id)
             found = await self._free(limit, self._due(now, suspect=False), order, _BY_PRIORITY)
-            first = part is Part.FIRST
+            first = part is ClaimPart.FIRST
             rows = [row for row in found if not first or row["priority"] <= DEFAULT_PRIORITY]
             left = len(rows) < len(found)
             rows = await self._together(rows, limit)

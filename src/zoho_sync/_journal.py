@@ -1,4 +1,4 @@
-"""The journal: every settled event, once, for good."""
+"""Keeps every settled event, once, for good, and finds the equals of new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New events become rows: of the jobs table, or of the outbox, which has some of its columns."""
+"""Stores new events in the jobs table, or in the outbox, which has some of its columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parks events: each waits for one entity, and goes back into the queue when that arrives."""
+"""Parks events until the entity that each waits for arrives, and puts them back then."""
 
 from __future__ import annotations
 

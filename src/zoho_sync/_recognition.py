@@ -1,4 +1,4 @@
-"""Which entity is this document? Decided by wrappers and ids, and refused where it is not sure.
+"""Recognises the entity of a body by wrappers and ids, and refuses where that is not sure.
 
 A body is either *wrapped*, ``{"invoice": {…}}``, at the top or one level down under ``data``,
 ``payload`` or ``object``; or it is *bare*, the document itself. Documents hold the ids of others
@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from zoho_sync.entities import CONTACT, EntityCatalog, EntityKind
 from zoho_sync.exceptions import PayloadError
 
-__all__ = ["CONTACT_KINDS", "Found", "given", "recognise"]
+__all__ = ["CONTACT_KINDS", "Recognised", "given", "recognise"]
 
 CONTACT_KINDS: Final = frozenset({CONTACT, "customer", "vendor"})
 """Kinds of one document, whose ``contact_type`` tells them apart."""
@@ -60,7 +60,7 @@ _ID_FIELDS: Final = (
 )
 
 
-class Found(NamedTuple):
+class Recognised(NamedTuple):
     """A document inside a body.
 
     Attributes:
@@ -82,12 +82,14 @@ def given(document: Mapping[str, Any], field: str) -> bool:
     )
 
 
-def recognise(body: Mapping[str, Any], told: EntityKind | None, catalog: EntityCatalog) -> Found:
+def recognise(
+    body: Mapping[str, Any], hinted: EntityKind | None, catalog: EntityCatalog
+) -> Recognised:
     """Find the document in a body.
 
     Args:
         body: The body, an object.
-        told: What route, query or header say it is; None if they say nothing.
+        hinted: What route, query or header say it is; None if they say nothing.
         catalog: The kinds that exist.
 
     Raises:
@@ -95,23 +97,23 @@ def recognise(body: Mapping[str, Any], told: EntityKind | None, catalog: EntityC
     """
     wrapped = _wrapped(body, catalog)
     listed = _listed(body, catalog)
-    if told is None:
-        return _untold(body, listed, wrapped, catalog)
-    return _told(body, listed, wrapped, told)
+    if hinted is None:
+        return _unhinted(body, listed, wrapped, catalog)
+    return _hinted(body, listed, wrapped, hinted)
 
 
-def _untold(
+def _unhinted(
     body: Mapping[str, Any],
     listed: list[EntityKind | None],
-    wrapped: list[Found],
+    wrapped: list[Recognised],
     catalog: EntityCatalog,
-) -> Found:
+) -> Recognised:
     own = _own(body, listed, catalog)
     if own is not None:
         # {"user_id": …, "invoice": {"invoice_id": …}}: a template's extra, or the document's own?
         full = [found for found in wrapped if found.kind.entity_id(found.document)]
         if all(_more_specific(own, found.kind) for found in full):
-            return Found(own, body)
+            return Recognised(own, body)
     if own is not None or len(wrapped) > 1:
         raise PayloadError("", "the body holds several entities; name the one meant")
     if not wrapped:
@@ -122,28 +124,28 @@ def _untold(
     return wrapped[0]
 
 
-def _told(
+def _hinted(
     body: Mapping[str, Any],
     listed: list[EntityKind | None],
-    wrapped: list[Found],
-    told: EntityKind,
-) -> Found:
+    wrapped: list[Recognised],
+    hinted: EntityKind,
+) -> Recognised:
     first = next((kind for kind in listed if kind is not None), None)
-    if first is not None and not _same(told, first) and not _more_specific(told, first):
-        raise _other_than(told, first.entity_type)
-    fitting = [found for found in wrapped if _same(told, found.kind)]
-    bare = any(given(body, field) for field in told.id_fields)
-    if len(fitting) == 1 and (not bare or told.entity_id(fitting[0].document)):
+    if first is not None and not _same(hinted, first) and not _more_specific(hinted, first):
+        raise _other_than(hinted, first.entity_type)
+    fitting = [found for found in wrapped if _same(hinted, found.kind)]
+    bare = any(given(body, field) for field in hinted.id_fields)
+    if len(fitting) == 1 and (not bare or hinted.entity_id(fitting[0].document)):
         return fitting[0]
     if wrapped and not bare:
-        raise _other_than(told, " and ".join(found.kind.entity_type for found in wrapped))
-    spoken_for = any(kind is not None and _same(told, kind) for kind in listed)
-    if listed and not spoken_for and _place(told) >= 0 and (bare or first is None):
+        raise _other_than(hinted, " and ".join(found.kind.entity_type for found in wrapped))
+    spoken_for = any(kind is not None and _same(hinted, kind) for kind in listed)
+    if listed and not spoken_for and _place(hinted) >= 0 and (bare or first is None):
         # An item, or a vendor credit, that is told to be a vendor because it holds a vendor_id.
-        raise _other_than(told, first.entity_type if first else "an entity that is not synced")
+        raise _other_than(hinted, first.entity_type if first else "an entity that is not synced")
     if not bare:
-        _refuse_other_wrapper(body, told.wrappers)
-    return Found(told, body)
+        _refuse_other_wrapper(body, hinted.wrappers)
+    return Recognised(hinted, body)
 
 
 def _own(
@@ -170,12 +172,12 @@ def _listed(body: Mapping[str, Any], catalog: EntityCatalog) -> list[EntityKind 
     return [owners.get(field) for field in _ID_FIELDS if given(body, field)]
 
 
-def _wrapped(body: Mapping[str, Any], catalog: EntityCatalog) -> list[Found]:
+def _wrapped(body: Mapping[str, Any], catalog: EntityCatalog) -> list[Recognised]:
     holders = [body[key] for key in _HOLDERS if isinstance(body.get(key), dict)]
     outer = [(body, ()), *((holder, (body,)) for holder in holders)]
     for holder, around in outer:
         found = [
-            Found(kind, holder[key], (*around, holder))
+            Recognised(kind, holder[key], (*around, holder))
             for kind in catalog.kinds.values()
             for key in kind.wrappers
             if isinstance(holder.get(key), dict)
@@ -211,8 +213,8 @@ def _more_specific(one: EntityKind, other: EntityKind) -> bool:
     return _place(one) < _place(other)
 
 
-def _other_than(told: EntityKind, found: str) -> PayloadError:
-    return PayloadError("", f"said to be {told.entity_type}, but the body is {found}")
+def _other_than(hinted: EntityKind, found: str) -> PayloadError:
+    return PayloadError("", f"said to be {hinted.entity_type}, but the body is {found}")
 
 
 def _refuse_other_wrapper(body: Mapping[str, Any], wrappers: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a worker works with; `ZohoSync` puts it together."""
+"""Holds what a worker claims, applies and settles with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bytes of a delivery to an event: pure, and either understood or refused by name.
+"""Decodes the bytes of a delivery into an event, or refuses them and names what is wrong.
 
 Zoho, and the templates that its administrators write, send one entity in many shapes: wrapped or
 bare, as JSON or as a form, with the organization beside it or within, in the envelope of the API,
@@ -22,14 +22,14 @@ from typing import Any, Final, NamedTuple
 from zoho_sync import exact_json
 from zoho_sync._hints import ENTITY_HEADER, OPERATION_HEADER, Hints, hints
 from zoho_sync._http import is_form, pairs
-from zoho_sync._recognition import CONTACT_KINDS, Found, given, recognise
+from zoho_sync._recognition import CONTACT_KINDS, Recognised, given, recognise
 from zoho_sync.entities import CONTACT, EntityCatalog, EntityKind
 from zoho_sync.events import (
     DEFAULT_ORGANIZATION,
     Operation,
     SyncEvent,
-    effective_time,
     operation_of,
+    with_own_time,
 )
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.exceptions.wording import did_you_mean, shown
@@ -90,25 +90,22 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
         PayloadError: It cannot be understood; names the field, never its content.
     """
     read = _read(body, content_type)
-    told = _told_kind(hints, rules.catalog)
+    hinted = _hinted_kind(hints, rules.catalog)
     if not read.content:
-        return _event_without_body(read, hints, told, rules)
+        return _event_without_body(read, hints, hinted, rules)
     _refuse_error_answer(read.content)
     operation = _operation(hints, read)
-    found = recognise(read.content, told, rules.catalog)
-    kind = _decided(found, told, operation, rules.catalog)
-    path = kind.entity_type
+    found = recognise(read.content, hinted, rules.catalog)
+    kind = _decided(found, hinted, operation, rules.catalog)
     _refuse_foreign(kind, found.document)
-    return SyncEvent(
-        entity_type=path,
+    event = SyncEvent(
+        entity_type=kind.entity_type,
         entity_id=_entity_id(kind, found.document, hints, operation),
         payload=dict(found.document),
         operation=operation,
         organization_id=_organization(hints, rules, (read.beside, *found.around, found.document)),
-        effective_time=effective_time(
-            found.document, path=path, time_zone=rules.time_zone, formats=rules.date_formats
-        ),
     )
+    return with_own_time(event, time_zone=rules.time_zone, formats=rules.date_formats)
 
 
 def _read(body: bytes, content_type: str) -> _Body:
@@ -160,7 +157,7 @@ def _refuse_half_pairs(value: Mapping[str, Any]) -> None:
         raise PayloadError("", "the body holds half of a surrogate pair") from None
 
 
-def _told_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
+def _hinted_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
     if hints.entity is None:
         return None
     name = catalog.resolve(hints.entity)
@@ -173,17 +170,17 @@ def _told_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
 
 
 def _event_without_body(
-    read: _Body, hints: Hints, told: EntityKind | None, rules: DecodingRules
+    read: _Body, hints: Hints, hinted: EntityKind | None, rules: DecodingRules
 ) -> SyncEvent | None:
     operation = _operation(hints, read)
     if operation is not Operation.DELETE:
         return None
     if hints.entity_id is None:
         raise PayloadError("id", "a delete without a body needs the id in the route, or as ?id=…")
-    if told is None:
+    if hinted is None:
         raise PayloadError("entity", "a delete without a body must be told which entity it deletes")
     return SyncEvent(
-        entity_type=told.entity_type,
+        entity_type=hinted.entity_type,
         entity_id=_checked_id(hints.entity_id, "entity_id"),
         operation=operation,
         organization_id=_organization(hints, rules, (read.beside,)),
@@ -210,11 +207,11 @@ def _operation(hints: Hints, read: _Body) -> Operation:
 
 
 def _decided(
-    found: Found, told: EntityKind | None, operation: Operation, catalog: EntityCatalog
+    found: Recognised, hinted: EntityKind | None, operation: Operation, catalog: EntityCatalog
 ) -> EntityKind:
     if found.kind.entity_type not in CONTACT_KINDS:
         return found.kind
-    decided = _contact_type(found, told)
+    decided = _contact_type(found, hinted)
     if decided == CONTACT and operation is not Operation.DELETE:
         raise PayloadError("contact.contact_type", "missing: is it a customer or a vendor?")
     kind = catalog.kinds.get(decided)
@@ -223,14 +220,14 @@ def _decided(
     return kind
 
 
-def _contact_type(found: Found, told: EntityKind | None) -> str:
+def _contact_type(found: Recognised, hinted: EntityKind | None) -> str:
     document = found.document
     if document.get("contact_type") not in (None, ""):
         word = str(document["contact_type"]).strip().lower()
         if word not in ("customer", "vendor"):
             raise PayloadError("contact.contact_type", "expected customer or vendor")
         return word
-    for kind in (told, found.kind):
+    for kind in (hinted, found.kind):
         if kind is not None and kind.entity_type != CONTACT:
             return kind.entity_type
     is_customer = given(document, "customer_id") or given(document, "customer_name")

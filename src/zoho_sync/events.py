@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,7 @@ __all__ = [
     "new_event_id",
     "operation_of",
     "refuse_future",
+    "with_own_time",
 ]
 
 DEFAULT_ORGANIZATION: Final = "default"
@@ -73,9 +74,9 @@ def operation_of(word: str, path: str = "operation", *, quoted: bool = True) -> 
         return Operation(word)
     except ValueError:
         known = [*sorted(_UPSERT_WORDS), *sorted(_DELETE_WORDS)]
-        told = f"{shown(word)} is not" if quoted else "not"
+        subject = f"{shown(word)} is not" if quoted else "not"
         problem = (
-            f"{told} a known word for an upsert or a delete; known are {', '.join(known)}"
+            f"{subject} a known word for an upsert or a delete; known are {', '.join(known)}"
             f"{did_you_mean(word, known)}"
         )
         raise PayloadError(path, problem) from None
@@ -185,6 +186,25 @@ def effective_time(
             raise PayloadError(where, str(error)) from None
         return moment.replace(microsecond=0)
     return None
+
+
+def with_own_time(
+    event: SyncEvent, *, time_zone: tzinfo | None, formats: Iterable[str]
+) -> SyncEvent:
+    """Return an event with the time that its document names, unless it has one already.
+
+    Args:
+        event: The event, with its type and document.
+        time_zone: Of times that have no offset.
+        formats: Accepted besides ISO 8601.
+
+    Raises:
+        PayloadError: The document's time cannot be read.
+    """
+    moment = event.effective_time or effective_time(
+        event.payload, path=event.entity_type, time_zone=time_zone, formats=formats
+    )
+    return replace(event, effective_time=moment.replace(microsecond=0) if moment else None)
 
 
 def refuse_future(event_time: datetime | None, arrived: datetime, *, path: str = "") -> None:

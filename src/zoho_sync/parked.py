@@ -1,4 +1,4 @@
-"""Parked events, for operators: what waits, for what, and until when."""
+"""Lists parked events for operators: what waits, for what, and until when."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._row_values import equals
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import BULK_PRIORITY, DEFAULT_PRIORITY, QueueBackend
-from zoho_sync.events import REAPPLIED, Arrival, SyncEvent, effective_time
+from zoho_sync.events import REAPPLIED, Arrival, SyncEvent, with_own_time
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.mapping import DOCUMENT
@@ -135,22 +135,16 @@ class Reapplication:
         document = await keeper.document(connection, key, entry)
         if version is None or document is None:
             return None
-        context = self._context
-        moment = effective_time(
-            document,
-            path=bound.entity_type,
-            time_zone=context.time_zone,
-            formats=context.date_formats,
-        )
-        return SyncEvent(
+        event = SyncEvent(
             entity_type=bound.entity_type,
             entity_id=key.entity_id,
             payload=document,
             organization_id=key.organization_id,
-            effective_time=moment.replace(microsecond=0) if moment else None,
             arrival=Arrival(from_microseconds(version.arrival), version.sequence),
             id=_reapplied_id(key, version, f"{bound.fingerprint}{entry.event_id}"),
         )
+        context = self._context
+        return with_own_time(event, time_zone=context.time_zone, formats=context.date_formats)
 
 
 @dataclass(frozen=True)

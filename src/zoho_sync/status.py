@@ -1,4 +1,4 @@
-"""How the synchronisation is doing, told by recorded outcomes alone."""
+"""Reports how the synchronisation is doing, from recorded outcomes alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: claim, apply, settle, until there is nothing left or until cancelled."""
+"""Claims, applies and settles, until there is nothing left or until cancelled."""
 
 from __future__ import annotations
 

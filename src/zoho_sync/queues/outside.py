@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
 from zoho_sync._dialects import Clock
 from zoho_sync._faults import without_values
-from zoho_sync._jobs import Part
+from zoho_sync._jobs import ClaimPart
 from zoho_sync._places import find_places
 from zoho_sync._requeueing import requeue
 from zoho_sync._tables import Tables
@@ -164,7 +164,7 @@ class OutsideQueue:
 
     async def _claim(self, limit: int, lease: timedelta) -> tuple[list[Job], int]:
         """Return jobs, and how many messages the database has taken over."""
-        first = await self._jobs.claim_part(limit, lease=lease, part=Part.FIRST)
+        first = await self._jobs.claim_part(limit, lease=lease, part=ClaimPart.FIRST)
         jobs = first.jobs
         if first.paused or len(jobs) == limit or any(job.suspect for job in jobs):
             return jobs, 0
@@ -178,7 +178,7 @@ class OutsideQueue:
             found = [*jobs, *(job for job in fresh if job not in known)]
             if first.left and len(found) < limit:
                 room = limit - len(found)
-                later = await self._jobs.claim_part(room, lease=lease, part=Part.REST)
+                later = await self._jobs.claim_part(room, lease=lease, part=ClaimPart.REST)
                 found += later.jobs
         except BaseException:
             # Nobody will work on these now; what the database holds is found by its own lease.

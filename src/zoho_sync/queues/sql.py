@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync._dialects import Clock, database_time_and
-from zoho_sync._jobs import Claimed, Jobs, Part
+from zoho_sync._jobs import Claimed, ClaimPart, Jobs
 from zoho_sync._pause import Pause, paused_at
 from zoho_sync._reserved import ReservedConnection
 from zoho_sync._session_factory import dialect_of
@@ -90,7 +90,9 @@ class SQLQueue:
         """Lease jobs; see `QueueBackend.claim`. While the queue is paused there are none."""
         return (await self.claim_part(limit, lease=lease)).jobs
 
-    async def claim_part(self, limit: int, *, lease: timedelta, part: Part = Part.WHOLE) -> Claimed:
+    async def claim_part(
+        self, limit: int, *, lease: timedelta, part: ClaimPart = ClaimPart.WHOLE
+    ) -> Claimed:
         """Lease some of the jobs, and say why there are not more."""
         claimed, database = Claimed([]), self._database
         try:
