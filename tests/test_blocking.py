@@ -509,7 +509,7 @@ def test_calls_in_its_own_loop_are_refused(sqlite_url: str) -> None:
         own.create_tables()
 
         async def create(inner: ZohoSync) -> None:
-            async with inner._sessions() as session, session.begin():
+            async with inner._runtime.sessions() as session, session.begin():
                 connection = await session.connection()
                 await connection.run_sync(Shop.metadata.create_all)
 

@@ -112,7 +112,10 @@ async def test_the_newest_type_has_the_living_row(sync: ZohoSync, sessions: Sess
     told = [contact("customer", 1, "a"), contact("vendor", 2, "b"), contact("customer", 3, "c")]
     for order in itertools.permutations(told):
         async with sessions.begin() as session:
-            for table in (*Base.metadata.sorted_tables, *sync._tables.metadata.sorted_tables):
+            for table in (
+                *Base.metadata.sorted_tables,
+                *sync._runtime.context.tables.metadata.sorted_tables,
+            ):
                 await session.execute(table.delete())
         await each(sync, *order)
         assert [row for row in await rows(sessions, Client) if not row[2]] == [("c", None, False)]

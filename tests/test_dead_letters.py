@@ -163,7 +163,7 @@ async def test_a_body_that_is_understood_by_now_is_applied(
     replayed = await shop.sync.dead_letters.replay(dead)
     assert (replayed.queued, replayed.still_dead) == ((), (dead,))
     understood = customer("a", None, stamp="s")
-    monkeypatch.setattr(shop.sync.dead_letters, "_decode", lambda _: understood)
+    monkeypatch.setattr(shop.sync.dead_letters, "_decode_again", lambda *_: understood)
     shop.broken = False
     shop.now += timedelta(hours=1)
     assert (await shop.sync.dead_letters.replay(dead)).queued == (dead,)
@@ -177,15 +177,15 @@ async def test_a_body_that_is_still_not_understood_says_why_now(
 ) -> None:
     receipt = await shop.sync.ingest(b"no json", entity="customer")
 
-    def refuse(_: object) -> SyncEvent:
+    def refuse(*_: object) -> SyncEvent:
         raise PayloadError("customer.contact_id", "missing")
 
-    monkeypatch.setattr(shop.sync.dead_letters, "_decode", refuse)
+    monkeypatch.setattr(shop.sync.dead_letters, "_decode_again", refuse)
     replayed = await shop.sync.dead_letters.replay(receipt.event_ids)
     assert replayed.still_dead == receipt.event_ids
     (letter,) = await shop.sync.dead_letters.list()
     assert (letter.path, letter.error) == ("customer.contact_id", "customer.contact_id: missing")
-    monkeypatch.setattr(shop.sync.dead_letters, "_decode", lambda _: None)
+    monkeypatch.setattr(shop.sync.dead_letters, "_decode_again", lambda *_: None)
     assert (await shop.sync.dead_letters.replay(receipt.event_ids)).still_dead
     assert (await shop.sync.dead_letters.list())[0].error == "an empty body"
 

@@ -181,7 +181,7 @@ async def test_the_mirror_has_nothing_to_say(engine: AsyncEngine) -> None:
     sync = ZohoSync(async_sessionmaker(engine))
     await sync.create_tables()
     assert await sync.check() == []
-    assert await MappingCheck(sync._sessions, sync.registry, sync._tables).check() == []
+    assert await MappingCheck(sync._runtime.sessions, sync.registry, library_tables()).check() == []
 
 
 async def test_a_whole_mapping_of_the_hosts_own_fits(engine: AsyncEngine) -> None:
@@ -271,7 +271,9 @@ async def test_names_that_are_not_declared_are_found_as_well(engine: AsyncEngine
     registry = HandlerRegistry([goods(a_table(Column("name", Text)), columns={"nmae": "name"})])
     await created(engine)
     check = MappingCheck(
-        async_sessionmaker(engine), registry, ZohoSync(async_sessionmaker(engine))._tables
+        async_sessionmaker(engine),
+        registry,
+        library_tables(),
     )
     with pytest.raises(MappingError) as raised:
         await check.check()
@@ -1177,7 +1179,7 @@ async def test_tables_in_another_database(engine: AsyncEngine, tmp_path: Path) -
 async def test_library_tables_in_another_database(engine: AsyncEngine, tmp_path: Path) -> None:
     await created(engine)
     other = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}")
-    jobs = ZohoSync(async_sessionmaker(engine))._tables.jobs
+    jobs = ZohoSync(async_sessionmaker(engine))._runtime.context.tables.jobs
     sync = ZohoSync(async_sessionmaker(engine, binds={jobs: other}), registry=HandlerRegistry())
     with pytest.raises(MappingError, match="zoho_sync_jobs: the session factory sends it"):
         await sync.check()
@@ -1274,7 +1276,7 @@ async def test_run_waits_for_a_database_that_is_away(
     sync = ZohoSync(sessions)
     await sync.create_tables()
     calls: list[int] = []
-    check: Callable[[], Any] = sync._mappings.once
+    check: Callable[[], Any] = sync._parts.mappings.once
 
     async def flaky() -> None:
         calls.append(1)
@@ -1282,10 +1284,10 @@ async def test_run_waits_for_a_database_that_is_away(
             raise OperationalError("SELECT 1", {}, OSError("away"))
         await check()
 
-    monkeypatch.setattr(sync._mappings, "once", flaky)
+    monkeypatch.setattr(sync._parts.mappings, "once", flaky)
     worker = asyncio.create_task(sync.run())
     async with asyncio.timeout(10):
-        while len(calls) < 2 or not sync._mappings._passed:  # noqa: ASYNC110  # the library has no event for it
+        while len(calls) < 2 or not sync._parts.mappings._passed:  # noqa: ASYNC110  # the library has no event for it
             await asyncio.sleep(0.01)
     worker.cancel()
     with pytest.raises(asyncio.CancelledError):

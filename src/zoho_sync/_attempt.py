@@ -23,7 +23,6 @@ from zoho_sync._settlement import Settlement
 from zoho_sync._transactions import transaction, was_committed
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Job
-from zoho_sync.exceptions import QueueUnavailable
 
 __all__ = ["Attempt"]
 
@@ -59,8 +58,6 @@ class Attempt:
                     result = await apply_batch(self.batch, work, context, dispatch)
                     settlement = Settlement(runtime, self.batch, result)
                     await self._conclude(settlement, work.connection, keeper)
-        except QueueUnavailable:
-            raise
         except Exception as error:
             if settlement is None or not settlement.completed:
                 raise

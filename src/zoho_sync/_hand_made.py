@@ -1,27 +1,25 @@
-"""Events that the host makes itself: checked and completed like those that Zoho sends."""
+"""Checks and completes events that the host makes itself, like those that Zoho sends."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, effective_time, refuse_future
+from zoho_sync.decoding import DecodingRules
+from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent, refuse_future, with_own_time
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.handlers._context import HandlerContext
 
 __all__ = ["EventRules"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EventRules:
     """What an event must fit.
 
     Attributes:
-        context: The entity types, and how times are read.
-        organizations: Zoho's organizations; none for one constant key.
+        rules: The entity types, how times are read, and which organizations there are.
     """
 
-    context: HandlerContext
-    organizations: tuple[str, ...]
+    rules: DecodingRules
 
     def completed(self, event: SyncEvent) -> SyncEvent:
         """Return an event with its type, time and organization decided.
@@ -29,31 +27,23 @@ class EventRules:
         Raises:
             PayloadError: It cannot be understood.
         """
-        context = self.context
-        kind = context.catalog.decide(event.entity_type, event.payload, event.operation)
-        moment = event.effective_time or effective_time(
-            event.payload,
-            path=kind.entity_type,
-            time_zone=context.time_zone,
-            formats=context.date_formats,
-        )
-        if event.arrival is not None:
-            refuse_future(moment, event.arrival.time, path=kind.entity_type)
-        return replace(
-            event,
-            entity_type=kind.entity_type,
-            effective_time=moment.replace(microsecond=0) if moment else None,
-            organization_id=self.organization(event.organization_id),
-        )
+        rules = self.rules
+        kind = rules.catalog.decide(event.entity_type, event.payload, event.operation)
+        typed = replace(event, entity_type=kind.entity_type)
+        timed = with_own_time(typed, time_zone=rules.time_zone, formats=rules.date_formats)
+        if timed.arrival is not None:
+            refuse_future(timed.effective_time, timed.arrival.time, path=timed.entity_type)
+        return replace(timed, organization_id=self.organization(timed.organization_id))
 
-    def organization(self, named: str) -> str:
+    def organization(self, named: str | None) -> str:
         """Return the organization that is meant.
 
         Raises:
             PayloadError: It is not one that is configured.
         """
-        if len(self.organizations) == 1 and named == DEFAULT_ORGANIZATION:
-            return self.organizations[0]
-        if self.organizations and named not in self.organizations:
+        named, configured = named or DEFAULT_ORGANIZATION, self.rules.organization_ids
+        if len(configured) == 1 and named == DEFAULT_ORGANIZATION:
+            return configured[0]
+        if configured and named not in configured:
             raise PayloadError("organization_id", "an organization that is not configured")
         return named

@@ -1,121 +1,97 @@
-"""What `ZohoSync` offers about the host's rows: direct calls, links, changed mappings, origins."""
+"""Works on single entities and their rows: direct calls, links, changed mappings, origins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync._hand_made import EventRules
-from zoho_sync._runtime import Runtime
+from zoho_sync.abc import QueueBackend
 from zoho_sync.adoption import AdoptionCount, count_adoptable
-from zoho_sync.events import DEFAULT_ORGANIZATION
+from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.linking import Linker, LinkReport
 from zoho_sync.provenance import Histories, HistoryEntry, Provenance
 from zoho_sync.reapplication import Reapplication, ReapplyReport
+from zoho_sync.registry import HandlerRegistry
 
 __all__ = ["HostRows"]
 
 
+@dataclass(frozen=True, slots=True)
 class HostRows:
-    """One half of `ZohoSync`: everything about single entities and their rows.
+    """What `ZohoSync` offers about single entities; its methods of the same names describe these.
 
-    Args:
-        runtime: What to work with.
+    Attributes:
+        sessions: Gives a new session on the host's database.
+        registry: The handlers.
+        context: The library's tables, and where each entity type is mapped.
+        queue: Where documents are queued once more.
         events: Which organizations there are.
-        notify_worker: Called when something was queued.
+        notify: Called when something was queued.
     """
 
-    def __init__(
-        self, runtime: Runtime, events: EventRules, notify_worker: Callable[[], None]
-    ) -> None:
-        self._runtime = runtime
-        self._events = events
-        self._notify_worker = notify_worker
-        self._linker = Linker(runtime.sessions, runtime.context)
-        self._reapplication = Reapplication(runtime.sessions, runtime.context, runtime.queue)
-        self._histories = Histories(runtime.sessions, runtime.context)
+    sessions: Callable[[], AsyncSession]
+    registry: HandlerRegistry
+    context: HandlerContext
+    queue: QueueBackend
+    events: EventRules
+    notify: Callable[[], None]
+
+    @property
+    def linker(self) -> Linker:
+        """What links entities to rows."""
+        return Linker(self.sessions, self.context)
 
     def handler(
-        self, entity_type: str, session: AsyncSession, *, organization_id: str | None = None
+        self, entity_type: str, session: AsyncSession, organization_id: str | None
     ) -> BaseEntityHandler[Any]:
-        """Return a handler of this registry for a direct call of its `BaseEntityHandler.sync`.
-
-        It knows what a handler that is made by hand does not: where the other entity types are
-        mapped, the host's own types, the time zone, and the schema of the library's tables.
-
-        Raises:
-            UnknownEntityType: No handler has that type.
-        """
-        named = self._runtime.registry[entity_type]
-        organization = self._events.organization(organization_id or DEFAULT_ORGANIZATION)
-        made = named(session, organization_id=organization)
-        made.context = self._runtime.context
+        """Make a handler that knows everything that those of a worker know."""
+        named = self.registry[entity_type]
+        made = named(session, organization_id=self.events.organization(organization_id))
+        made.context = self.context
         return made
 
     async def link(
         self,
         entity_type: str,
         pairs: Iterable[tuple[str, Any]],
+        organization_id: str | None,
         *,
-        organization_id: str | None = None,
-        dry_run: bool = False,
+        dry_run: bool,
     ) -> LinkReport:
-        """Link Zoho's entities to rows that the host has already.
-
-        Args:
-            entity_type: The type, by any of its names.
-            pairs: Zoho's id, and the host's primary key: its value, or a tuple of them.
-            organization_id: Zoho's organization, where several are configured.
-            dry_run: Say what would become of them, and change nothing.
-
-        Raises:
-            ConfigurationError: The type has no mapping, or a key does not fit its table.
-        """
-        organization = self._events.organization(organization_id or DEFAULT_ORGANIZATION)
-        return await self._linker.link(
+        """Link Zoho's entities to rows that the host has already."""
+        organization = self.events.organization(organization_id)
+        return await self.linker.link(
             entity_type, pairs, organization_id=organization, dry_run=dry_run
         )
 
     async def adoption_report(self) -> list[AdoptionCount]:
-        """Return, for each mapping with natural keys, how many of the host's rows would match."""
-        return await count_adoptable(self._runtime.sessions, self._runtime.context)
+        """Count the rows that natural keys would match."""
+        return await count_adoptable(self.sessions, self.context)
 
-    async def forget(
-        self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
-    ) -> bool:
-        """Take an entity for one that was never heard of; return whether anything was known of it.
-
-        Its next event is fresh, whatever its version: that of an entity too which was deleted for
-        good. Its row, and the link to it, stay.
-        """
-        organization = self._events.organization(organization_id or DEFAULT_ORGANIZATION)
-        return await self._linker.forget(entity_type, zoho_id, organization_id=organization)
+    async def forget(self, entity_type: str, zoho_id: str, organization_id: str | None) -> bool:
+        """Take an entity for one that was never heard of."""
+        organization = self.events.organization(organization_id)
+        return await self.linker.forget(entity_type, zoho_id, organization_id=organization)
 
     async def reapply(self, entity_type: str) -> ReapplyReport:
-        """Queue the kept documents of all entities that another mapping wrote; see the docs.
-
-        Raises:
-            ConfigurationError: The type has no mapping, or its documents are kept nowhere.
-        """
-        report = await self._reapplication.queue(entity_type)
-        self._notify_worker()
+        """Queue the kept documents of the entities that another mapping wrote."""
+        report = await Reapplication(self.sessions, self.context, self.queue).queue(entity_type)
+        self.notify()
         return report
 
     async def history(
-        self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
+        self, entity_type: str, zoho_id: str, organization_id: str | None
     ) -> list[HistoryEntry]:
-        """Return every event that was received of an entity, and what became of it."""
-        organization = self._events.organization(organization_id or DEFAULT_ORGANIZATION)
-        return await self._histories.history(entity_type, zoho_id, organization)
+        """Return every event that was received of an entity."""
+        organization = self.events.organization(organization_id)
+        histories = Histories(self.sessions, self.context)
+        return await histories.history(entity_type, zoho_id, organization)
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
-        """Return which event wrote each column of a row as it stands; None for the host's own row.
-
-        Args:
-            model: ORM class or `Table` of the host.
-            primary_key: Its value, or a tuple of them.
-        """
-        return await self._histories.provenance(model, primary_key)
+        """Return which event wrote each column of a row."""
+        return await Histories(self.sessions, self.context).provenance(model, primary_key)

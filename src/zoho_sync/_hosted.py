@@ -31,7 +31,7 @@ class Hosted:
             if self._worker is not None and not self._worker.done():
                 return
             try:
-                await self.sync._mappings.once()  # noqa: SLF001  # in a task, nobody would hear it
+                await self.sync._parts.mappings.once()  # noqa: SLF001  # in a task, nobody would hear it
             except Exception as error:
                 # `run` waits for a database that does not answer.
                 if not is_of_database(error):

@@ -1,55 +1,66 @@
-"""Where the front door puts what it has read: events into the queue, the rest aside."""
+"""Stores what the front door has read: events in the queue, other bodies as dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
-from zoho_sync._dialects import database_time
+from zoho_sync._dialects import Clock, database_time
 from zoho_sync._faults import hide_values, is_of_database
-from zoho_sync._runtime import Runtime
 from zoho_sync._schema import needing_tables
+from zoho_sync._tables import Tables
 from zoho_sync._unit_of_work import unit_of_work
-from zoho_sync.abc import Enqueued
+from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend
 from zoho_sync.events import SyncEvent
 from zoho_sync.exceptions import PayloadError, QueueUnavailable
 
 __all__ = ["Intake"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """The store of a `Receiver`.
+    """The store of a `Receiver`, and of the events that the host makes itself.
 
     Attributes:
-        runtime: What to work with.
+        sessions: Gives a new session on the host's database.
+        queue: Where events wait.
+        tables: The library's tables.
+        clock: Replaces the database's clock.
+        fingerprints: The mapping in force, by entity type.
         notify: Called when something was queued.
     """
 
-    runtime: Runtime
+    sessions: Callable[[], AsyncSession]
+    queue: QueueBackend
+    tables: Tables
+    clock: Clock | None
+    fingerprints: Mapping[str, str]
     notify: Callable[[], None]
 
-    @property
-    def fingerprints(self) -> Mapping[str, str]:
-        """The mapping in force, by entity type."""
-        bindings = self.runtime.context.bindings
-        return {name: bound.fingerprint for name, bound in bindings.items()}
-
-    async def enqueue(self, event: SyncEvent) -> Enqueued:
-        """Store an event durably."""
-        stored = await self.runtime.queue.enqueue([event], fingerprints=self.fingerprints)
+    async def enqueue(
+        self,
+        events: Sequence[SyncEvent],
+        *,
+        session: AsyncSession | None = None,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> list[Enqueued]:
+        """Store events durably; see `QueueBackend.enqueue`."""
+        stored = await self.queue.enqueue(
+            events, session=session, fingerprints=self.fingerprints, priority=priority
+        )
         self.notify()
-        return stored[0]
+        return stored
 
     async def keep(self, received: Undecoded, error: PayloadError) -> str:
         """Keep a body that is not understood, and return the id of its dead letter."""
-        context = self.runtime.context
         try:
             with needing_tables():
-                async with self.runtime.sessions() as session, unit_of_work(session) as work:
-                    now = await database_time(work.connection, context.clock)
-                    rows = DeadLetterRows(work.connection, context.tables)
+                async with self.sessions() as session, unit_of_work(session) as work:
+                    now = await database_time(work.connection, self.clock)
+                    rows = DeadLetterRows(work.connection, self.tables)
                     return await rows.keep_body(received, error, now)
         except Exception as failure:
             if not is_of_database(failure):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, StaticPool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["checked_session_factory", "dialect_of", "engine_of"]
+__all__ = ["checked_session_factory", "dialect_of", "engine_of", "refuse_shared_connection"]
 
 _REMEDY = """Make an asynchronous one:
 
@@ -52,6 +52,20 @@ def dialect_of(session_factory: Callable[[], AsyncSession]) -> str:
     """Return SQLAlchemy's name of a factory's database; ``""`` where its sessions have several."""
     bind = _bind_of(session_factory)
     return bind.dialect.name if bind is not None else ""
+
+
+def refuse_shared_connection(session_factory: Callable[[], AsyncSession]) -> None:
+    """Refuse sessions of which only one can work at a time.
+
+    Raises:
+        ConfigurationError: They share one connection.
+    """
+    if isinstance(getattr(session_factory().get_bind(), "pool", None), StaticPool):
+        message = (
+            "every session shares one connection (StaticPool, as of an in-memory SQLite); "
+            "use a database in a file, or call drain()"
+        )
+        raise ConfigurationError(message)
 
 
 def _bind_of(session_factory: Callable[[], AsyncSession]) -> Engine | Connection | None:

@@ -1,53 +1,38 @@
-"""`ZohoSync` puts the parts together; it is the only module that knows them all."""
+"""Offers everything that a host does with the library in one class, `ZohoSync`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, tzinfo
-from typing import Final, Self
+from typing import Any, Self
 
-from sqlalchemy import Pool, StaticPool
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
-from zoho_sync._apply_now import DirectApplication
 from zoho_sync._dialects import Clock
-from zoho_sync._dispatch import HandlerDispatch
-from zoho_sync._hand_made import EventRules
-from zoho_sync._host_rows import HostRows
-from zoho_sync._intake import Intake
-from zoho_sync._mapping_check import MappingCheck
-from zoho_sync._pause import PauseSwitch
-from zoho_sync._runtime import Runtime
+from zoho_sync._parts import Parts
 from zoho_sync._schema import create_all
-from zoho_sync._session_factory import checked_session_factory
-from zoho_sync._tables import library_tables
-from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
-from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend, SettledHook
-from zoho_sync.dead_letters import DeadLetters
-from zoho_sync.decoding import DecodingRules, hints
+from zoho_sync._session_factory import refuse_shared_connection
+from zoho_sync.abc import DEFAULT_PRIORITY, QueueBackend, SettledHook
+from zoho_sync.adoption import AdoptionCount
 from zoho_sync.events import SyncEvent
-from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
-from zoho_sync.parked import ParkedEvents
-from zoho_sync.queues import Outbox, queue_from
-from zoho_sync.receiver import Body, Headers, Query, Receiver, as_bytes
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.linking import LinkReport
+from zoho_sync.outcomes import Outcome, Receipt, SyncResult
+from zoho_sync.provenance import HistoryEntry, Provenance
+from zoho_sync.queues import Outbox
+from zoho_sync.reapplication import ReapplyReport
+from zoho_sync.receiver import Body, Headers, Query, Request, receipt_of
 from zoho_sync.registry import HandlerRegistry
 from zoho_sync.retry import RetryPolicy
 from zoho_sync.signature import Verifier
-from zoho_sync.status import StatusReport, read_status
+from zoho_sync.status import StatusReport
 from zoho_sync.web.asgi import ASGIApp, receiver_app
-from zoho_sync.worker import Worker
 
 __all__ = ["ZohoSync"]
 
-_MAX_BODY: Final = 5 * 1024 * 1024
-_BATCH_SIZE: Final = 50
-_WINDOW: Final = timedelta(hours=24)
 
-
-class ZohoSync(HostRows):
+class ZohoSync:
     """Keeps the host's tables in step with Zoho Books and Zoho Inventory.
 
     ::
@@ -89,58 +74,37 @@ class ZohoSync(HostRows):
         time_zone: tzinfo | None = None,
         date_formats: Sequence[str] = (),
         retry: RetryPolicy | None = None,
-        batch_size: int = _BATCH_SIZE,
+        batch_size: int = 50,
         concurrency: int = 1,
-        max_body: int = _MAX_BODY,
+        max_body: int = 5 * 1024 * 1024,
         lease: timedelta = timedelta(seconds=60),
         hooks: Sequence[SettledHook] = (),
         schema: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        check_numbers(batch_size=batch_size, concurrency=concurrency, max_body=max_body)
-        check_parts(verifier, retry, time_zone, date_formats, hooks)
-        self._sessions = checked_session_factory(session_factory)
-        self._tables = library_tables(schema)
-        self.registry = registry_from(registry)
-        catalog = self.registry.catalog()
-        named = organizations(organization_id)
-        rules = DecodingRules(catalog, named, time_zone, tuple(date_formats))
-        context = HandlerContext(
-            tables=self._tables,
-            catalog=catalog,
-            bindings=self.registry.bindings(),
+        self._parts = Parts(
+            session_factory,
+            queue=queue,
+            registry=registry,
+            verifier=verifier,
+            organization_id=organization_id,
             time_zone=time_zone,
-            date_formats=tuple(date_formats),
-            clock=clock,
-        )
-        self._runtime = Runtime(
-            sessions=self._sessions,
-            queue=queue_from(queue, self._sessions, self._tables, clock),
-            registry=self.registry,
-            context=context,
-            retry=retry or RetryPolicy(),
-            hooks=tuple(hooks),
+            date_formats=date_formats,
+            retry=retry,
             batch_size=batch_size,
             concurrency=concurrency,
+            max_body=max_body,
             lease=lease,
+            hooks=hooks,
+            schema=schema,
+            clock=clock,
         )
-        super().__init__(self._runtime, EventRules(context, named), self._notify)
-        self._max_body = max_body
-        dispatch, parked_for = (
-            HandlerDispatch(self.registry, context),
-            self._runtime.retry.parked_for,
-        )
-        self._direct = DirectApplication(
-            self._sessions, context, dispatch, parked_for, lease, self._runtime.hooks
-        )
-        self._worker = Worker(self._runtime)
-        self._mappings = MappingCheck(self._sessions, self.registry, self._tables)
-        self._intake = Intake(self._runtime, self._worker.notify)
-        self._switch = PauseSwitch(self._sessions, self._tables, clock)
-        self._receiver = Receiver(verifier, rules, max_body, self._intake, clock)
-        self.dead_letters = DeadLetters(self._sessions, self._tables, self._receiver.again, clock)
+        self._runtime, self._worker = self._parts.runtime, self._parts.worker
+        self._host_rows, self._receiver = self._parts.host_rows, self._parts.receiver
+        self.registry = self._runtime.registry
+        self.dead_letters = self._parts.dead_letters
         """What could not be applied: list, get, replay, resolve, purge."""
-        self.parked = ParkedEvents(self._sessions, self._tables)
+        self.parked = self._parts.parked
         """What waits for another entity."""
 
     async def __aenter__(self) -> Self:
@@ -158,7 +122,8 @@ class ZohoSync(HostRows):
 
         Safe in several processes at once. Handlers never create tables.
         """
-        await create_all(self._sessions, [self._tables.metadata, mirror.metadata])
+        tables = self._runtime.context.tables
+        await create_all(self._runtime.sessions, [tables.metadata, mirror.metadata])
         await self._runtime.queue.setup()
 
     async def check(self) -> list[str]:
@@ -169,7 +134,7 @@ class ZohoSync(HostRows):
         Raises:
             MappingError: With everything that is wrong, where, and the remedy.
         """
-        return await self._mappings.check()
+        return await self._parts.mappings.check()
 
     async def receive(  # noqa: PLR0913  # one argument for each part of a request
         self,
@@ -199,15 +164,8 @@ class ZohoSync(HostRows):
         Raises:
             QueueUnavailable: Nothing was stored; answer 503, and the sender will come again.
         """
-        return await self._receiver.receive(
-            body,
-            headers=headers,
-            query=query,
-            entity=entity,
-            operation=operation,
-            entity_id=entity_id,
-            method=method,
-        )
+        request = Request(body, headers, query, method)
+        return await self._receiver.receive(request, entity, operation, entity_id)
 
     async def ingest(
         self,
@@ -228,13 +186,7 @@ class ZohoSync(HostRows):
             PayloadError: A mapping with a binary float, or with what else is not JSON.
             QueueUnavailable: Nothing was stored.
         """
-        told = hints(
-            entity=entity,
-            operation=operation,
-            entity_id=entity_id,
-            organization_id=organization_id,
-        )
-        return await self._receiver.take(as_bytes(body), "application/json", told)
+        return await self._receiver.ingest(body, entity, operation, entity_id, organization_id)
 
     async def enqueue(
         self,
@@ -257,15 +209,9 @@ class ZohoSync(HostRows):
                 in the host's database.
             QueueUnavailable: Nothing was stored.
         """
-        understood = [self._events.completed(event) for event in events]
-        stored = await self._runtime.queue.enqueue(
-            understood,
-            session=session,
-            fingerprints=self._intake.fingerprints,
-            priority=priority,
-        )
-        self._worker.notify()
-        return [_receipt(each) for each in stored]
+        understood = [self._parts.events.completed(event) for event in events]
+        stored = await self._parts.intake.enqueue(understood, session=session, priority=priority)
+        return [receipt_of(each) for each in stored]
 
     async def apply(self, event: SyncEvent) -> SyncResult:
         """Apply an event now, without the queue, in a transaction of its own.
@@ -279,7 +225,78 @@ class ZohoSync(HostRows):
             ReferenceFailed: An entity that it refers to does not exist.
             RowRejected: The host's schema refuses the values.
         """
-        return await self._direct.apply(self._events.completed(event))
+        return await self._parts.direct.apply(self._parts.events.completed(event))
+
+    def handler(
+        self, entity_type: str, session: AsyncSession, *, organization_id: str | None = None
+    ) -> BaseEntityHandler[Any]:
+        """Return a handler of this registry for a direct call of its `BaseEntityHandler.sync`.
+
+        It knows what a handler that is made by hand does not: where the other entity types are
+        mapped, the host's own types, the time zone, and the schema of the library's tables.
+
+        Raises:
+            UnknownEntityType: No handler has that type.
+        """
+        return self._host_rows.handler(entity_type, session, organization_id)
+
+    async def link(
+        self,
+        entity_type: str,
+        pairs: Iterable[tuple[str, Any]],
+        *,
+        organization_id: str | None = None,
+        dry_run: bool = False,
+    ) -> LinkReport:
+        """Link Zoho's entities to rows that the host has already.
+
+        Args:
+            entity_type: The type, by any of its names.
+            pairs: Zoho's id, and the host's primary key: its value, or a tuple of them.
+            organization_id: Zoho's organization, where several are configured.
+            dry_run: Say what would become of them, and change nothing.
+
+        Raises:
+            ConfigurationError: The type has no mapping, or a key does not fit its table.
+        """
+        return await self._host_rows.link(entity_type, pairs, organization_id, dry_run=dry_run)
+
+    async def adoption_report(self) -> list[AdoptionCount]:
+        """Return, for each mapping with natural keys, how many of the host's rows would match."""
+        return await self._host_rows.adoption_report()
+
+    async def forget(
+        self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
+    ) -> bool:
+        """Take an entity for one that was never heard of; return whether anything was known of it.
+
+        Its next event is fresh, whatever its version: that of an entity too which was deleted for
+        good. Its row, and the link to it, stay.
+        """
+        return await self._host_rows.forget(entity_type, zoho_id, organization_id)
+
+    async def reapply(self, entity_type: str) -> ReapplyReport:
+        """Queue the kept documents of all entities that another mapping wrote; see the docs.
+
+        Raises:
+            ConfigurationError: The type has no mapping, or its documents are kept nowhere.
+        """
+        return await self._host_rows.reapply(entity_type)
+
+    async def history(
+        self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
+    ) -> list[HistoryEntry]:
+        """Return every event that was received of an entity, and what became of it."""
+        return await self._host_rows.history(entity_type, zoho_id, organization_id)
+
+    async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
+        """Return which event wrote each column of a row as it stands; None for the host's own row.
+
+        Args:
+            model: ORM class or `Table` of the host.
+            primary_key: Its value, or a tuple of them.
+        """
+        return await self._host_rows.provenance(model, primary_key)
 
     async def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; return how many events came to what.
@@ -289,7 +306,7 @@ class ZohoSync(HostRows):
         Raises:
             MappingError: A mapping does not fit the database; see `check`.
         """
-        await self._mappings.once()
+        await self._parts.mappings.once()
         return await self._worker.drain()
 
     async def run(self) -> None:
@@ -298,13 +315,8 @@ class ZohoSync(HostRows):
         Raises:
             ConfigurationError: A mapping is wrong, or all sessions share one connection.
         """
-        if isinstance(self._pool(), StaticPool):
-            message = (
-                "every session shares one connection (StaticPool, as of an in-memory SQLite); "
-                "use a database in a file, or call drain()"
-            )
-            raise ConfigurationError(message)
-        await self._mappings.when_reachable()
+        refuse_shared_connection(self._runtime.sessions)
+        await self._parts.mappings.when_reachable()
         await self._worker.run()
 
     async def pause(self) -> bool:
@@ -315,40 +327,22 @@ class ZohoSync(HostRows):
         handlers that the host calls itself work as before. The deadlines of parked events stand
         still.
         """
-        return await self._switch.pause()
+        return await self._parts.switch.pause()
 
     async def resume(self) -> bool:
         """Let the workers go on; return whether the queue was paused."""
-        resumed = await self._switch.resume()
+        resumed = await self._parts.switch.resume()
         self._worker.notify()
         return resumed
 
-    async def status(self, window: timedelta = _WINDOW) -> StatusReport:
+    async def status(self, window: timedelta = timedelta(hours=24)) -> StatusReport:
         """Return how it is doing: where every event is, and what is wrong."""
-        queue, clock = self._runtime.queue, self._runtime.context.clock
-        return await read_status(self._sessions, queue, self._tables, clock, window)
+        return await self._parts.read_status(window)
 
     def asgi(self) -> ASGIApp:
         """Return the front door as an ASGI application, to be mounted in any framework.
 
         It answers ``/``, ``/{entity}`` and ``/{entity}/{id}`` to POST, PUT and DELETE.
         """
-        catalog = self._runtime.context.catalog
-        return receiver_app(
-            self.receive,
-            max_body=self._max_body,
-            knows=lambda name: catalog.resolve(name) is not None,
-            names=catalog.names,
-        )
-
-    def _notify(self) -> None:
-        self._worker.notify()
-
-    def _pool(self) -> Pool | None:
-        bind = self._sessions().get_bind()
-        return getattr(bind, "pool", None)
-
-
-def _receipt(stored: Enqueued) -> Receipt:
-    status = ReceiptStatus.DUPLICATE if stored.duplicate else ReceiptStatus.ACCEPTED
-    return Receipt(status, event_ids=(stored.event_id,))
+        catalog, limit = self._runtime.context.catalog, self._receiver.max_body
+        return receiver_app(self.receive, max_body=limit, knows=catalog.knows, names=catalog.names)

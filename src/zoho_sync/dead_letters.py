@@ -1,4 +1,4 @@
-"""Dead letters: what could not be applied, kept with the reason until an operator decides."""
+"""Lists what could not be applied, puts it back into the queue, or closes it, for operators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, and_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -61,8 +61,23 @@ class Replayed:
     still_dead: tuple[str, ...] = ()
 
 
-Decoder = Callable[[DeadLetter], SyncEvent | None]
-"""Understands the body of a dead letter once more; raises `PayloadError`."""
+class DecodesAgain(Protocol):
+    """Decodes a body that was not understood, as the front door decodes bodies now."""
+
+    def __call__(
+        self, body: bytes, content_type: str, hints: Mapping[str, Any], /
+    ) -> SyncEvent | None:
+        """Return the event that the body makes; None for an empty one.
+
+        Args:
+            body: As it was received.
+            content_type: As it was received; ``""`` if there was none.
+            hints: What was said about the body.
+
+        Raises:
+            PayloadError: It is still not understood.
+        """
+        ...
 
 
 class DeadLetters:
@@ -76,12 +91,12 @@ class DeadLetters:
         self,
         session_factory: Callable[[], AsyncSession],
         tables: Tables,
-        decode: Decoder,
+        decode_again: DecodesAgain,
         clock: Clock | None = None,
     ) -> None:
         self._sessions = session_factory
         self._tables = tables
-        self._decode = decode
+        self._decode_again = decode_again
         self._clock = clock
 
     async def list(
@@ -110,7 +125,7 @@ class DeadLetters:
             now = await database_time(connection, self._clock)
             rows = DeadLetterRows(connection, self._tables)
             found = await self._found(rows, which)
-            return await _Replay(connection, self._tables, self._decode, now).run(found)
+            return await _Replay(connection, self._tables, self._decode_again, now).run(found)
 
     async def resolve(
         self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = ""
@@ -179,12 +194,12 @@ class _Replay:
     """Puts dead letters back, each under its id and arrival."""
 
     def __init__(
-        self, connection: AsyncConnection, tables: Tables, decode: Decoder, now: datetime
+        self, connection: AsyncConnection, tables: Tables, decode_again: DecodesAgain, now: datetime
     ) -> None:
         self._rows = DeadLetterRows(connection, tables)
         self._connection = connection
         self._tables = tables
-        self._decode = decode
+        self._decode_again = decode_again
         self._now = now
 
     async def run(self, rows: Sequence[Mapping[Any, Any]]) -> Replayed:
@@ -206,7 +221,7 @@ class _Replay:
         dead: list[str] = []
         for row in rows:
             try:
-                event = _event(row, self._decode)
+                event = _event(row, self._decode_again)
             except PayloadError as error:
                 await self._rows.update_error(row["id"], error)
                 dead.append(row["event_id"])
@@ -216,10 +231,11 @@ class _Replay:
         return jobs, dead
 
 
-def _event(row: Mapping[Any, Any], decode: Decoder) -> SyncEvent:
+def _event(row: Mapping[Any, Any], decode_again: DecodesAgain) -> SyncEvent:
     if row["entity_type"] is not None:
         return event_from_row(row)
-    event = decode(letter_from_row(row))
+    body, content_type = row["body"] or b"", row["content_type"] or ""
+    event = decode_again(body, content_type, row["hints"] or {})
     if event is None:
         raise PayloadError("", "an empty body")
     return replace(event, id=row["event_id"], arrival=Arrival(row["arrival_time"], 0))

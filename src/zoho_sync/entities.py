@@ -173,6 +173,10 @@ class EntityCatalog:
             raise PayloadError("contact.contact_type", "missing: is it a customer or a vendor?")
         return self.require(decided)
 
+    def knows(self, name: str) -> bool:
+        """Return whether an entity type goes by a name."""
+        return self.resolve(name) is not None
+
     def namespace(self, entity_type: str) -> str:
         """Return the ledger namespace of a type; an unknown type is its own."""
         kind = self.kinds.get(entity_type)

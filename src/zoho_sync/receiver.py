@@ -1,4 +1,4 @@
-"""The front door: authenticate, decode, enqueue, answer; no sender can make it raise."""
+"""Takes deliveries in: authenticates, decodes, enqueues, answers; no sender can make it raise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from zoho_sync import exact_json
-from zoho_sync._dead_letter_rows import DeadLetter, Undecoded
+from zoho_sync._dead_letter_rows import Undecoded
 from zoho_sync._dialects import Clock
 from zoho_sync._http import header_value
 from zoho_sync.abc import Enqueued
@@ -20,7 +20,7 @@ from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavaila
 from zoho_sync.outcomes import Receipt, ReceiptStatus
 from zoho_sync.signature import Verifier
 
-__all__ = ["Body", "Headers", "Query", "Receiver"]
+__all__ = ["Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +34,28 @@ Body = bytes | bytearray | memoryview | str | Mapping[str, Any]
 """A body as received; for trusted callers also a document."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One delivery as it came.
+
+    Attributes:
+        body: The bytes.
+        headers: Of the request.
+        query: The query string, or its pairs.
+        method: The HTTP method.
+    """
+
+    body: bytes
+    headers: Headers
+    query: Query
+    method: str
+
+
 class Store(Protocol):
     """Where the receiver puts what it has read."""
 
-    async def enqueue(self, event: SyncEvent) -> Enqueued:
-        """Store an event durably."""
+    async def enqueue(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
+        """Store events durably."""
         ...
 
     async def keep(self, received: Undecoded, error: PayloadError) -> str:
@@ -64,19 +81,11 @@ class Receiver:
     store: Store
     clock: Clock | None = None
 
-    async def receive(  # noqa: PLR0913  # one argument for each part of a request
-        self,
-        body: bytes,
-        *,
-        headers: Headers,
-        query: Query,
-        entity: str | None,
-        operation: str | None,
-        entity_id: str | None,
-        method: str,
+    async def receive(
+        self, request: Request, entity: str | None, operation: str | None, entity_id: str | None
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
-        sent, asked = _headers(headers), _pairs(query)
+        body, sent, asked = request.body, _headers(request.headers), _pairs(request.query)
         if len(body) > self.max_body:
             return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
         if self.verifier is None:
@@ -85,56 +94,73 @@ class Receiver:
         verdict = self.verifier.verify(body, sent, asked)
         if not verdict.ok:
             return self._refused(verdict.reason)
-        told = hints(
+        known = hints(
             entity=entity,
             operation=operation,
             entity_id=entity_id,
             query=asked,
             headers=sent,
-            method=method,
+            method=request.method,
             catalog=self.rules.catalog,
         )
         try:
-            return await self.take(body, header_value(sent, "content-type") or "", told)
+            return await self._take(body, header_value(sent, "content-type") or "", known)
         except ConfigurationError as error:
             # The tables are missing, say: the sender is to come again when that is mended.
             _log.error("delivery not taken in: %s", error)  # a traceback quotes values
             raise QueueUnavailable(str(error)) from error
 
-    async def take(self, body: bytes, content_type: str, told: Hints) -> Receipt:
+    async def ingest(
+        self,
+        body: Body,
+        entity: str | None,
+        operation: str | None,
+        entity_id: str | None,
+        organization_id: str | None,
+    ) -> Receipt:
+        """Take in a body from a trusted source; see `ZohoSync.ingest`."""
+        known = hints(
+            entity=entity,
+            operation=operation,
+            entity_id=entity_id,
+            organization_id=organization_id,
+        )
+        return await self._take(_as_bytes(body), "application/json", known)
+
+    async def _take(self, body: bytes, content_type: str, hints: Hints) -> Receipt:
         """Take in a body that is trusted."""
         try:
-            event = self._decode(body, content_type, told)
+            event = self._decode(body, content_type, hints)
         except PayloadError as error:
-            return await self._keep(body, content_type, told, error)
+            return await self._keep(body, content_type, hints, error)
         if event is None:
             return Receipt(ReceiptStatus.PING)
-        stored = await self.store.enqueue(event)
-        status = ReceiptStatus.DUPLICATE if stored.duplicate else ReceiptStatus.ACCEPTED
-        return Receipt(status, event_ids=(stored.event_id,))
+        (stored,) = await self.store.enqueue([event])
+        return receipt_of(stored)
 
-    def again(self, letter: DeadLetter) -> SyncEvent | None:
-        """Decode the body of a dead letter once more.
+    def decode_again(
+        self, body: bytes, content_type: str, hints: Mapping[str, Any]
+    ) -> SyncEvent | None:
+        """Decode a body that was kept as a dead letter; see `dead_letters.DecodesAgain`.
 
         Raises:
             PayloadError: It is still not understood.
         """
-        told = Hints(**{"method": "POST", **(letter.hints or {})})
-        return self._decode(letter.body or b"", letter.content_type or "", told)
+        return self._decode(body, content_type, Hints(**{"method": "POST", **hints}))
 
-    def _decode(self, body: bytes, content_type: str, told: Hints) -> SyncEvent | None:
-        event = decode(body, content_type, told, self.rules)
+    def _decode(self, body: bytes, content_type: str, hints: Hints) -> SyncEvent | None:
+        event = decode(body, content_type, hints, self.rules)
         if event is not None:
             now = self.clock() if self.clock else datetime.now(UTC)
             refuse_future(event.effective_time, now, path=event.entity_type)
         return event
 
     async def _keep(
-        self, body: bytes, content_type: str, told: Hints, error: PayloadError
+        self, body: bytes, content_type: str, hints: Hints, error: PayloadError
     ) -> Receipt:
         known = self.rules.organization_ids
         organization = known[0] if len(known) == 1 else DEFAULT_ORGANIZATION
-        received = Undecoded(body, content_type, asdict(told), organization)
+        received = Undecoded(body, content_type, asdict(hints), organization)
         letter = await self.store.keep(received, error)
         _log.warning("delivery kept as dead letter %s: %s", letter, error)
         return Receipt(ReceiptStatus.DEAD_LETTER, event_ids=(letter,), reason=str(error))
@@ -144,7 +170,13 @@ class Receiver:
         return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
 
 
-def as_bytes(body: Body) -> bytes:
+def receipt_of(stored: Enqueued) -> Receipt:
+    """Return what to answer for an event that was handed to the queue."""
+    status = ReceiptStatus.DUPLICATE if stored.duplicate else ReceiptStatus.ACCEPTED
+    return Receipt(status, event_ids=(stored.event_id,))
+
+
+def _as_bytes(body: Body) -> bytes:
     """Return a trusted body as bytes.
 
     Raises:

@@ -145,7 +145,7 @@ def test_resolve_closes_and_says_why(letters: Letters, filled_url: str) -> None:
     async def reasons(sync: ZohoSync) -> list[str]:
         journal = library_tables().journal.c
         told = select(journal.reason).where(journal.outcome == Outcome.RESOLVED)
-        async with sync._sessions() as session:
+        async with sync._runtime.sessions() as session:
             return list(await session.scalars(told.order_by(journal.id)))
 
     assert in_database(filled_url, reasons) == [reason, "resolved by an operator"]

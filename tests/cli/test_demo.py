@@ -231,7 +231,7 @@ def test_an_event_that_waits_or_is_nowhere_is_told_as_such(sqlite_url: str) -> N
     async def read(sync: ZohoSync) -> list[str]:
         await sync.create_tables()
         receipt = await sync.ingest({"item": {"item_id": "1"}})
-        async with sync._sessions() as session:
+        async with sync._runtime.sessions() as session:
             connection, tables = await session.connection(), library_tables()
             ids = (*receipt.event_ids, "nobody")
             return [(await read_state(connection, tables, each)).name for each in ids]

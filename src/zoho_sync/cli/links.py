@@ -21,7 +21,6 @@ from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import counted, indented, print_json, safe, show, table
 from zoho_sync.cli.running import FAILED, REFUSED, Failure, run
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.events import DEFAULT_ORGANIZATION
 from zoho_sync.exceptions import UnknownEntityType
 from zoho_sync.linking import Ambiguous, RefusedLink
 from zoho_sync.reapplication import ReapplyReport
@@ -139,7 +138,7 @@ async def _link(
     found = _Links()
     async with opened(target) as chosen:
         linker, bound = chosen.linker, _bound(chosen, entity)
-        organization_id = chosen.sync._events.organization(organization or DEFAULT_ORGANIZATION)  # noqa: SLF001  # as in `Opened`
+        organization_id = chosen.sync._parts.events.organization(organization)  # noqa: SLF001  # as in `Opened`
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             header = _header(chosen, bound, list(reader.fieldnames or ()))

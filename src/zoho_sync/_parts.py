@@ -1,0 +1,128 @@
+"""Makes the parts of a `ZohoSync` of what it is given, and joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta, tzinfo
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync._apply_now import DirectApplication
+from zoho_sync._dialects import Clock
+from zoho_sync._dispatch import HandlerDispatch
+from zoho_sync._hand_made import EventRules
+from zoho_sync._host_rows import HostRows
+from zoho_sync._intake import Intake
+from zoho_sync._mapping_check import MappingCheck
+from zoho_sync._pause import PauseSwitch
+from zoho_sync._runtime import Runtime
+from zoho_sync._session_factory import checked_session_factory
+from zoho_sync._tables import library_tables
+from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
+from zoho_sync.abc import QueueBackend
+from zoho_sync.dead_letters import DeadLetters
+from zoho_sync.decoding import DecodingRules
+from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.hooks import SettledHook
+from zoho_sync.parked import ParkedEvents
+from zoho_sync.queues import Outbox, queue_from
+from zoho_sync.receiver import Receiver
+from zoho_sync.registry import HandlerRegistry
+from zoho_sync.retry import RetryPolicy
+from zoho_sync.signature import Verifier
+from zoho_sync.status import read_status
+from zoho_sync.worker import Worker
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """What a `ZohoSync` works with; the arguments are its own.
+
+    Raises:
+        ConfigurationError: Something was wired wrongly; the message says what, and the remedy.
+    """
+
+    def __init__(  # noqa: PLR0913  # what can be configured
+        self,
+        session_factory: Callable[[], AsyncSession],
+        *,
+        queue: QueueBackend | Outbox | str | None,
+        registry: HandlerRegistry | None,
+        verifier: Verifier | None,
+        organization_id: str | Sequence[str] | None,
+        time_zone: tzinfo | None,
+        date_formats: Sequence[str],
+        retry: RetryPolicy | None,
+        batch_size: int,
+        concurrency: int,
+        max_body: int,
+        lease: timedelta,
+        hooks: Sequence[SettledHook],
+        schema: str | None,
+        clock: Clock | None,
+    ) -> None:
+        check_numbers(batch_size=batch_size, concurrency=concurrency, max_body=max_body)
+        check_parts(verifier, retry, time_zone, date_formats, hooks)
+        sessions = checked_session_factory(session_factory)
+        handlers, named = registry_from(registry), organizations(organization_id)
+        context = HandlerContext(
+            tables=library_tables(schema),
+            catalog=handlers.catalog(),
+            bindings=handlers.bindings(),
+            time_zone=time_zone,
+            date_formats=tuple(date_formats),
+            clock=clock,
+        )
+        self.runtime = Runtime(
+            sessions=sessions,
+            queue=queue_from(queue, sessions, context.tables, clock),
+            registry=handlers,
+            context=context,
+            retry=retry or RetryPolicy(),
+            hooks=tuple(hooks),
+            batch_size=batch_size,
+            concurrency=concurrency,
+            lease=lease,
+        )
+        rules = DecodingRules(context.catalog, named, time_zone, context.date_formats)
+        self.worker = Worker(self.runtime)
+        self._take_in(rules, verifier, max_body)
+        self._look_after()
+
+    def _take_in(self, rules: DecodingRules, verifier: Verifier | None, max_body: int) -> None:
+        """Make what takes events in: deliveries, and those that the host makes itself."""
+        runtime, context = self.runtime, self.runtime.context
+        prints = {name: bound.fingerprint for name, bound in context.bindings.items()}
+        self.intake = Intake(
+            runtime.sessions,
+            runtime.queue,
+            context.tables,
+            context.clock,
+            prints,
+            self.worker.notify,
+        )
+        self.receiver = Receiver(verifier, rules, max_body, self.intake, context.clock)
+        self.events = EventRules(rules)
+        self.direct = DirectApplication(
+            runtime.sessions,
+            context,
+            HandlerDispatch(runtime.registry, context),
+            runtime.retry.parked_for,
+            runtime.lease,
+            runtime.hooks,
+        )
+
+    def _look_after(self) -> None:
+        """Make what the host and its operators look after rows, events and mappings with."""
+        runtime, context = self.runtime, self.runtime.context
+        sessions, tables, clock = runtime.sessions, context.tables, context.clock
+        self.host_rows = HostRows(
+            sessions, runtime.registry, context, runtime.queue, self.events, self.worker.notify
+        )
+        self.mappings = MappingCheck(sessions, runtime.registry, tables)
+        self.switch = PauseSwitch(sessions, tables, clock)
+        self.dead_letters = DeadLetters(sessions, tables, self.receiver.decode_again, clock)
+        self.parked = ParkedEvents(sessions, tables)
+        self.read_status = partial(read_status, sessions, runtime.queue, tables, clock)
