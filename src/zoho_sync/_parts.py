@@ -20,11 +20,10 @@ from zoho_sync._runtime import Runtime
 from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
 from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
-from zoho_sync.abc import QueueBackend
+from zoho_sync.abc import QueueBackend, SettledHook
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.hooks import SettledHook
 from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import Outbox, queue_from
 from zoho_sync.receiver import Receiver
