@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.faults.shop import customer, deletion, invoice
+from tests.hosts.events import customer, deletion, invoice
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.adoption import AdoptionCount
@@ -376,7 +376,7 @@ async def test_an_entity_that_is_forgotten_comes_back(
 
 async def test_links_wake_what_waited(engine: AsyncEngine, sessions: Sessions) -> None:
     """An invoice of a customer whom only the host knows is applied once that row is linked."""
-    from tests.faults.shop import Client, Invoice, create_shop, registry  # noqa: PLC0415
+    from tests.hosts.shop import Client, Invoice, create_shop, registry  # noqa: PLC0415
 
     await create_shop(engine)
     sync = ZohoSync(sessions, registry=registry())

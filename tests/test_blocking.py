@@ -35,7 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
-from tests.faults.shop import Client, Script, Shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Client, Script, Shop, registry
 from zoho_sync import (
     ConfigurationError,
     MappingError,
@@ -769,7 +770,7 @@ def test_a_resend_of_a_settled_event_is_decided_by_the_ledger(
         assert connection.execute(sync.enqueue_statement(resent)).rowcount == 2
     assert Outcome.APPLIED not in sync.drain()
     with Session(host) as session:
-        assert [each.stamp for each in session.scalars(select(Client))] == ["new"]
+        assert [each.note for each in session.scalars(select(Client))] == ["new"]
     with host.begin() as connection:
         # Itself, under its id: the journal holds it, and nothing is written.
         assert connection.execute(sync.enqueue_statement([second])).rowcount == 1
@@ -819,7 +820,7 @@ def test_of_events_at_one_second_the_later_arrival_wins(sync: BlockingSync, host
         connection.execute(sync.enqueue_statement(two))
     sync.drain()
     with Session(host) as session:
-        assert [each.stamp for each in session.scalars(select(Client))] == ["3"]
+        assert [each.note for each in session.scalars(select(Client))] == ["3"]
 
 
 def test_an_arrival_that_is_known_is_kept(sync: BlockingSync, host: Engine) -> None:

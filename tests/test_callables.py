@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import CLIENTS, INVOICES, create_shop
+from tests.hosts.shop import CLIENTS, INVOICES, create_shop
 from zoho_sync import (
     ABSENT,
     EntityMap,
@@ -36,6 +36,7 @@ CLIENT: Mapping[str, Any] = {
 INVOICE: Mapping[str, Any] = {
     "invoice": {
         "invoice_id": "i1",
+        "invoice_number": "INV-1",
         "customer_id": "c1",
         "notes": PRIVATE,
         "line_items": [{"line_item_id": "l1", "description": PRIVATE}],
@@ -92,15 +93,19 @@ def with_child(**changes: Any) -> EntityMap:
 PLACES: Mapping[str, EntityMap] = {
     "columns['number']": replace(INVOICES, columns={**INVOICES.columns, "number": typo}),
     "insert_only['number']": replace(
-        INVOICES, columns={"stamp": "notes"}, insert_only={"number": typo}
+        INVOICES, columns={"note": "notes"}, insert_only={"branch": 7, "number": typo}
     ),
     "references['client_id']": replace(
         INVOICES, references=[Reference("client_id", to="customer", source=typo)]
     ),
     "when": replace(INVOICES, when=typo),
     "children[0].source": with_child(source=typo),
-    "children[0].columns['words']": with_child(columns={"words": typo}),
-    "children[0].insert_only['words']": with_child(columns={}, insert_only={"words": typo}),
+    "children[0].columns['description']": with_child(
+        columns={"description": typo}, insert_only={"quantity": 1}
+    ),
+    "children[0].insert_only['description']": with_child(
+        columns={}, insert_only={"quantity": 1, "description": typo}
+    ),
 }
 
 

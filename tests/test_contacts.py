@@ -10,7 +10,7 @@ from sqlalchemy import Text, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.faults.shop import at
+from tests.hosts.events import at
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, PayloadError, Reference, SyncEvent
 from zoho_sync import Operation as Op
 from zoho_sync.app import ZohoSync

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import Client, Script, create_shop, customer, registry
+from tests.hosts.events import customer
+from tests.hosts.shop import Client, Script, create_shop, registry
 from zoho_sync import Outcome, SyncEvent, Unverified, ZohoSync
 from zoho_sync._dead_letter_rows import describe_error
 from zoho_sync._tables import library_tables
@@ -125,7 +126,7 @@ async def test_a_replay_keeps_id_and_arrival(shop: Shop) -> None:
     assert await shop.sync.drain() == {Outcome.STALE: 1}
     assert await shop.sync.dead_letters.list() == []
     async with shop.sessions() as session:
-        assert list(await session.scalars(select(Client.stamp))) == ["new"]
+        assert list(await session.scalars(select(Client.note))) == ["new"]
 
 
 async def test_a_replay_that_fails_again_is_a_dead_letter_with_all_its_history(shop: Shop) -> None:

@@ -7,8 +7,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select, text
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import Host, Sessions, at, customer, invoice, item, line, open_host, sparse
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import at, customer, invoice, item, line, sparse
+from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, mirror
 
 BIG = "99999999999999.99"
@@ -97,11 +99,11 @@ async def test_an_inactive_item_stays_inactive(mirrored: Host) -> None:
 async def test_a_sparse_update_of_a_row_with_required_columns(erp: Host) -> None:
     """The row is known, so it is updated: the columns that may not be NULL are not asked for."""
     await erp.take(customer(), invoice(total=BIG))
-    before = await erp.row(host_tables.invoices)
+    before = await erp.row(tables.invoices)
     status = sparse("invoice", invoice_id="i1", status="paid", last_modified_time=at(1))
     assert await erp.take(status) == {Outcome.APPLIED: 1}
-    assert await erp.row(host_tables.invoices) == before | {"status": "paid"}
-    assert before["amount"] == Decimal(BIG)
+    assert await erp.row(tables.invoices) == before | {"status": "paid"}
+    assert before["total"] == Decimal(BIG)
 
 
 async def test_a_sparse_update_that_comes_first_waits_for_the_whole(erp: Host) -> None:
@@ -109,16 +111,16 @@ async def test_a_sparse_update_that_comes_first_waits_for_the_whole(erp: Host) -
     await erp.take(customer())
     newer = sparse("invoice", invoice_id="i1", status="paid", last_modified_time=at(5))
     assert await erp.take(newer) == {Outcome.PARKED: 1}
-    assert await erp.count(host_tables.invoices) == 0
+    assert await erp.count(tables.invoices) == 0
     (waiting,) = await erp.sync.parked.list()
     assert (waiting.waiting_type, waiting.waiting_id) == ("invoice", "i1")
     event = waiting.event
     assert (waiting.entity_type, waiting.entity_id) == (event.entity_type, event.entity_id)
     assert await erp.take(invoice(status="sent", last_modified_time=at(1))) == {Outcome.APPLIED: 2}
-    row = await erp.row(host_tables.invoices)
-    assert (row["status"], row["number"], row["amount"]) == ("paid", "INV-1", 10)
+    row = await erp.row(tables.invoices)
+    assert (row["status"], row["number"], row["total"]) == ("paid", "INV-1", 10)
     assert await erp.sync.parked.list() == []
     async with erp.sessions() as session:
-        statement = select(host_tables.library.ledger.c.effective_time)
-        statement = statement.where(host_tables.library.ledger.c.entity_id == "i1")
+        statement = select(library.ledger.c.effective_time)
+        statement = statement.where(library.ledger.c.entity_id == "i1")
         assert (await session.execute(statement)).scalar_one().second == 5

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.shop import Client, Invoice, Script, create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Client, Invoice, Script, create_shop, registry
 from zoho_sync import Outcome, PayloadError, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync._attempt import Attempt
 from zoho_sync._lease import LeaseKeeper, keep_leases
@@ -102,7 +103,7 @@ async def test_what_the_hosts_schema_refuses_is_dead_and_takes_nobody_along(
     assert await sync.drain() == {Outcome.APPLIED: 3, Outcome.DEAD_LETTER: 1}
     (letter,) = await sync.dead_letters.list()
     assert (letter.entity_id, letter.error_type) == ("c2", "ValueTaken")
-    assert "shop_clients.name: row 2 has the value that a new row is to get" in letter.error
+    assert "clients.name: row 2 has the value that a new row is to get" in letter.error
     assert "Client c1" not in letter.error
 
 
@@ -122,7 +123,7 @@ async def test_an_error_at_the_commit_falls_on_the_guilty_alone(
         )
         await connection.execute(
             text(
-                "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON shop_clients DEFERRABLE"
+                "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON clients DEFERRABLE"
                 " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
             )
         )

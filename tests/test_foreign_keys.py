@@ -13,17 +13,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tests.faults.shop import (
-    CLIENTS,
-    INVOICES,
-    Client,
-    Invoice,
-    Shop,
-    create_shop,
-    customer,
-    deletion,
-    invoice,
-)
+from tests.hosts.events import customer, deletion, invoice
+from tests.hosts.shop import CLIENTS, INVOICES, Client, Invoice, Shop, create_shop
 from zoho_sync import (
     BaseEntityHandler,
     EntityMap,

@@ -9,16 +9,8 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import (
-    INVOICES,
-    Client,
-    Invoice,
-    Script,
-    create_shop,
-    customer,
-    invoice,
-    registry,
-)
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import INVOICES, Client, Invoice, Script, create_shop, registry
 from zoho_sync import (
     BaseEntityHandler,
     EntityMap,
@@ -71,7 +63,7 @@ class NamedClients(BaseEntityHandler[CustomerPayload]):
     entity_type = "customer"
     payload_model = CustomerPayload
     mapping = EntityMap(
-        table=Client, key="name", columns={"stamp": "notes"}, deleted_column="closed"
+        table=Client, key="name", columns={"note": "notes"}, deleted_column="deleted_at"
     )
 
 
@@ -162,7 +154,7 @@ async def test_a_sweep_looks_at_every_target(sync: ZohoSync, sessions: Sessions)
         await session.execute(
             ledger.update()
             .where(ledger.c.entity_id == "c201")
-            .values(table_name="shop_clients", primary_key=f"[{made.scalar_one()}]")
+            .values(table_name="clients", primary_key=f"[{made.scalar_one()}]")
         )
     assert await sync.drain() == {Outcome.APPLIED: 1}
 

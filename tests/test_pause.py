@@ -9,14 +9,10 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import (
-    Script,
-    create_shop,
-    customer,
-    invoice,
-    registry,
-)
-from tests.lessons import erp
+from tests.hosts import application, tables
+from tests.hosts.documents import invoice as invoice_document
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Script, create_shop, registry
 from zoho_sync import Outcome, SyncEvent, Unverified, ZohoSync
 from zoho_sync.abc import Capabilities
 from zoho_sync.exceptions import ConfigurationError
@@ -134,11 +130,11 @@ async def test_a_deadline_stands_still(sync: ZohoSync, clock: Clock) -> None:
 
 async def test_nobody_is_woken_meanwhile(sessions: Sessions) -> None:
     """A row that the host makes itself is found once it is over."""
-    host = await erp.open_host(sessions)
-    assert await host.take(erp.invoice()) == {Outcome.PARKED: 1}
+    host = await application.open_host(sessions)
+    assert await host.take(invoice_document()) == {Outcome.PARKED: 1}
     await host.sync.pause()
     own = {"zoho_id": "c1", "name": "Own", "created_by": "host"}
-    await host.write(insert(erp.clients).values(own))
+    await host.write(insert(tables.clients).values(own))
     assert await host.sync.drain() == {}
     assert await host.sync._worker._maintenance.sweep() == 0
     assert (await host.sync.status()).parked == 1

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKey, Numeric, String, Text, func, literal, select,
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
-from tests.faults.shop import at
+from tests.hosts.events import at
 from zoho_sync import (
     ChildMap,
     EntityMap,

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.shop import Client, Script, create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Client, Script, create_shop, registry
 from tests.servers.postgres import PostgresServer, PrivatePostgres
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables

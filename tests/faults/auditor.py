@@ -153,27 +153,27 @@ class Auditor:
 
     def _clients(self) -> dict[str, Client]:
         zoho_ids, found = self._zoho_ids(), dict[str, Client]()
-        for row in self._ask("SELECT * FROM shop_clients"):
+        for row in self._ask("SELECT * FROM clients"):
             zoho_id = zoho_ids.get(row["id"], f"row {row['id']}")
-            found[zoho_id] = (row["name"], row["stamp"], bool(row["closed"]))
+            found[zoho_id] = (row["name"], row["note"], row["deleted_at"] is not None)
         return found
 
     def _zoho_ids(self) -> dict[int, str]:
         linked = self._ask(
-            "SELECT entity_id, primary_key FROM zoho_sync_ledger WHERE table_name = 'shop_clients'"
+            "SELECT entity_id, primary_key FROM zoho_sync_ledger WHERE table_name = 'clients'"
         )
         # The ledger writes keys as JSON lists.
         return {int(row["primary_key"].strip('[]"')): row["entity_id"] for row in linked}
 
     def _invoices(self) -> dict[str, Invoice]:
         lines = defaultdict[int, list[tuple[str, Decimal]]](list)
-        for row in self._ask("SELECT * FROM shop_lines ORDER BY invoice_id, words"):
-            lines[row["invoice_id"]].append((row["words"], _decimal(row["quantity"])))
+        for row in self._ask("SELECT * FROM invoice_lines ORDER BY invoice_id, description"):
+            lines[row["invoice_id"]].append((row["description"], _decimal(row["quantity"])))
         zoho_ids, found = self._zoho_ids(), dict[str, Invoice]()
-        for row in self._ask("SELECT * FROM shop_invoices"):
+        for row in self._ask("SELECT * FROM invoices"):
             client = zoho_ids.get(row["client_id"], f"row {row['client_id']}")
-            total, gone = _decimal(row["total"]), bool(row["voided"])
-            found[row["zoho_id"]] = (client, total, row["stamp"], gone, lines[row["id"]])
+            total, gone = _decimal(row["total"]), row["deleted_at"] is not None
+            found[row["zoho_id"]] = (client, total, row["note"], gone, lines[row["id"]])
         return found
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from tests.faults.processes import process
 from tests.faults.routes import Route
-from tests.faults.shop import registry
 from tests.faults.trial import Trial
+from tests.hosts.shop import registry
 from zoho_sync import Receipt, Unverified, ZohoSync
 from zoho_sync.exact_json import dumps
 from zoho_sync.exceptions import QueueUnavailable

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from tests.faults.auditor import Auditor, Violation
 from tests.faults.databases import SQLite
 from tests.faults.report import table
-from tests.faults.shop import Script, create_shop, registry
 from tests.faults.traffic import Traffic, traffic
+from tests.hosts.shop import Script, create_shop, registry
 from zoho_sync import RetryPolicy, SyncEvent, ZohoSync
 
 ROUNDS: Final = 4
@@ -49,8 +49,7 @@ INNOCENT_DIES: Final = (
     " (SELECT event_id FROM zoho_sync_dead_letters)"
 )
 WRITTEN: Final = (
-    "INSERT INTO shop_writes (table_name, row_id, stamp, gone)"
-    " VALUES ('shop_clients', 1, 'fail.0', 0)"
+    "INSERT INTO shop_writes (table_name, row_id, stamp, gone) VALUES ('clients', 1, 'fail.0', 0)"
 )
 
 # What somebody does to the database → what must be found: its kind, and a word of what is said.
@@ -84,31 +83,31 @@ SPOILT: Final[Mapping[str, tuple[str, str, str]]] = {
         "has what nobody sent",
     ),
     "a row is written twice": (
-        "UPDATE shop_clients SET stamp = stamp WHERE id = 1",
+        "UPDATE clients SET note = note WHERE id = 1",
         "double",
-        "of shop_clients was written 2 times",
+        "of clients was written 2 times",
     ),
     "a line is written twice": (
-        "UPDATE shop_lines SET words = words",
+        "UPDATE invoice_lines SET description = description",
         "double",
-        "of shop_lines was written 2 times",
+        "of invoice_lines was written 2 times",
     ),
     "a dead letter was written": (
         WRITTEN,
         "wrong",
         "written, and not applied",
     ),
-    "a row is missing": ("DELETE FROM shop_clients WHERE id = 1", "lost", "no row of client"),
+    "a row is missing": ("DELETE FROM clients WHERE id = 1", "lost", "no row of client"),
     "a row is too much": (
-        "INSERT INTO shop_clients (name, stamp) VALUES ('nobody', 'x')",
+        "INSERT INTO clients (name, created_by, note) VALUES ('nobody', 'x', 'x')",
         "wrong",
         "which there should not be",
     ),
-    "a name is wrong": ("UPDATE shop_clients SET name = name || '!'", "wrong", "!"),
-    "an amount is wrong": ("UPDATE shop_invoices SET total = '0.01'", "wrong", "Decimal('0.01')"),
-    "a line is missing": ("DELETE FROM shop_lines", "wrong", "[]"),
+    "a name is wrong": ("UPDATE clients SET name = name || '!'", "wrong", "!"),
+    "an amount is wrong": ("UPDATE invoices SET total = '0.01'", "wrong", "Decimal('0.01')"),
+    "a line is missing": ("DELETE FROM invoice_lines", "wrong", "[]"),
     "a delete is undone": (
-        "UPDATE shop_invoices SET voided = NOT voided",
+        "UPDATE invoices SET deleted_at = CASE WHEN deleted_at IS NULL THEN '2024-05-01' END",
         "wrong",
         "invoice",
     ),
@@ -183,7 +182,7 @@ def test_it_finds_what_is_spoilt(found: Found, tmp_path: Path, name: str) -> Non
 
 def test_a_trace_tells_all_that_is_known(found: Found, tmp_path: Path) -> None:
     database, auditor = found.copied(tmp_path)
-    database.ask("UPDATE shop_clients SET stamp = stamp WHERE id = 1")
+    database.ask("UPDATE clients SET note = note WHERE id = 1")
     (violation,) = auditor.audit()
     trace = auditor.trace(violation)
     assert trace.count("  written: ") == 2

@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.shop import create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import create_shop, registry
 from zoho_sync import HostTransactionLost, SyncEvent, ZohoSync
 from zoho_sync._faults import Fault, classify
 
@@ -123,7 +124,7 @@ async def visit(sync: ZohoSync, sessions: Sessions, book: Book, dice: random.Ran
         async with sessions() as session, session.begin():
             for number, client in enumerate(seen):
                 await session.execute(
-                    text("UPDATE shop_clients SET visits = visits + 1 WHERE name = :name"),
+                    text("UPDATE clients SET visits = visits + 1 WHERE name = :name"),
                     {"name": f"Client {client}"},
                 )
                 await asyncio.sleep(0.005)
@@ -172,7 +173,7 @@ async def prepare(engine: AsyncEngine, sync: ZohoSync, book: Book) -> None:
     await create_shop(engine)
     async with engine.begin() as connection:
         await connection.execute(
-            text("ALTER TABLE shop_clients ADD COLUMN visits integer NOT NULL DEFAULT 0")
+            text("ALTER TABLE clients ADD COLUMN visits integer NOT NULL DEFAULT 0")
         )
     await sync.create_tables()
     await send(sync, book, random.Random(SEED))  # noqa: S311  # seeded
@@ -199,14 +200,14 @@ async def test_rows_locked_in_opposite_orders_lose_nothing(engines: list[AsyncEn
     ended = await asyncio.gather(*workers, return_exceptions=True)
     assert [error for error in ended if not isinstance(error, asyncio.CancelledError)] == []
 
-    rows = await ask(watcher, "SELECT name, stamp, visits FROM shop_clients")
+    rows = await ask(watcher, "SELECT name, note, visits FROM clients")
     assert {name: stamp for name, stamp, _ in rows} == {
         f"Client {client}": book.newest[client][1] for client in CLIENTS
     }
     assert {name: visits for name, _, visits in rows} == {
         f"Client {client}": book.visits[client] for client in CLIENTS
     }
-    assert dict(await ask(watcher, "SELECT zoho_id, stamp FROM shop_invoices")) == {
+    assert dict(await ask(watcher, "SELECT zoho_id, note FROM invoices")) == {
         number: book.newest[number][1] for number in INVOICES
     }
     became = dict(

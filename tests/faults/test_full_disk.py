@@ -9,7 +9,8 @@ from sqlalchemy import event as sa_event
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from tests.faults.shop import create_shop, customer, registry
+from tests.hosts.events import customer
+from tests.hosts.shop import create_shop, registry
 from zoho_sync import Outcome, QueueUnavailable, RetryPolicy, SyncEvent, ZohoSync
 
 HUGE = "x" * 20_000

@@ -25,7 +25,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
-from tests.faults.shop import create_shop, customer, registry
+from tests.hosts.events import customer
+from tests.hosts.shop import create_shop, registry
 from tests.servers.postgres import PrivatePostgres
 from zoho_sync import Outcome, Unverified, ZohoSync
 from zoho_sync._tables import library_tables

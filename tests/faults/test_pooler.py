@@ -24,8 +24,9 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.faults.processes import WorkerProcess
 from tests.faults.routes import Route
-from tests.faults.shop import Client, Script, create_shop, customer, invoice, registry
 from tests.faults.worker_process import Conduct
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Client, Script, create_shop, registry
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.pgbouncer import Pooler, available_pooler
 from tests.servers.postgres import PostgresServer
@@ -102,7 +103,7 @@ async def test_from_the_front_door_to_the_rows(engine: AsyncEngine) -> None:
     await syncs[0].drain()
     report = await syncs[2].status()
     assert (report.settled, report.queue.total, report.parked) == ({Outcome.APPLIED: 40}, 0, 0)
-    assert await count(engine, "shop_invoices") == 20
+    assert await count(engine, "invoices") == 20
     await syncs[0].pause()
     assert (await syncs[1].status()).paused_since is not None
     await syncs[2].resume()
@@ -132,7 +133,7 @@ async def test_leases_are_lengthened(engine: AsyncEngine) -> None:
     working.cancel()
     await asyncio.wait({working})
     async with sessions() as session:
-        assert list(await session.scalars(select(Client.stamp))) == ["once"]
+        assert list(await session.scalars(select(Client.note))) == ["once"]
         assert list(await session.scalars(select(TABLES.journal.c.attempts))) == [0]
 
 

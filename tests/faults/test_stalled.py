@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.shop import Client, Script, create_shop, customer, registry
+from tests.hosts.events import customer
+from tests.hosts.shop import Client, Script, create_shop, registry
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._dialects import bound_waits
 from zoho_sync._tables import library_tables
@@ -205,7 +206,7 @@ def _slow_commit(ends_well: bool) -> list[str]:  # noqa: FBT001  # one of two ou
         " RETURN NULL; END $$"
     )
     trigger = (
-        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON shop_clients DEFERRABLE"
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clients DEFERRABLE"
         " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit()"
     )
     return ["CREATE SEQUENCE slow_commits", function, trigger]
@@ -241,7 +242,7 @@ async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
     elif direct:
         with pytest.raises(Exception, match="connection"):
             await sync.apply(sent)
-        assert database.count("shop_clients") == 0
+        assert database.count("clients") == 0
         assert (await sync.apply(sent)).outcome is Outcome.APPLIED
     else:
         await sync.enqueue([sent])
@@ -251,7 +252,7 @@ async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
     if not direct and not ends_well:
         await asyncio.sleep(1.0)
         assert await sync.drain() == {Outcome.APPLIED: 1}
-    assert database.ask("SELECT stamp FROM shop_clients") == [("once",)]
+    assert database.ask("SELECT note FROM clients") == [("once",)]
     assert database.written_twice() == {}
     assert database.count("zoho_sync_journal") == 1
     assert database.count("zoho_sync_jobs") == 0
@@ -270,7 +271,7 @@ async def test_a_conflict_at_the_commit_repeats_the_batch(
         " RETURN NULL; END $$"
     )
     database.ask(
-        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON shop_clients DEFERRABLE"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON clients DEFERRABLE"
         " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION conflict()"
     )
     sync = ZohoSync(sessions, registry=registry())
@@ -344,4 +345,4 @@ async def test_a_lock_timeout_releases_with_growing_delay(
     assert queue.delays == [1.0, 2.0, 4.0]
     database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
     assert await sync.drain() == {Outcome.APPLIED: 1}
-    assert database.ask("SELECT stamp FROM shop_clients WHERE name = 'Client c1'") == [("held",)]
+    assert database.ask("SELECT note FROM clients WHERE name = 'Client c1'") == [("held",)]

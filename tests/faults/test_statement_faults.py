@@ -14,7 +14,8 @@ from sqlalchemy import event as sa_event
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from tests.faults.shop import create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import create_shop, registry
 from zoho_sync import Outcome, ZohoSync
 from zoho_sync._tables import library_tables
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from tests.faults.shop import customer, deletion, invoice
+from tests.hosts.events import customer, deletion, invoice
 from zoho_sync import SyncEvent
 from zoho_sync.events import new_event_id
 

@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from tests.faults.auditor import Auditor, Violation
 from tests.faults.processes import Crew
 from tests.faults.proxy import CommitProxy
-from tests.faults.shop import create_shop, registry
 from tests.faults.stacks import Kind, Stack
 from tests.faults.traffic import Traffic, traffic
 from tests.faults.worker_process import Conduct
+from tests.hosts.shop import create_shop, registry
 from zoho_sync import Receipt, SyncEvent, Unverified, ZohoSync
 from zoho_sync.exceptions import QueueUnavailable
 

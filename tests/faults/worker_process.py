@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.faults.clocks import shift_clocks
 from tests.faults.routes import Route
-from tests.faults.shop import Script, registry
+from tests.hosts.shop import Script, registry
 from zoho_sync import RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.abc import Job, QueueBackend
 from zoho_sync.cli.worker import _told_to_stop

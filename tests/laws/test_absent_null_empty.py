@@ -32,7 +32,9 @@ from sqlalchemy import (
     text,
 )
 
-from tests.laws.plain_sql import EXAMPLES, Sessions, at, library, make, row, rows
+from tests.hosts.documents import at
+from tests.hosts.sql import Sessions, library, make, row, rows
+from tests.laws.tools import EXAMPLES
 from zoho_sync import (
     ChildMap,
     EntityMap,

@@ -21,18 +21,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Date, ForeignKey, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.hosts.documents import at
+from tests.hosts.sql import Sessions, clear, library, make, rows
 from tests.laws.engines import QueueEngine
-from tests.laws.plain_sql import (
-    EXAMPLES,
-    Hands,
-    Sessions,
-    at,
-    broken_off,
-    clear,
-    library,
-    make,
-    rows,
-)
+from tests.laws.tools import EXAMPLES, Hands, broken_off
 from zoho_sync import (
     ChildMap,
     EntityMap,

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from examples.erp_awkward.first import Sizes
 from examples.erp_awkward.month import Month
 from examples.erp_awkward.replay import Replay, set_up
-from tests.laws.plain_sql import EXAMPLES
+from tests.laws.tools import EXAMPLES
 
 
 @pytest.mark.parametrize("seed", range(EXAMPLES))

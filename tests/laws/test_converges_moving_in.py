@@ -18,8 +18,8 @@ from sqlalchemy import String, Text, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
-from tests.faults.shop import at
-from tests.laws.plain_sql import EXAMPLES
+from tests.hosts.events import at
+from tests.laws.tools import EXAMPLES
 from zoho_sync import (
     ChildMap,
     EntityMap,

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from tests.laws.plain_sql import Sessions, clear, counts, library
+from tests.hosts.sql import Sessions, clear, counts, library
 from zoho_sync import (
     AnyOf,
     BaseEntityHandler,

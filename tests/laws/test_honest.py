@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.laws.plain_sql import EXAMPLES, Hands, Sessions, at, clear, library, make, rows
+from tests.hosts.documents import at
+from tests.hosts.sql import Sessions, clear, library, make, rows
+from tests.laws.tools import EXAMPLES, Hands
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.mirror import UtcDateTime

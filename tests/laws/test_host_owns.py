@@ -23,7 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.laws.plain_sql import EXAMPLES, Sessions, at, clear, execute, library, make, row, rows
+from tests.hosts.documents import at
+from tests.hosts.sql import Sessions, clear, execute, library, make, row, rows
+from tests.laws.tools import EXAMPLES
 from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, Reference, ZohoSync
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, SalesOrderHandler
 from zoho_sync.mirror import UtcDateTime

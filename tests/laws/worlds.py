@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Final, Protocol
 
 from sqlalchemy import Table, insert
 
+from tests.hosts.sql import Sessions, clear, execute, make, rows
+from tests.hosts.tables import metadata
 from tests.laws import erp, oracle
 from tests.laws.histories import ID_FIELDS
 from tests.laws.oracle import moment, number, text
-from tests.laws.plain_sql import Sessions, clear, execute, make, rows
 from zoho_sync import SyncEvent, mirror
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.handlers import (
@@ -79,10 +80,10 @@ class Erp:
     expected = erp.EXPECTED
 
     async def build(self, sessions: Sessions) -> None:
-        await make(sessions, erp.metadata)
+        await make(sessions, metadata)
 
     async def begin(self, sessions: Sessions) -> None:
-        await clear(sessions, erp.metadata)
+        await clear(sessions, metadata)
         await erp.settle_in(sessions)
 
     async def work_on(self, sessions: Sessions) -> None:

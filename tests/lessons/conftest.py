@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lessons.erp import Host, Sessions, open_host
+from tests.hosts.application import Host, open_host
+from tests.hosts.sql import Sessions
 
 
 @pytest.fixture

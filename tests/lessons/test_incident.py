@@ -10,35 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import DeclarativeBase, Mapped
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import (
-    Clients,
-    Host,
-    Invoices,
-    Products,
-    Sessions,
-    customer,
-    invoice,
-    library,
-    line,
-    open_host,
-)
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import customer, event, invoice, line
+from tests.hosts.handlers import Clients, Invoices, Products
+from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, PayloadError, SyncEvent, SyncResult, mirror
 from zoho_sync.payloads import InvoicePayload
-
-
-class Base(DeclarativeBase):
-    """The host's ORM classes."""
-
-
-class Client(Base):
-    """A client as the host's own code sees it."""
-
-    __table__ = host_tables.clients
-    id: Mapped[int]
-    name: Mapped[str]
 
 
 class _Marks(Clients):
@@ -46,7 +25,7 @@ class _Marks(Clients):
 
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
         if event.entity_id == "bad":
-            statement = text("UPDATE erp_clients SET stauts = 'done' WHERE id = :id")
+            statement = text("UPDATE clients SET stauts = 'done' WHERE id = :id")
             await self.execute_with_context(statement, {"id": result.primary_key})
 
 
@@ -58,7 +37,7 @@ async def test_lesson_01_failing_status_update_surfaces(engine: AsyncEngine) -> 
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     ((_, error),) = await host.dead()
     assert "stauts" in error
-    assert [row["zoho_id"] for row in await host.rows(host_tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
 
 
 @pytest.mark.parametrize("expire", [False, True])
@@ -70,13 +49,13 @@ async def test_lesson_01_instances_of_the_host_survive_a_failure(
     host = await open_host(sessions)
     await host.take(customer("c1"))
     async with sessions() as session:
-        client = (await session.scalars(select(Client))).one()
+        client = (await session.scalars(select(tables.Client))).one()
         with pytest.raises(PayloadError):
             await Invoices(session).sync({"invoice_id": "i1", "total": "ten"})
         assert (client.id, client.name) == (client.id, "Acme")  # joined the host's transaction
         await session.rollback()
     async with async_sessionmaker(engine, expire_on_commit=False)() as session:
-        client = (await session.scalars(select(Client))).one()
+        client = (await session.scalars(select(tables.Client))).one()
         await session.commit()
         with pytest.raises(PayloadError):
             await Invoices(session).sync({"invoice_id": "i1", "total": "ten"})
@@ -86,20 +65,20 @@ async def test_lesson_01_instances_of_the_host_survive_a_failure(
 async def test_lesson_02_joins_a_session_that_has_read(erp: Host) -> None:
     """It would be back if `sync` called begin(): "A transaction is already begun"."""
     async with erp.sessions() as session:
-        await session.execute(select(host_tables.clients))
+        await session.execute(select(tables.clients))
         result = await Clients(session).sync(customer()["contact"])
-        again = await Clients(session).execute_with_context(select(host_tables.clients.c.name))
+        again = await Clients(session).execute_with_context(select(tables.clients.c.name))
         assert (result.outcome, result.committed) == (Outcome.APPLIED, False)
         assert again.scalars().all() == ["Acme"]
         await session.rollback()
-    assert await erp.count(host_tables.clients) == 0
+    assert await erp.count(tables.clients) == 0
 
 
 class _DiesAfterTheHeader(Invoices):
     """Writes the header by a statement of its own, and dies before the lines."""
 
     async def upsert(self, payload: InvoicePayload) -> Any:
-        statement = insert(host_tables.clients).values(
+        statement = insert(tables.clients).values(
             zoho_id=payload.entity_id, name="header", created_by="x"
         )
         await self.execute_with_context(statement)
@@ -113,7 +92,7 @@ async def test_lesson_03_no_header_without_its_lines(sessions: Sessions) -> None
     async with sessions() as session:
         with pytest.raises(RuntimeError, match="out of memory"):
             await _DiesAfterTheHeader(session).sync(invoice()["invoice"])
-    assert await host.count(host_tables.clients) == 0
+    assert await host.count(tables.clients) == 0
 
 
 async def test_lesson_03_a_line_that_is_refused_takes_its_header_along(erp: Host) -> None:
@@ -121,8 +100,8 @@ async def test_lesson_03_a_line_that_is_refused_takes_its_header_along(erp: Host
     lines = [line("l1"), line("l2", quantity="")]
     counts = await erp.take(customer(), invoice(line_items=lines))
     assert counts == {Outcome.APPLIED: 1, Outcome.DEAD_LETTER: 1}
-    assert await erp.count(host_tables.invoices) == 0
-    assert await erp.count(host_tables.invoice_lines) == 0
+    assert await erp.count(tables.invoices) == 0
+    assert await erp.count(tables.invoice_lines) == 0
     assert [row["version_rank"] for row in await erp.rows(library.ledger, entity_id="i1")] == [None]
 
 
@@ -135,7 +114,7 @@ class _LooksFromOutside(Clients):
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
         async with self.outside() as session:
             jobs = (await session.execute(select(library.jobs.c.id))).all()
-            rows = (await session.execute(select(host_tables.clients.c.id))).all()
+            rows = (await session.execute(select(tables.clients.c.id))).all()
         type(self).seen = (len(jobs), len(rows))
         await super().after_apply(event, result)
 
@@ -146,7 +125,7 @@ async def test_lesson_04_job_completes_together_with_the_write(sessions: Session
     host = await open_host(sessions, [_LooksFromOutside])
     await host.take(customer())
     assert _LooksFromOutside.seen == (1, 0)
-    assert (await host.count(library.jobs), await host.count(host_tables.clients)) == (0, 1)
+    assert (await host.count(library.jobs), await host.count(tables.clients)) == (0, 1)
 
 
 async def test_lesson_04_host_transaction_takes_everything_with_it(erp: Host) -> None:
@@ -154,13 +133,13 @@ async def test_lesson_04_host_transaction_takes_everything_with_it(erp: Host) ->
 
     async def work(session: AsyncSession) -> None:
         await Clients(session).sync(customer()["contact"])
-        await erp.sync.enqueue([host_tables.event(customer("c2"))], session=session)
+        await erp.sync.enqueue([event(customer("c2"))], session=session)
         raise LookupError
 
     with pytest.raises(LookupError):
         async with erp.sessions() as session, session.begin():
             await work(session)
-    for table in (host_tables.clients, library.ledger, library.journal, library.jobs):
+    for table in (tables.clients, library.ledger, library.journal, library.jobs):
         assert await erp.count(table) == 0
 
 

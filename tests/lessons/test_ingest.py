@@ -11,8 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import MetaData, inspect
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import Host, Sessions, at, customer, invoice, item, library, open_host
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import at, customer, invoice, item
+from tests.hosts.sql import Sessions, library
 from zoho_sync import HeaderToken, Outcome, ReceiptStatus, Unverified, mirror
 
 
@@ -37,7 +39,7 @@ async def test_lesson_24_second_update_is_no_duplicate(sessions: Sessions) -> No
     clock.now += timedelta(minutes=11)
     counts = await host.take(customer(contact_name="Third", last_modified_time=at(2)))
     assert counts == {Outcome.APPLIED: 1}
-    assert (await host.row(host_tables.clients))["name"] == "Third"
+    assert (await host.row(tables.clients))["name"] == "Third"
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -46,7 +48,7 @@ async def test_lesson_25_price_returns_to_what_it_was(erp: Host, *, timed: bool)
     for second, rate in enumerate(("10", "20", "10")):
         body = item(rate=rate, last_modified_time=at(second) if timed else "")
         assert await erp.take(body) == {Outcome.APPLIED: 1}
-    assert (await erp.row(host_tables.products))["price"] == 10
+    assert (await erp.row(tables.products))["price"] == 10
 
 
 async def test_lesson_26_documents_without_an_id_are_kept_aside(erp: Host) -> None:

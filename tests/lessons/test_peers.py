@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 import zoho_sync
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import Clients, Sessions, at, customer, library, open_host
+from tests.hosts import tables
+from tests.hosts.application import open_host
+from tests.hosts.documents import at, customer
+from tests.hosts.handlers import Clients
+from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, RetryPolicy, SyncEvent
 from zoho_sync._executor import Executor
 from zoho_sync.abc import Job
@@ -69,11 +72,11 @@ async def test_lesson_34_a_stalled_worker_finishes_nothing(sessions: Sessions) -
     clock.now += LEASE
     (new,) = await queue.claim(1, lease=LEASE)
     assert await executor.execute(stalled) == []
-    assert await host.count(host_tables.clients) == 0
+    assert await host.count(tables.clients) == 0
     assert await host.count(library.journal) == 0
     (told,) = await executor.execute([new])
     assert told.result.outcome is Outcome.APPLIED
-    assert await host.count(host_tables.clients) == 1
+    assert await host.count(tables.clients) == 1
 
 
 class _Fails(Clients):
@@ -104,7 +107,7 @@ async def test_lesson_35_full_batches_starve_no_retry(sessions: Sessions) -> Non
         await host.receive(*(customer(f"b{rounds}{number}") for number in range(3)))
         await executor.execute(await queue.claim(3, lease=LEASE))
         rounds += 1
-        if await host.rows(host_tables.clients, zoho_id="retried"):
+        if await host.rows(tables.clients, zoho_id="retried"):
             break
         assert rounds < 10, "the retry never had its turn"
     assert await host.count(library.jobs) >= 9
@@ -144,7 +147,7 @@ async def test_lesson_43_failures_close_nothing(sessions: Sessions) -> None:
     for _ in range(2):
         clock.now += minute
         await host.sync.drain()
-    assert await host.count(host_tables.clients) == 40
+    assert await host.count(tables.clients) == 40
     assert (await host.sync.status()).queue.total == 0
 
 

@@ -12,26 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy import QueuePool, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
-from sqlalchemy.orm import DeclarativeBase, Mapped
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import Clients, Host, Sessions, at, customer, library, open_host
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import at, customer
+from tests.hosts.handlers import Clients
+from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, SyncEvent, SyncResult, mirror
 from zoho_sync.payloads import CustomerPayload
 
 pytestmark = pytest.mark.breaks_connections
-
-
-class Base(DeclarativeBase):
-    """The host's ORM classes."""
-
-
-class Client(Base):
-    """A client as the host's own code sees it."""
-
-    __table__ = host_tables.clients
-    id: Mapped[int]
-    name: Mapped[str | None]
 
 
 class _OrmClients(Clients):
@@ -39,7 +29,7 @@ class _OrmClients(Clients):
 
     async def upsert(self, payload: CustomerPayload) -> Any:
         name = payload.contact_name
-        client = Client(zoho_id=payload.entity_id, name=name, created_by="orm")
+        client = tables.Client(zoho_id=payload.entity_id, name=name, created_by="orm")
         self.session.add(client)
         if payload.email:
             await self.session.flush()
@@ -61,7 +51,7 @@ async def test_lesson_37_failure_handling_reads_no_expired_state(
     assert "name" in error
     assert "greenlet" not in error
     assert "INSERT" not in error
-    assert [row["zoho_id"] for row in await host.rows(host_tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
 
 
 async def test_lesson_38_poison_stays_in_the_dead_letters(erp: Host) -> None:
@@ -164,7 +154,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
         else:
             break
     assert deaths == 1 + 3  # once with the others, then alone
-    assert [row["zoho_id"] for row in await host.rows(host_tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
     (letter,) = await host.sync.dead_letters.list()
     assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
 
@@ -200,7 +190,7 @@ async def test_lesson_46_shutdown_keeps_the_job(sessions: Sessions, way: str) ->
     host = await open_host(sessions, [_Slow])
     await host.receive(customer("c1"), customer("c2"))
     await _cancelled(host.sync.drain() if way == "drain" else host.sync.run())
-    assert await host.count(host_tables.clients) == 0
+    assert await host.count(tables.clients) == 0
     jobs = await host.rows(library.jobs)
     assert [(job["attempts"], job["lease_token"], job["suspect"]) for job in jobs] == [
         (0, None, False),
@@ -228,8 +218,8 @@ async def test_lesson_47_cancellation_returns_a_clean_connection(engine: AsyncEn
         )
         assert not busy
     own = {"zoho_id": "own", "name": "x", "created_by": "x"}
-    await host.write(insert(host_tables.clients).values(own))
-    assert [row["zoho_id"] for row in await host.rows(host_tables.clients)] == ["own"]
+    await host.write(insert(tables.clients).values(own))
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["own"]
     assert await host.count(library.ledger) == 0
     result = await _Slow(session).sync(customer(last_modified_time=at(1))["contact"])
     assert result.outcome is Outcome.APPLIED

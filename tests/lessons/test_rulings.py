@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import (
@@ -29,26 +28,13 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped
 from sqlalchemy.pool import StaticPool
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import (
-    Clients,
-    Host,
-    Invoices,
-    Products,
-    Sessions,
-    at,
-    customer,
-    event,
-    invoice,
-    item,
-    library,
-    line,
-    open_host,
-    sparse,
-)
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import at, customer, event, invoice, item, line, sparse
+from tests.hosts.handlers import Clients, Invoices, Products
+from tests.hosts.sql import Sessions, library
 from zoho_sync import (
     ConfigurationError,
     EntityMap,
@@ -69,38 +55,23 @@ pytestmark = pytest.mark.breaks_connections
 LEASE = timedelta(seconds=60)
 
 
-class Base(DeclarativeBase):
-    """The host's ORM classes."""
-
-    # MariaDB's texts have a length, or no index.
-    type_annotation_map: ClassVar[Any] = {str: String(255)}
-
-
-class Client(Base):
-    """A client as the host's own code sees it."""
-
-    __table__ = host_tables.clients
-    id: Mapped[int]
-    name: Mapped[str | None]
-
-
 async def test_ruling_savepoints_are_the_connections(erp: Host) -> None:
     """A savepoint of the session would flush the host's half-built object, and fail."""
     async with erp.sessions() as session, session.begin():
-        half = Client(zoho_id="half", created_by="ann")
+        half = tables.Client(zoho_id="half", created_by="ann")
         session.add(half)
         result = await Clients(session).sync(customer()["contact"])
-        await Clients(session).execute_with_context(select(host_tables.clients))
+        await Clients(session).execute_with_context(select(tables.clients))
         assert result.outcome is Outcome.APPLIED
         assert list(session.new) == [half]
         half.name = "whole"
-    names = {row["name"] for row in await erp.rows(host_tables.clients)}
+    names = {row["name"] for row in await erp.rows(tables.clients)}
     assert names == {"Acme", "whole"}
 
 
 END_OF_TRANSACTION = {
     # SQLite ends the whole transaction itself, as it does when the disk is full.
-    "sqlite": "INSERT OR ROLLBACK INTO erp_clients (id, name, created_by) VALUES (9, 'x', 'x')",
+    "sqlite": "INSERT OR ROLLBACK INTO clients (id, name, created_by) VALUES (9, 'x', 'x')",
     "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
     "mysql": "KILL CONNECTION_ID()",
 }
@@ -117,23 +88,23 @@ class _LosesTheTransaction(Clients):
 
 async def _go_on(session: AsyncSession) -> None:
     """What a host does that has not noticed."""
-    statement = insert(host_tables.clients).values(name="after", created_by="ann")
+    statement = insert(tables.clients).values(name="after", created_by="ann")
     await session.execute(statement)
     await session.commit()
 
 
 async def test_ruling_a_lost_host_transaction_is_never_half_committed(erp: Host) -> None:
     """Without it, what the host writes after the loss would be committed without the rest."""
-    await erp.write(insert(host_tables.clients).values(id=9, name="first", created_by="ann"))
+    await erp.write(insert(tables.clients).values(id=9, name="first", created_by="ann"))
     row = {"name": "before", "created_by": "ann"}
     async with erp.sessions() as session:
-        await session.execute(insert(host_tables.clients).values(row))
+        await session.execute(insert(tables.clients).values(row))
         with pytest.raises(HostTransactionLost):
             await _LosesTheTransaction(session).sync(customer()["contact"])
         with pytest.raises(SQLAlchemyError):
             await _go_on(session)
         await session.rollback()
-    assert [each["name"] for each in await erp.rows(host_tables.clients)] == ["first"]
+    assert [each["name"] for each in await erp.rows(tables.clients)] == ["first"]
 
 
 class _Clock:
@@ -157,7 +128,7 @@ async def test_ruling_delete_without_time_counts_ten_minutes_later(
     await host.take(b"", entity="customer", entity_id="c1", operation="delete")
     clock.now += timedelta(hours=1)
     await host.take(customer(contact_name="Edited", last_modified_time=at(0, minute)))
-    row = await host.row(host_tables.clients)
+    row = await host.row(tables.clients)
     assert (row["deleted_at"] is None) is lives
 
 
@@ -184,9 +155,9 @@ class _OtherClients(Clients):
     """A column more than before."""
 
     mapping = EntityMap(
-        table=host_tables.clients,
+        table=tables.clients,
         key="zoho_id",
-        columns={"name": "contact_name", "email": "email", "loyalty_points": lambda _: 3},
+        columns={"name": "contact_name", "email": "email", "points": lambda _: 3},
         insert_only={"created_by": "zoho"},
         deleted_column="deleted_at",
     )
@@ -199,7 +170,7 @@ async def test_ruling_equal_under_another_mapping_is_applied(sessions: Sessions)
     (receipt,) = await host.receive(customer())
     assert receipt.status is ReceiptStatus.ACCEPTED
     assert await host.sync.drain() == {Outcome.APPLIED: 1}
-    assert (await host.row(host_tables.clients))["loyalty_points"] == 3
+    assert (await host.row(tables.clients))["points"] == 3
 
 
 async def test_ruling_late_sparse_event_writes_exactly_its_columns(erp: Host) -> None:
@@ -209,7 +180,7 @@ async def test_ruling_late_sparse_event_writes_exactly_its_columns(erp: Host) ->
     late = {"invoice_id": "i1", "status": "viewed", "notes": "new", "last_modified_time": at(5)}
     counts = await erp.take({"invoice": late})
     assert counts == {Outcome.APPLIED: 1}
-    row = await erp.row(host_tables.invoices)
+    row = await erp.row(tables.invoices)
     assert (row["status"], row["note"], row["number"]) == ("paid", "new", "INV-1")
     newest = await erp.rows(library.journal, entity_id="i1")
     assert newest[-1]["changed"] == ["note"]
@@ -225,7 +196,7 @@ async def test_ruling_delete_with_the_second_of_the_last_edit(erp: Host) -> None
     assert await erp.sync.drain() == {Outcome.APPLIED: 1}
     same_second = customer(email="late@b.c")
     await erp.take(same_second)
-    row = await erp.row(host_tables.clients)
+    row = await erp.row(tables.clients)
     assert row["deleted_at"] is not None
 
 
@@ -236,7 +207,7 @@ async def test_ruling_known_rows_are_updated_not_inserted(erp: Host) -> None:
         body = sparse("contact", contact_id="c1", email=f"{second}", last_modified_time=at(second))
         assert await erp.take(body, entity="customer") == {Outcome.APPLIED: 1}
     await erp.take(customer("c2"))
-    assert [row["id"] for row in await erp.rows(host_tables.clients)] == [1, 2]
+    assert [row["id"] for row in await erp.rows(tables.clients)] == [1, 2]
 
 
 async def test_ruling_job_ids_are_never_used_twice(erp: Host) -> None:
@@ -285,15 +256,15 @@ async def test_ruling_first_statement_of_the_host_rolls_back(erp: Host) -> None:
         await session.begin()
         await Clients(session).sync(customer()["contact"])
         await session.rollback()
-    assert await erp.count(host_tables.clients) == 0
+    assert await erp.count(tables.clients) == 0
     assert await erp.count(library.journal) == 0
 
 
 async def test_ruling_exact_decimal_in_a_table_of_the_host(erp: Host) -> None:
     """SQLite's NUMERIC would give back …99.98."""
-    assert mirror.ExactDecimal is type(host_tables.products.c.price.type)
+    assert mirror.ExactDecimal is type(tables.products.c.price.type)
     await erp.take(item(rate="99999999999999.99"))
-    price = (await erp.row(host_tables.products))["price"]
+    price = (await erp.row(tables.products))["price"]
     assert price == Decimal("99999999999999.99")
 
 
@@ -312,7 +283,7 @@ async def test_ruling_one_shared_connection_is_serialised(memory: Sessions) -> N
     await asyncio.gather(*(host.sync.ingest(body) for body in bodies))
     await asyncio.gather(host.sync.drain(), host.sync.drain(), host.sync.ingest(customer("last")))
     await host.sync.drain()
-    assert await host.count(host_tables.clients) == 9
+    assert await host.count(tables.clients) == 9
     assert (await host.sync.status()).dead_letters == 4
     with pytest.raises(ConfigurationError, match="drain"):
         await host.sync.run()
@@ -383,7 +354,7 @@ async def test_ruling_versions_are_read_from_locked_rows(erp: Host) -> None:
         done, _ = await asyncio.wait({draining}, timeout=0.5)
         assert not done
     assert await draining == {Outcome.STALE: 1}
-    assert (await erp.row(host_tables.clients))["name"] == "Newer"
+    assert (await erp.row(tables.clients))["name"] == "Newer"
 
 
 async def test_ruling_ledger_is_untouched_by_what_was_not_applied(erp: Host) -> None:
@@ -425,7 +396,7 @@ async def test_ruling_no_wake_up_is_lost(
             update(library.jobs).values(not_before=datetime(2024, 1, 1, tzinfo=UTC))
         )
         await hosts[0].sync.drain()
-    assert await hosts[0].count(host_tables.invoices) == rounds
+    assert await hosts[0].count(tables.invoices) == rounds
     assert await hosts[0].sync.dead_letters.list() == []
 
 
@@ -487,7 +458,7 @@ async def test_ruling_direct_events_park_and_wake_as_well(erp: Host) -> None:
     assert result.outcome is Outcome.PARKED
     assert (await erp.sync.apply(event(customer()))).outcome is Outcome.APPLIED
     assert await erp.sync.drain() == {Outcome.APPLIED: 1}
-    await erp.write(delete(host_tables.invoices))
+    await erp.write(delete(tables.invoices))
     async with erp.sessions() as session:
         connection = await session.connection()
         names = await connection.run_sync(lambda c: inspect(c).get_table_names())

@@ -13,22 +13,11 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from tests.lessons import erp as host_tables
-from tests.lessons.erp import (
-    HANDLERS,
-    Clients,
-    Host,
-    Sessions,
-    at,
-    customer,
-    invoice,
-    item,
-    library,
-    line,
-    open_host,
-    payment,
-    sparse,
-)
+from tests.hosts import tables
+from tests.hosts.application import Host, open_host
+from tests.hosts.documents import at, customer, event, invoice, item, line, payment, sparse
+from tests.hosts.handlers import HANDLERS, Clients
+from tests.hosts.sql import Sessions, library
 from zoho_sync import (
     EntityMap,
     Outcome,
@@ -54,10 +43,10 @@ class _Points(Clients):
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
         await super().after_apply(event, result)
         for name in str(event.payload["notes"]).split():
-            table = host_tables.clients
+            table = tables.clients
             statement = update(table).where(table.c.zoho_id == name)
-            points = table.c.loyalty_points + 1
-            await self.execute_with_context(statement.values(loyalty_points=points))
+            points = table.c.points + 1
+            await self.execute_with_context(statement.values(points=points))
             # Each of the two holds a row by now that the other one wants.
             self.waiting.add(event.entity_id)
             if len(self.waiting) == 2:
@@ -76,14 +65,14 @@ async def test_lesson_48_deadlock_of_two_deliveries(
     host = await open_host(sessions, [_Points], batch_size=1)
     for name in ("a", "b"):
         row = {"zoho_id": name, "name": name, "created_by": "x"}
-        await host.write(insert(host_tables.clients).values(row))
+        await host.write(insert(tables.clients).values(row))
     await host.receive(customer("c1", notes="a b"), customer("c2", notes="b a"))
     # Of workers that share nothing but the database.
     twin = await open_host(sessions, [_Points], batch_size=1)
     counts = await asyncio.gather(host.sync.drain(), twin.sync.drain())
     assert sum((Counter(each) for each in counts), Counter()) == {Outcome.APPLIED: 2}
-    rows = await host.rows(host_tables.clients)
-    assert {row["zoho_id"]: row["loyalty_points"] for row in rows} == {
+    rows = await host.rows(tables.clients)
+    assert {row["zoho_id"]: row["points"] for row in rows} == {
         "a": 2,
         "b": 2,
         "c1": 0,
@@ -123,7 +112,7 @@ async def test_lesson_50_paid_within_the_same_second(sessions: Sessions, batch_s
     await host.take(customer())
     await host.receive(invoice(status="sent"), invoice(status="paid", balance="0"))
     assert (await host.sync.drain())[Outcome.APPLIED] == 2
-    row = await host.row(host_tables.invoices)
+    row = await host.row(tables.invoices)
     assert (row["status"], row["balance"]) == ("paid", 0)
 
 
@@ -148,7 +137,7 @@ async def test_lesson_51_parallel_first_events_make_one_row(
     sessions: Sessions, *, linked: bool
 ) -> None:
     """It would be back if workers that see no row each made one."""
-    handlers = [_Linked] if linked else [host_tables.Clients]
+    handlers = [_Linked] if linked else [Clients]
     async with sessions() as session, session.begin():
         await (await session.connection()).run_sync(linked_metadata.create_all)
     hosts = [await open_host(sessions, handlers, batch_size=1) for _ in range(3)]
@@ -157,11 +146,9 @@ async def test_lesson_51_parallel_first_events_make_one_row(
         await hosts[0].sync.ingest(body)
     counts = await asyncio.gather(*(host.sync.drain() for host in hosts))
     assert sum(sum(each.values()) for each in counts) == 3
-    table = contacts if linked else host_tables.clients
+    table = contacts if linked else tables.clients
     assert (await hosts[0].row(table))["name"] == "name 2"
-    direct = await asyncio.gather(
-        *(host.sync.apply(host_tables.event(customer("c2"))) for host in hosts)
-    )
+    direct = await asyncio.gather(*(host.sync.apply(event(customer("c2"))) for host in hosts))
     assert {result.outcome for result in direct} == {Outcome.APPLIED, Outcome.DUPLICATE}
     assert await hosts[0].count(table) == 2
 
@@ -186,7 +173,7 @@ async def test_lesson_52_events_in_any_order(erp: Host, *, together: bool) -> No
         if not together:
             await erp.sync.drain()
     await erp.sync.drain()
-    rows = await erp.rows(host_tables.invoices)
+    rows = await erp.rows(tables.invoices)
     assert len(rows) == len(orders)
     for row in rows:
         assert (row["status"], row["balance"], row["note"]) == ("viewed", 0, "n")
@@ -202,15 +189,15 @@ async def test_lesson_53_deleted_parent_keeps_its_history(erp: Host) -> None:
     await erp.take(customer(), item(), bill, payment(invoices=applied))
     for body in (customer(), item(), bill):
         assert await erp.take(body, operation="delete") == {Outcome.APPLIED: 1}
-    for table in (host_tables.invoices, host_tables.invoice_lines, host_tables.allocations):
+    for table in (tables.invoices, tables.invoice_lines, tables.allocations):
         assert await erp.count(table) == 1
-    client = await erp.row(host_tables.clients)
-    assert (await erp.row(host_tables.invoices))["client_id"] == client["id"]
+    client = await erp.row(tables.clients)
+    assert (await erp.row(tables.invoices))["client_id"] == client["id"]
 
 
-class _Hard(host_tables.Clients):
+class _Hard(Clients):
     mapping = EntityMap(
-        table=host_tables.clients,
+        table=tables.clients,
         key="zoho_id",
         columns={"name": "contact_name"},
         insert_only={"created_by": "zoho"},
@@ -218,7 +205,7 @@ class _Hard(host_tables.Clients):
     )
 
 
-@pytest.mark.parametrize("handler", [host_tables.Clients, _Hard])
+@pytest.mark.parametrize("handler", [Clients, _Hard])
 async def test_lesson_54_late_update_does_not_revive(
     sessions: Sessions, handler: type[CustomerHandler]
 ) -> None:
@@ -228,7 +215,7 @@ async def test_lesson_54_late_update_does_not_revive(
     gone = sparse("contact", contact_id="c1", last_modified_time=at(5))
     await host.take(gone, operation="delete", entity="customer")
     await host.take(customer(contact_name="Late", last_modified_time=at(4)))
-    rows = await host.rows(host_tables.clients)
+    rows = await host.rows(tables.clients)
     assert [row for row in rows if row["deleted_at"] is None] == []
     assert len(rows) == (0 if handler is _Hard else 1)
 
@@ -239,7 +226,7 @@ async def test_lesson_55_deleted_product_does_not_block_orders(erp: Host) -> Non
     await erp.take(item(), operation="delete")
     body = invoice(line_items=[line("l1", item_id="p1"), line("l2")])
     assert await erp.take(body) == {Outcome.APPLIED: 1}
-    assert await erp.count(host_tables.invoice_lines) == 2
+    assert await erp.count(tables.invoice_lines) == 2
 
 
 async def test_lesson_56_stale_event_leaves_the_lines(erp: Host) -> None:
@@ -248,8 +235,8 @@ async def test_lesson_56_stale_event_leaves_the_lines(erp: Host) -> None:
     old = invoice(line_items=[line("l3")], last_modified_time=at(4))
     await erp.take(customer(), now)
     assert await erp.take(old) == {Outcome.STALE: 1}
-    lines = await erp.rows(host_tables.invoice_lines)
-    assert [row["zoho_line_id"] for row in lines] == ["l1", "l2"]
+    lines = await erp.rows(tables.invoice_lines)
+    assert [row["zoho_id"] for row in lines] == ["l1", "l2"]
 
 
 @pytest.mark.parametrize("empty", [[], ""])
@@ -257,20 +244,20 @@ async def test_lesson_57_emptied_list_removes_the_lines(erp: Host, empty: Any) -
     """It would be back if an empty list were taken for an absent one, and the lines stayed."""
     await erp.take(customer(), invoice(line_items=[line("l1"), line("l2")]))
     await erp.take(sparse("invoice", invoice_id="i1", notes="x", last_modified_time=at(1)))
-    assert await erp.count(host_tables.invoice_lines) == 2
+    assert await erp.count(tables.invoice_lines) == 2
     await erp.take(sparse("invoice", invoice_id="i1", line_items=empty, last_modified_time=at(2)))
-    assert await erp.count(host_tables.invoice_lines) == 0
+    assert await erp.count(tables.invoice_lines) == 0
 
 
 async def test_lesson_58_sparse_payload_wipes_nothing(erp: Host, mirrored: Host) -> None:
     """It would be back if a list row, which lacks most keys, emptied the columns or the lines."""
     body = invoice(notes="keep", line_items=[line()])
     await erp.take(customer(), body)
-    before = await erp.row(host_tables.invoices)
+    before = await erp.row(tables.invoices)
     row = sparse("invoice", invoice_id="i1", status="paid", last_modified_time=at(1))
     assert await erp.take(row) == {Outcome.APPLIED: 1}
-    assert await erp.row(host_tables.invoices) == before | {"status": "paid"}
-    assert await erp.count(host_tables.invoice_lines) == 1
+    assert await erp.row(tables.invoices) == before | {"status": "paid"}
+    assert await erp.count(tables.invoice_lines) == 1
     await mirrored.take(invoice("i9", notes="keep", line_items=[line()]))
     later = sparse("invoice", invoice_id="i9", status="paid", last_modified_time=at(1))
     await mirrored.take(later)
@@ -336,7 +323,7 @@ async def test_lesson_60_alarm_is_not_drowned_by_users_errors(sessions: Sessions
 
 async def test_lesson_60_a_schema_that_is_ours_is_no_users_error(erp: Host) -> None:
     """It would be back if a column that a deployment forgot looked like a customer's typing."""
-    await erp.write(text("ALTER TABLE erp_clients RENAME COLUMN email TO mail"))
+    await erp.write(text("ALTER TABLE clients RENAME COLUMN email TO mail"))
     worker = erp.sync._worker  # `drain` would refuse the mapping; a worker is running already
     await erp.receive(customer(email="a@b.c"))
     assert await worker.drain() == {Outcome.DEAD_LETTER: 1}

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.laws.plain_sql import library, rows
+from tests.hosts.sql import library, rows
 from tests.queues.outboxes import (
     LEASE,
     Fault,

@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from sqlalchemy import Column, MetaData, String, Table, insert
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from tests.laws.plain_sql import EXAMPLES, broken_off, clear, library, make, rows
+from tests.hosts.sql import clear, library, make, rows
+from tests.laws.tools import EXAMPLES, broken_off
 from tests.queues.outboxes import (
     LEASE,
     Fault,

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import at
+from tests.hosts.events import at
 from tests.queues.outboxes import FaultyQueue
 from tests.queues.outboxes import Hands as Instant
 from zoho_sync import (

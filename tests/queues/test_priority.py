@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.faults.shop import Script, create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Script, create_shop, registry
 from zoho_sync import (
     DOCUMENT,
     EntityMap,

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from tests.faults.shop import at
+from tests.hosts.events import at
 from tests.queues.redis_queues import MINUTE, key, let_pass, new_queue, own_server
 from tests.servers.redis import PrivateRedis, RedisServer
 from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror

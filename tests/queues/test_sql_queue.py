@@ -14,7 +14,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from tests.faults.shop import Client, Script, create_shop, customer, invoice, registry
+from tests.hosts.events import customer, invoice
+from tests.hosts.shop import Client, Script, create_shop, registry
 from zoho_sync import Operation, Outcome, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
@@ -576,7 +577,7 @@ async def test_a_stuck_entity_slows_no_other(
     await first
     await quick.drain()
     async with sessions() as session:
-        named = select(Client.stamp).where(Client.name == "Client a")
+        named = select(Client.note).where(Client.name == "Client a")
         assert await session.scalar(named) == "last"
 
 

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.faults.shop import create_shop, customer, registry
+from tests.hosts.events import customer
+from tests.hosts.shop import create_shop, registry
 from zoho_sync import ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.queues import SQLQueue

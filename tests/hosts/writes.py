@@ -16,9 +16,9 @@ _ID: Final = {
 }
 # Table → what tells one document's write from another's, and what says that the row is gone.
 _NOTED: Final = {
-    "shop_clients": ("NEW.stamp", "NEW.closed"),
-    "shop_invoices": ("NEW.stamp", "NEW.voided"),
-    "shop_lines": ("NEW.words", "FALSE"),
+    "clients": ("NEW.note", "NEW.deleted_at IS NOT NULL"),
+    "invoices": ("NEW.note", "NEW.deleted_at IS NOT NULL"),
+    "invoice_lines": ("NEW.description", "FALSE"),
 }
 
 

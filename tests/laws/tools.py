@@ -1,0 +1,74 @@
+"""Moves a clock for the tests of the laws, and breaks off work in the middle of a statement."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.laws.engines import QueueEngine, nobody
+
+EXAMPLES: Final = int(os.environ.get("ZOHO_SYNC_PROPERTY_EXAMPLES", "0")) or 8
+"""Of each property; a long run takes more."""
+
+START = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
+"""Where the clock of a test begins; the documents of the tests are older."""
+
+
+@dataclass
+class Hands:
+    """A clock that moves when told to, and by a microsecond for every look at it."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        self.now += timedelta(microseconds=1)
+        return self.now
+
+    def move(self, **by: float) -> None:
+        """Move the hands, by what `timedelta` takes."""
+        self.now += timedelta(**by)
+
+
+def at(second: int) -> str:
+    """A time as Zoho writes it, before `START`."""
+    return f"2024-05-17T10:00:{second:02}+0000"
+
+
+async def broken_off(
+    engine: AsyncEngine,
+    work: Coroutine[Any, Any, Any],
+    after: int,
+    queues: QueueEngine | None = None,
+) -> bool:
+    """Do some work, and cancel it in the middle of the statement of that number.
+
+    Calls to the server of a queue engine count as well. Returns whether it got that far.
+    """
+    task = asyncio.ensure_future(work)
+    left = after
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            task.cancel()
+
+    queues = queues or QueueEngine()
+    queues.heard = count
+    event.listen(engine.sync_engine, "before_cursor_execute", count)
+    try:
+        await asyncio.wait({task})
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+        queues.heard = nobody
+    if not task.cancelled():
+        task.result()
+    return left <= 0
