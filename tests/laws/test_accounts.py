@@ -11,23 +11,23 @@ import gc
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Date, ForeignKey, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.hosts.documents import at
+from tests.hosts import documents
+from tests.hosts.documents import at, customer
+from tests.hosts.handlers import CLIENTS, INVOICES, LINES, PRODUCTS
 from tests.hosts.sql import Sessions, clear, library, make, rows
+from tests.hosts.tables import invoice_lines, invoices, metadata
 from tests.laws.engines import QueueEngine
 from tests.laws.tools import EXAMPLES, Hands, broken_off
 from zoho_sync import (
-    ChildMap,
-    EntityMap,
     HandlerRegistry,
     HeaderToken,
     Outcome,
@@ -42,53 +42,15 @@ from zoho_sync.outcomes import ReceiptStatus
 
 pytestmark = pytest.mark.breaks_connections
 
-host = MetaData()
-clients = Table(
-    "accounts_clients",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("name", String(50), nullable=False),
-    sqlite_autoincrement=True,
-)
-products = Table(
-    "accounts_products",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("name", String(50)),
-    sqlite_autoincrement=True,
-)
-invoices = Table(
-    "accounts_invoices",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("number", String(50), nullable=False),
-    Column("issued_on", Date),
-    Column("client_id", ForeignKey(clients.c.id), nullable=False),
-    sqlite_autoincrement=True,
-)
-lines = Table(
-    "accounts_lines",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50)),
-    Column("invoice_id", ForeignKey(invoices.c.id), nullable=False),
-    Column("product_id", ForeignKey(products.c.id)),
-    sqlite_autoincrement=True,
-)
-
 TOKEN: Final = "let-me-in-4711"
 DAY: Final = "2024-05-17"
 
 
 class Clients(CustomerHandler):
-    mapping = EntityMap(
-        table=clients,
-        key="zoho_id",
-        columns={"name": "contact_name"},
+    mapping = replace(
+        CLIENTS,
         on_delete="hard",
+        deleted_column=None,
         when=lambda payload: payload.status != "inactive",
     )
 
@@ -102,28 +64,30 @@ class Clients(CustomerHandler):
 
 
 class Products(ProductHandler):
-    mapping = EntityMap(table=products, key="zoho_id", columns={"name": "name"}, on_delete="ignore")
+    mapping = replace(
+        PRODUCTS,
+        columns={"name": "name"},
+        insert_only={"active": True, "discontinued": False},
+        on_delete="ignore",
+        deleted_column=None,
+    )
 
 
 class Invoices(InvoiceHandler):
-    mapping = EntityMap(
-        table=invoices,
-        key="zoho_id",
-        columns={"number": "invoice_number", "issued_on": "date"},
-        references=[Reference("client_id", to="customer", source="customer_id")],
+    mapping = replace(
+        INVOICES,
         children=[
-            ChildMap(
-                table=lines,
-                source="line_items",
-                key="zoho_id",
-                parent="invoice_id",
+            replace(
+                LINES,
                 columns={},
+                insert_only={"quantity": 1},
                 references=[
                     Reference("product_id", to="product", source="item_id", missing="fail")
                 ],
             )
         ],
         on_delete="hard",
+        deleted_column=None,
     )
 
 
@@ -150,15 +114,9 @@ class Delivery:
     token: str = TOKEN
 
 
-def customer(**fields: Any) -> dict[str, Any]:
-    document = {"contact_id": "c1", "contact_type": "customer", "contact_name": "Acme"}
-    return {"contact": document | {"last_modified_time": at(0)} | fields}
-
-
 def invoice(**fields: Any) -> dict[str, Any]:
-    document = {"invoice_id": "i1", "invoice_number": "INV-1", "customer_id": "c1", "date": DAY}
     items = [{"line_item_id": "l1", "item_id": ""}, {"line_item_id": "l2", "item_id": "p1"}]
-    return {"invoice": document | {"line_items": items, "last_modified_time": at(0)} | fields}
+    return documents.invoice(**({"line_items": items} | fields))
 
 
 ITEM: Final = {"item": {"item_id": "p1", "name": "Bolt", "last_modified_time": at(0)}}
@@ -380,7 +338,7 @@ class Books:
         assert not {row["event_id"] for row in applied} & self.flaws.keys()
         for row in await rows(self.sessions, invoices):
             assert row["issued_on"] == date.fromisoformat(DAY)
-            assert len(await rows(self.sessions, lines, invoice_id=row["id"])) == 2
+            assert len(await rows(self.sessions, invoice_lines, invoice_id=row["id"])) == 2
 
 
 def wire(engine: AsyncEngine, sessions: Sessions, queues: QueueEngine) -> Books:
@@ -405,7 +363,7 @@ def wire(engine: AsyncEngine, sessions: Sessions, queues: QueueEngine) -> Books:
 async def tables(sessions: Sessions) -> Sessions:
     """The sessions of a host whose tables are made."""
     await ZohoSync(sessions).create_tables()
-    await make(sessions, host)
+    await make(sessions, metadata)
     return sessions
 
 
@@ -422,7 +380,7 @@ async def test_law_4_each_event_is_in_exactly_one_place(
     queues: QueueEngine,
     steps: list[Delivery | Work | Wait | Operate],
 ) -> None:
-    await clear(tables, host)
+    await clear(tables, metadata)
     await queues.begin()
     books = wire(engine, tables, queues)
     for step in steps:

@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.hosts.documents import at
+from tests.hosts.documents import at, customer
+from tests.hosts.handlers import CLIENTS
 from tests.hosts.sql import Sessions, clear, library, make, rows
+from tests.hosts.tables import metadata
 from tests.laws.tools import EXAMPLES, Hands
-from zoho_sync import EntityMap, HandlerRegistry, Outcome, RetryPolicy, SyncEvent, ZohoSync
+from zoho_sync import HandlerRegistry, Outcome, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.mirror import UtcDateTime
-
-host = MetaData()
-clients = Table(
-    "honest_clients",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("name", String(50), nullable=False),
-    Column("deleted_at", UtcDateTime),
-    sqlite_autoincrement=True,
-)
 
 
 class Clients(CustomerHandler):
-    mapping = EntityMap(
-        table=clients,
-        key="zoho_id",
-        columns={"name": "contact_name"},
-        when=lambda payload: payload.status != "inactive",
-        deleted_column="deleted_at",
-    )
+    mapping = replace(CLIENTS, when=lambda payload: payload.status != "inactive")
 
     async def before_apply(self, event: SyncEvent) -> None:
         """Fail as a service does that is down."""
         if event.payload.get("contact_name") == "flaky":
             raise ConnectionError("the service does not answer")
-
-
-def customer(contact_id: str = "c1", **fields: Any) -> dict[str, Any]:
-    document = {"contact_id": contact_id, "contact_type": "customer", "contact_name": "Acme"}
-    return {"contact": document | {"last_modified_time": at(0)} | fields}
 
 
 BAD: Final = customer(last_modified_time="soon")
@@ -70,7 +49,7 @@ async def sync(sessions: Sessions, clock: Hands) -> ZohoSync:
         clock=clock,
     )
     await sync.create_tables()
-    await make(sessions, host)
+    await make(sessions, metadata)
     return sync
 
 
@@ -95,7 +74,7 @@ SENT: Final = {
 async def test_law_8_every_figure_is_a_count_of_rows(
     sync: ZohoSync, sessions: Sessions, clock: Hands, steps: list[str], hours: int
 ) -> None:
-    await clear(sessions, host)
+    await clear(sessions, metadata)
     for number, step in enumerate(steps):
         await _do(sync, clock, step, number)
     report = await sync.status(window=timedelta(hours=hours))

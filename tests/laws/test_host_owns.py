@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -11,9 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     Column,
-    ForeignKey,
     Integer,
-    MetaData,
     String,
     Table,
     delete,
@@ -22,51 +21,39 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.hosts.documents import at
+from tests.hosts.documents import at, customer, invoice
+from tests.hosts.handlers import CLIENTS, INVOICES, LINES
 from tests.hosts.sql import Sessions, clear, execute, library, make, row, rows
+from tests.hosts.tables import ClientTable, InvoiceLineTable, InvoiceTable, ProductTable
 from tests.laws.tools import EXAMPLES
-from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, Reference, ZohoSync
+from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, ZohoSync
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, SalesOrderHandler
-from zoho_sync.mirror import UtcDateTime
 
-host = MetaData()
-clients = Table(
-    "owned_clients",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("name", String(50)),
-    Column("created_by", String(20), nullable=False),
-    Column("points", Integer, nullable=False, server_default="0"),
-    Column("deleted_at", UtcDateTime),
-    sqlite_autoincrement=True,
-)
-invoices = Table(
-    "owned_invoices",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), unique=True),
-    Column("number", String(50)),
-    Column("branch", Integer, nullable=False),
-    Column("paid", Integer),
-    Column("client_id", ForeignKey(clients.c.id)),
-    Column("deleted_at", UtcDateTime),
-    sqlite_autoincrement=True,
-)
-invoice_lines = Table(
-    "owned_invoice_lines",
-    host,
-    Column("id", Integer, primary_key=True),
-    Column("zoho_id", String(50), nullable=False, server_default=""),
-    Column("invoice_id", ForeignKey(invoices.c.id), nullable=False),
-    Column("name", String(50)),
-    Column("shelf", String(20)),
-    sqlite_autoincrement=True,
-)
-# These have no column of Zoho's at all.
+
+class Owned(DeclarativeBase):
+    """The ERP's tables, and two that have no column of Zoho's at all."""
+
+
+class Client(ClientTable, Owned): ...
+
+
+class Product(ProductTable, Owned): ...
+
+
+class Invoice(InvoiceTable, Owned): ...
+
+
+class InvoiceLine(InvoiceLineTable, Owned):
+    zoho_id: Mapped[str] = mapped_column(String(50), server_default="")
+
+
+host = Owned.metadata
+clients, invoices = host.tables["clients"], host.tables["invoices"]
+invoice_lines = host.tables["invoice_lines"]
 orders = Table(
-    "owned_orders",
+    "orders",
     host,
     Column("id", Integer, primary_key=True),
     Column("number", String(50)),
@@ -75,7 +62,7 @@ orders = Table(
     sqlite_autoincrement=True,
 )
 order_lines = Table(
-    "owned_order_lines",
+    "order_lines",
     host,
     Column("id", Integer, primary_key=True),
     Column("order_id", Integer, nullable=False),
@@ -88,7 +75,7 @@ guard = Table("owned_guard", host, Column("id", Integer, primary_key=True))
 
 OWN_COLUMNS: Final = {
     clients: "created_by, points",
-    invoices: "branch, paid",
+    invoices: "branch, paid, dunned",
     invoice_lines: "shelf",
     orders: "branch, paid",
     order_lines: "shelf",
@@ -97,33 +84,23 @@ OWN_LINES: Final = {invoice_lines: "OLD.zoho_id = ''", order_lines: "OLD.name = 
 
 
 class Clients(CustomerHandler):
-    mapping = EntityMap(
-        table=clients,
-        key="zoho_id",
-        columns={"name": "contact_name"},
-        insert_only={"created_by": "zoho"},
-        deleted_column="deleted_at",
-    )
+    mapping = replace(CLIENTS, table=clients)
 
 
 class Invoices(InvoiceHandler):
-    mapping = EntityMap(
+    mapping = replace(
+        INVOICES,
         table=invoices,
-        key="zoho_id",
-        columns={"number": "invoice_number"},
         insert_only={"branch": lambda payload: len(payload.entity_id)},
-        references=[Reference("client_id", to="customer", source="customer_id")],
         children=[
-            ChildMap(
+            replace(
+                LINES,
                 table=invoice_lines,
-                source="line_items",
-                key="zoho_id",
-                parent="invoice_id",
                 columns={"name": "name"},
-                insert_only={"shelf": "new"},
+                insert_only={"quantity": 1, "shelf": "new"},
+                references=[],
             )
         ],
-        deleted_column="deleted_at",
     )
 
 
@@ -143,16 +120,6 @@ class Orders(SalesOrderHandler):
         ],
         on_delete="hard",
     )
-
-
-def customer(contact_id: str = "c1", **fields: Any) -> dict[str, Any]:
-    document = {"contact_id": contact_id, "contact_type": "customer", "contact_name": "Acme"}
-    return {"contact": document | {"last_modified_time": at(0)} | fields}
-
-
-def invoice(invoice_id: str = "i1", **fields: Any) -> dict[str, Any]:
-    document = {"invoice_id": invoice_id, "invoice_number": "INV-1", "customer_id": "c1"}
-    return {"invoice": document | {"last_modified_time": at(0)} | fields}
 
 
 def order(order_id: str = "o1", **fields: Any) -> dict[str, Any]:
@@ -254,7 +221,9 @@ async def furnish(sync: ZohoSync, sessions: Sessions) -> dict[Table, list[dict[s
         update(orders).values(branch=3, paid=10),
         update(invoice_lines).values(shelf="A1"),
         update(order_lines).values(shelf="A1"),
-        insert(invoice_lines).values(invoice_id=bill["id"], name="of the host", shelf="H"),
+        insert(invoice_lines).values(
+            invoice_id=bill["id"], name="of the host", quantity=1, shelf="H"
+        ),
         insert(order_lines).values(order_id=sale["id"], name="of the host", shelf="H"),
     )
     return {table: await rows(sessions, table, name="of the host") for table in OWN_LINES}
