@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from sqlalchemy import ForeignKey, String, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.hosts.handlers import CLIENTS
+from tests.hosts.tables import ClientTable
 from zoho_sync import (
     ABSENT,
     BaseEntityHandler,
@@ -45,12 +48,8 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
-class Client(Base):
-    __tablename__ = "client"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(unique=True)
-    name: Mapped[str]
+class Client(ClientTable, Base):
+    created_by: Mapped[str] = mapped_column(default="host")
 
 
 class Shipment(Base):
@@ -60,7 +59,7 @@ class Shipment(Base):
     zoho_id: Mapped[str] = mapped_column(unique=True)
     number: Mapped[str | None] = mapped_column(unique=True)
     weight: Mapped[str | None]
-    client_id: Mapped[int | None] = mapped_column(ForeignKey("client.id"))
+    client_id: Mapped[int | None] = mapped_column(ForeignKey("clients.id"))
 
 
 class ShipmentPayload(Payload):
@@ -80,9 +79,7 @@ def _weight(payload: ShipmentPayload) -> Any:
 
 
 class Clients(CustomerHandler):
-    mapping = EntityMap(
-        table=Client, key="zoho_id", columns={"name": "contact_name"}, on_delete="ignore"
-    )
+    mapping = replace(CLIENTS, table=Client, on_delete="ignore", deleted_column=None)
 
 
 class Shipments(BaseEntityHandler[ShipmentPayload]):

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import String, Text, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
+from tests.hosts import handlers
 from tests.hosts.events import at
+from tests.hosts.sql import Sessions, execute, make
+from tests.hosts.tables import Client, Invoice, InvoiceLine, Product, metadata
 from tests.laws.tools import EXAMPLES
 from zoho_sync import (
-    ChildMap,
     EntityMap,
     HandlerRegistry,
     Outcome,
@@ -32,7 +33,6 @@ from zoho_sync import (
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, PaymentHandler, ProductHandler
 from zoho_sync.mapping import folded
 
-Sessions = async_sessionmaker[AsyncSession]
 CLIENTS = [f"c{number}" for number in range(5)]
 ITEMS = [f"p{number}" for number in range(4)]
 INVOICES = [f"i{number}" for number in range(4)]
@@ -41,41 +41,7 @@ PAID, DELETED_BY_HOST = INVOICES[:2], INVOICES[2:]
 
 
 class Base(DeclarativeBase):
-    """The host's tables."""
-
-
-class Client(Base):
-    __tablename__ = "m_clients"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
-    notes: Mapped[str | None] = mapped_column(Text)
-    parent_id: Mapped[int | None]
-    credit: Mapped[int] = mapped_column(default=0, server_default="0")
-
-
-class Item(Base):
-    __tablename__ = "m_items"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(String(64), unique=True)
-    name: Mapped[str] = mapped_column(Text)
-
-
-class Invoice(Base):
-    __tablename__ = "m_invoices"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(String(64), unique=True)
-    number: Mapped[str | None] = mapped_column(Text)
-    client_id: Mapped[int]
-
-
-class Line(Base):
-    __tablename__ = "m_lines"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    invoice_id: Mapped[int]
-    words: Mapped[str | None] = mapped_column(Text)
-    item_id: Mapped[int | None]
+    """What the host has besides the ERP's tables: payments of one invoice each."""
 
 
 class Payment(Base):
@@ -87,35 +53,44 @@ class Payment(Base):
 
 
 class Clients(CustomerHandler):
-    mapping = EntityMap(
-        table=Client,
+    mapping = replace(
+        handlers.CLIENTS,
+        key=None,
         adopt=[("name", folded)],
-        columns={"name": "contact_name", "notes": "notes"},
+        columns={"name": "contact_name", "note": "notes"},
         references=[Reference("parent_id", to="customer", source="website", missing="null")],
         on_delete="ignore",
+        deleted_column=None,
     )
 
 
-class Items(ProductHandler):
-    mapping = EntityMap(table=Item, key="zoho_id", columns={"name": "name"}, on_delete="ignore")
+class Products(ProductHandler):
+    mapping = replace(
+        handlers.PRODUCTS,
+        columns={"name": "name"},
+        insert_only={"active": True, "discontinued": False},
+        on_delete="ignore",
+        deleted_column=None,
+    )
 
 
 class Invoices(InvoiceHandler):
-    mapping = EntityMap(
-        table=Invoice,
-        key="zoho_id",
+    mapping = replace(
+        handlers.INVOICES,
         columns={"number": "invoice_number"},
-        references=[Reference("client_id", to="customer", source="customer_id")],
         children=[
-            ChildMap(
-                table=Line,
-                source="line_items",
-                parent="invoice_id",
-                columns={"words": "description"},
-                references=[Reference("item_id", to="product", source="item_id", missing="null")],
+            replace(
+                handlers.LINES,
+                key=None,
+                columns={"description": "description"},
+                insert_only={"quantity": 1},
+                references=[
+                    Reference("product_id", to="product", source="item_id", missing="null")
+                ],
             )
         ],
         on_delete="ignore",
+        deleted_column=None,
     )
 
 
@@ -191,18 +166,11 @@ class Month:
 
 
 @pytest.fixture
-async def host(engine: AsyncEngine, sessions: Sessions) -> Sessions:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def host(sessions: Sessions) -> Sessions:
+    await make(sessions, metadata)
+    await make(sessions, Base.metadata)
     await ZohoSync(sessions).create_tables()
     return sessions
-
-
-async def do(sessions: Sessions, *statements: Any) -> None:
-    """Do as the host does, in one transaction."""
-    async with sessions() as session, session.begin():
-        for statement in statements:
-            await session.execute(statement)
 
 
 async def pairs(sessions: Sessions, statement: Any) -> list[tuple[Any, ...]]:
@@ -216,15 +184,19 @@ async def delete_invoice(sessions: Sessions, name: str) -> None:
     async with sessions() as session, session.begin():
         key = await session.scalar(select(Invoice.id).where(Invoice.zoho_id == name))
         if key is not None:
-            await session.execute(delete(Line).where(Line.invoice_id == key))
+            await session.execute(delete(InvoiceLine).where(InvoiceLine.invoice_id == key))
             await session.execute(delete(Invoice).where(Invoice.id == key))
 
 
 async def insert_item(sessions: Sessions, month: Month, name: str) -> None:
     """Let the host make an item itself, with Zoho's id, if it has none yet."""
     async with sessions() as session, session.begin():
-        if await session.scalar(select(Item.id).where(Item.zoho_id == name)) is None:
-            await session.execute(insert(Item).values(zoho_id=name, name="by hand"))
+        if await session.scalar(select(Product.id).where(Product.zoho_id == name)) is None:
+            await session.execute(
+                insert(Product).values(
+                    zoho_id=name, name="by hand", active=True, discontinued=False
+                )
+            )
             month.inserted.add(name)
 
 
@@ -233,7 +205,9 @@ async def insert_line(sessions: Sessions, month: Month, name: str) -> None:
     async with sessions() as session, session.begin():
         key = await session.scalar(select(Invoice.id).where(Invoice.zoho_id == name))
         if key is not None:
-            await session.execute(insert(Line).values(invoice_id=key, words="ours"))
+            await session.execute(
+                insert(InvoiceLine).values(invoice_id=key, quantity=1, description="ours")
+            )
             month.own_lines += 1
 
 
@@ -263,7 +237,7 @@ async def check(sessions: Sessions, month: Month) -> None:
     known = {name for name in CLIENTS if name in told}
     found = await pairs(
         sessions,
-        select(Client.name, Client.notes, above.notes, Client.credit).outerjoin(
+        select(Client.name, Client.note, above.note, Client.points).outerjoin(
             above, above.id == Client.parent_id
         ),
     )
@@ -280,7 +254,7 @@ async def check(sessions: Sessions, month: Month) -> None:
         ),
         key=repr,
     )
-    items = await pairs(sessions, select(Item.zoho_id, Item.name))
+    items = await pairs(sessions, select(Product.zoho_id, Product.name))
     assert items == sorted(
         (name, told[name]["name"] if name in told else "by hand")
         for name in ITEMS
@@ -288,7 +262,7 @@ async def check(sessions: Sessions, month: Month) -> None:
     )
     # An invoice whose newest client never came has the newest state whose client did, or none.
     there = {name for name in INVOICES if name in told and told[name]["customer_id"] in known}
-    invoices = select(Invoice.zoho_id, Invoice.number, Client.notes).outerjoin(
+    invoices = select(Invoice.zoho_id, Invoice.number, Client.note).outerjoin(
         Client, Client.id == Invoice.client_id
     )
     rows = {row[0]: row[1:] for row in await pairs(sessions, invoices)}
@@ -296,10 +270,12 @@ async def check(sessions: Sessions, month: Month) -> None:
     for name in there:
         document = told[name]
         assert rows[name] == (document["invoice_number"], told[document["customer_id"]]["notes"])
-    lines = select(Invoice.zoho_id, Line.words, Item.zoho_id).join(
-        Line, Line.invoice_id == Invoice.id
+    lines = select(Invoice.zoho_id, InvoiceLine.description, Product.zoho_id).join(
+        InvoiceLine, InvoiceLine.invoice_id == Invoice.id
     )
-    by_item = lines.outerjoin(Item, Item.id == Line.item_id).where(Line.words != "ours")
+    by_item = lines.outerjoin(Product, Product.id == InvoiceLine.product_id).where(
+        InvoiceLine.description != "ours"
+    )
     present = {name for name, _ in items}
     assert [row for row in await pairs(sessions, by_item) if row[0] in there] == sorted(
         (
@@ -310,10 +286,15 @@ async def check(sessions: Sessions, month: Month) -> None:
         key=repr,
     )
     assert (
-        await pairs(sessions, select(Line.id).where(Line.invoice_id.not_in(select(Invoice.id))))
+        await pairs(
+            sessions,
+            select(InvoiceLine.id).where(InvoiceLine.invoice_id.not_in(select(Invoice.id))),
+        )
         == []
     )
-    own = await pairs(sessions, select(Line.item_id).where(Line.words == "ours"))
+    own = await pairs(
+        sessions, select(InvoiceLine.product_id).where(InvoiceLine.description == "ours")
+    )
     assert own == [(None,)] * month.own_lines
     paid = await pairs(
         sessions,
@@ -332,15 +313,18 @@ async def check(sessions: Sessions, month: Month) -> None:
 async def test_rows_that_were_there_first_end_right(host: Sessions, seed: int) -> None:
     month = Month(random.Random(seed))  # noqa: S311  # repeatable, not secret
     month.adopted = set(month.dice.sample(CLIENTS, 3))
-    await do(
+    await execute(
         host,
-        *(insert(Client).values(name=f"Client {name}", credit=5) for name in sorted(month.adopted)),
-        insert(Client).values(name="Nobody in Zoho", notes="ours", credit=9),
+        *(
+            insert(Client).values(name=f"Client {name}", created_by="us", points=5)
+            for name in sorted(month.adopted)
+        ),
+        insert(Client).values(name="Nobody in Zoho", created_by="us", note="ours", points=9),
     )
-    sync = ZohoSync(host, registry=HandlerRegistry([Clients, Items, Invoices, Payments]))
+    sync = ZohoSync(host, registry=HandlerRegistry([Clients, Products, Invoices, Payments]))
     await live_through(host, sync, month)
     await check(host, month)
-    own = select(Client.name, Client.notes, Client.credit).where(Client.name == "Nobody in Zoho")
+    own = select(Client.name, Client.note, Client.points).where(Client.name == "Nobody in Zoho")
     assert await pairs(host, own) == [("Nobody in Zoho", "ours", 9)]
     report = await sync.status()
     assert await sync.dead_letters.list() == []

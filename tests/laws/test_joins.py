@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -26,9 +26,10 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tests.hosts.handlers import CLIENTS
+from tests.hosts.tables import ClientTable
 from zoho_sync import (
     ConfigurationError,
-    EntityMap,
     HandlerRegistry,
     HostTransactionLost,
     Outcome,
@@ -55,14 +56,8 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[Any] = {str: String(255)}
 
 
-class Client(Base):
-    """What the library writes."""
-
-    __tablename__ = "client"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str] = mapped_column(unique=True)
-    name: Mapped[str]
+class Client(ClientTable, Base):
+    created_by: Mapped[str] = mapped_column(default="host")
 
 
 class Note(Base):
@@ -77,9 +72,7 @@ class Note(Base):
 class Clients(CustomerHandler):
     """Maps customers to the host's clients."""
 
-    mapping = EntityMap(
-        table=Client, key="zoho_id", columns={"name": "contact_name"}, on_delete="ignore"
-    )
+    mapping = replace(CLIENTS, table=Client, on_delete="ignore", deleted_column=None)
 
 
 class HostSession(AsyncSession):
@@ -567,7 +560,7 @@ async def _reads_results(factory: async_sessionmaker[AsyncSession]) -> None:
         entities = await handler.execute_with_context(select(Client).order_by(Client.id))
         columns = await handler.execute_with_context(select(Client.id, Client.name))
         plain = await handler.execute_with_context(
-            text("SELECT name FROM client WHERE zoho_id=:i"), {"i": "2"}
+            text("SELECT name FROM clients WHERE zoho_id=:i"), {"i": "2"}
         )
         changed = await handler.execute_with_context(update(Client).values(name="all"))
         assert not session.in_transaction()
