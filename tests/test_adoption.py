@@ -21,10 +21,11 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.hosts.events import customer, deletion, invoice
+from tests.hosts.sql import Sessions, make
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.adoption import AdoptionCount
@@ -32,7 +33,6 @@ from zoho_sync.handlers import CustomerHandler
 from zoho_sync.linking import LinkReport, RefusedLink
 from zoho_sync.mapping import folded
 
-Sessions = async_sessionmaker[AsyncSession]
 TABLES = library_tables()
 
 
@@ -95,9 +95,8 @@ def handler(request: pytest.FixtureRequest) -> type[CustomerHandler]:
 
 
 @pytest.fixture
-async def sync(engine: AsyncEngine, sessions: Sessions, handler: type[CustomerHandler]) -> ZohoSync:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def sync(sessions: Sessions, handler: type[CustomerHandler]) -> ZohoSync:
+    await make(sessions, Base.metadata)
     sync = ZohoSync(sessions, registry=HandlerRegistry([handler]))
     await sync.create_tables()
     return sync
@@ -225,9 +224,7 @@ async def test_a_mark_of_the_hosts_own_stays_until_the_entity_says_otherwise(
         assert [(row[0], row[4]) for row in await rows(sessions, handler)] == [(acme, gone)]
 
 
-async def test_a_row_that_is_adopted_gets_its_organization(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+async def test_a_row_that_is_adopted_gets_its_organization(sessions: Sessions) -> None:
     class Shared(CustomerHandler):
         mapping = EntityMap(
             table=Linked,
@@ -237,8 +234,7 @@ async def test_a_row_that_is_adopted_gets_its_organization(
             on_delete="ignore",
         )
 
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await make(sessions, Base.metadata)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Shared]), organization_id="60001")
     await sync.create_tables()
     await fill(sessions, Shared, "Acme")
@@ -312,9 +308,7 @@ async def test_the_report_counts_what_would_match(
     ]
 
 
-async def test_a_row_that_the_host_deleted_is_made_anew_or_left(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+async def test_a_row_that_the_host_deleted_is_made_anew_or_left(sessions: Sessions) -> None:
     """Adoption is for the first contact alone; what the host deleted, it may leave deleted."""
 
     class Leaving(LinkedClients):
@@ -326,8 +320,7 @@ async def test_a_row_that_the_host_deleted_is_made_anew_or_left(
             host_deleted="leave",
         )
 
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await make(sessions, Base.metadata)
     for handler, outcome, left in (
         (Leaving, Outcome.IGNORED, 1),
         (LinkedClients, Outcome.APPLIED, 2),
@@ -349,9 +342,7 @@ async def test_a_row_that_the_host_deleted_is_made_anew_or_left(
             assert await session.scalar(count) == left
 
 
-async def test_an_entity_that_is_forgotten_comes_back(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+async def test_an_entity_that_is_forgotten_comes_back(sessions: Sessions) -> None:
     """A hard delete is final, until somebody says otherwise."""
 
     class Final(KeyedClients):
@@ -359,8 +350,7 @@ async def test_an_entity_that_is_forgotten_comes_back(
             table=Keyed, key="zoho_id", columns={"name": "contact_name"}, on_delete="hard"
         )
 
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await make(sessions, Base.metadata)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Final]))
     await sync.create_tables()
     assert not await sync.forget("customer", "1")

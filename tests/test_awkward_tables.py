@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
 
+from tests.hosts.sql import Sessions
 from zoho_sync import (
     BaseEntityHandler,
     ChildMap,
@@ -36,8 +36,6 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
-
-Sessions = async_sessionmaker[AsyncSession]
 
 CUSTOMER = {"contact_id": "101", "contact_type": "customer", "contact_name": "Hotel Meridian"}
 INVOICE: dict[str, Any] = {

@@ -12,14 +12,13 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, PayloadError, Receipt, SignedRequest, SyncEvent, ZohoSync, mirror
 from zoho_sync.signature import SIGNATURE_HEADER, sign
 
 SECRET = "abcdef123456"
 MEGABYTE = 1024 * 1024
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @pytest.fixture

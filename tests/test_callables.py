@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.hosts.shop import CLIENTS, INVOICES, create_shop
+from tests.hosts.sql import Sessions
 from zoho_sync import (
     ABSENT,
     EntityMap,
@@ -28,7 +29,6 @@ from zoho_sync._callables import named
 from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 
-Sessions = async_sessionmaker[AsyncSession]
 PRIVATE = "4711-private"
 CLIENT: Mapping[str, Any] = {
     "contact": {"contact_id": "c1", "contact_type": "customer", "contact_name": PRIVATE}

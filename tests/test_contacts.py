@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Text, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.hosts.events import at
+from tests.hosts.events import dated
+from tests.hosts.sql import Sessions, make
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, PayloadError, Reference, SyncEvent
 from zoho_sync import Operation as Op
 from zoho_sync.app import ZohoSync
 from zoho_sync.handlers import CustomerHandler, ProductHandler, VendorHandler
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Base(DeclarativeBase):
@@ -75,19 +73,12 @@ class Suppliers(VendorHandler):
 
 
 def contact(kind: str, second: int, name: str, item: str = "", op: Op = Op.UPSERT) -> SyncEvent:
-    document = {
-        "contact_id": "1",
-        "contact_name": name,
-        "notes": item,
-        "last_modified_time": at(second).isoformat(),
-    }
-    return SyncEvent(kind, "1", document, op, effective_time=at(second))
+    return dated(kind, "1", {"contact_id": "1", "contact_name": name, "notes": item}, second, op)
 
 
 @pytest.fixture
-async def sync(engine: AsyncEngine, sessions: Sessions) -> ZohoSync:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def sync(sessions: Sessions) -> ZohoSync:
+    await make(sessions, Base.metadata)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Items, Clients, Suppliers]))
     await sync.create_tables()
     return sync

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from tests.hosts.events import customer
 from tests.hosts.shop import Client, Script, create_shop, registry
+from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, SyncEvent, Unverified, ZohoSync
 from zoho_sync._dead_letter_rows import describe_error
 from zoho_sync._tables import library_tables
@@ -21,7 +22,6 @@ from zoho_sync.exceptions import ConfigurationError, PayloadError
 pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
-Sessions = async_sessionmaker[AsyncSession]
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 

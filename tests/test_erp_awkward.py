@@ -16,8 +16,6 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
     create_async_engine,
 )
 
@@ -36,9 +34,8 @@ from examples.erp_awkward.tables import (
     stock_items,
     table_of,
 )
+from tests.hosts.sql import Sessions
 from zoho_sync import ReceiptStatus
-
-Sessions = async_sessionmaker[AsyncSession]
 
 EVENTS: Final = int(os.environ.get("ZOHO_SYNC_ERP_EVENTS", "0")) or 800
 SIZES: Final = Sizes(

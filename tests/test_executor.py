@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Client, Invoice, Script, create_shop, registry
+from tests.hosts.sql import Sessions, count
 from zoho_sync import Outcome, PayloadError, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync._attempt import Attempt
 from zoho_sync._lease import LeaseKeeper, keep_leases
@@ -34,7 +35,6 @@ pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,6 @@ async def tables(engine: AsyncEngine, sessions: Sessions) -> None:
 
 def clients(count: int) -> list[SyncEvent]:
     return [customer(f"c{number}", 1, stamp=f"s{number}") for number in range(count)]
-
-
-async def count(sessions: Sessions, table: Any) -> int:
-    async with sessions() as session:
-        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
 
 
 async def jobs(sessions: Sessions) -> list[dict[str, Any]]:

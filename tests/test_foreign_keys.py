@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, delete, event, func, select
+from sqlalchemy import ForeignKey, delete, event, select
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tests.hosts.events import customer, deletion, invoice
 from tests.hosts.shop import CLIENTS, INVOICES, Client, Invoice, Shop, create_shop
+from tests.hosts.sql import Sessions, count
 from zoho_sync import (
     BaseEntityHandler,
     EntityMap,
@@ -27,8 +26,6 @@ from zoho_sync import (
 from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import RowGone
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Contract(Shop):
@@ -72,11 +69,6 @@ def invoices_that_lose_their_client(sessions: Sessions) -> type[BaseEntityHandle
             return key
 
     return Invoices
-
-
-async def count(sessions: Sessions, table: Any) -> int:
-    async with sessions() as session:
-        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
 
 
 async def test_a_hard_delete_waits_for_those_that_refer_to_its_row(sessions: Sessions) -> None:

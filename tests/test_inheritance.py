@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import ForeignKey, Text, event, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.hosts.application import take
+from tests.hosts.sql import Sessions, make
 from zoho_sync import (
     BaseEntityHandler,
     EntityMap,
@@ -22,8 +24,6 @@ from zoho_sync import (
 )
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, VendorHandler
 from zoho_sync.mapping import folded
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Base(DeclarativeBase):
@@ -136,8 +136,7 @@ KEYS = pytest.mark.parametrize("key", ["zoho_id", "zoho_customer", None])
 async def host(engine: AsyncEngine, sessions: Sessions) -> AsyncIterator[Sessions]:
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _with_foreign_keys)
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await make(sessions, Base.metadata)
     await ZohoSync(sessions).create_tables()
     yield sessions
     async with sessions() as session:
@@ -151,12 +150,6 @@ def _with_foreign_keys(connection: Any, _record: Any) -> None:
 
 def contact(zoho_id: str, name: str, kind: str = "customer", **more: Any) -> dict[str, Any]:
     return {"contact_id": zoho_id, "contact_type": kind, "contact_name": name} | more
-
-
-async def take(sync: ZohoSync, *documents: dict[str, Any]) -> dict[Outcome, int]:
-    for document in documents:
-        await sync.ingest(document)
-    return await sync.drain()
 
 
 async def all_of(sessions: Sessions, model: Any) -> list[Any]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from tests.hosts.clock import Clock
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import INVOICES, Client, Invoice, Script, create_shop, registry
+from tests.hosts.sql import Sessions
 from zoho_sync import (
     BaseEntityHandler,
     EntityMap,
@@ -26,22 +28,11 @@ from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
 TABLES = library_tables()
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-Sessions = async_sessionmaker[AsyncSession]
-
-
-class Clock:
-    """The database's clock, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
+from tests.hosts.sql import Sessions
 from zoho_sync import (
     ABSENT,
     DOCUMENT,
@@ -84,7 +85,6 @@ from zoho_sync.payloads import ProductPayload
 pytestmark = pytest.mark.breaks_connections
 
 Handler = type[BaseEntityHandler[Any]]
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Cents(TypeDecorator[Decimal]):

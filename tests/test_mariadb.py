@@ -23,10 +23,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
-    async_sessionmaker,
     create_async_engine,
 )
 
+from tests.hosts.sql import Sessions
 from zoho_sync import EntityMap, HandlerRegistry, HostTransactionLost, Outcome, ZohoSync
 from zoho_sync._dialects import bound_waits, sees_commits
 from zoho_sync._faults import (
@@ -41,8 +41,6 @@ from zoho_sync._insertion import insert_absent
 from zoho_sync._tables import library_tables
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.handlers import CustomerHandler
-
-Sessions = async_sessionmaker[AsyncSession]
 
 host = MetaData()
 clients = Table(

@@ -14,17 +14,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, make_url
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
 
+from tests.hosts.sql import Sessions, make
 from zoho_sync import ZohoSync, mirror
 from zoho_sync._tables import library_tables
 from zoho_sync.migrations import IncludeObject, combined, include_object
 
 OURS = {*library_tables().metadata.tables, *mirror.metadata.tables}
-Sessions = async_sessionmaker[AsyncSession]
 
 
 def host_metadata() -> MetaData:
@@ -43,8 +42,7 @@ async def database(engine: AsyncEngine, sessions: Sessions) -> AsyncEngine:
     Table("erp_there", tables, Column("id", Integer, primary_key=True), Column("text", String(9)))
     Table("erp_gone", tables, Column("id", Integer, primary_key=True))
     Table("zoho_sync_notes", tables, Column("id", Integer, primary_key=True))
-    async with engine.begin() as connection:
-        await connection.run_sync(tables.create_all)
+    await make(sessions, tables)
     return engine
 
 

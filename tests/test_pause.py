@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from tests.hosts import application, tables
+from tests.hosts.clock import Clock
 from tests.hosts.documents import invoice as invoice_document
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Script, create_shop, registry
+from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, SyncEvent, Unverified, ZohoSync
 from zoho_sync.abc import Capabilities
 from zoho_sync.exceptions import ConfigurationError
@@ -21,16 +23,6 @@ from zoho_sync.queues import MemoryQueue
 pytestmark = pytest.mark.breaks_connections
 
 DAY = timedelta(hours=24)
-Sessions = async_sessionmaker[AsyncSession]
-
-
-class Clock:
-    """The database's clock, moved by hand."""
-
-    now = datetime(2024, 6, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import ForeignKey, Numeric, String, Text, func, literal, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
-from tests.hosts.events import at
+from tests.hosts.events import at, dated
+from tests.hosts.sql import Sessions, count, make
 from zoho_sync import (
     ChildMap,
     EntityMap,
@@ -28,7 +29,6 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import RowGone
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
 
-Sessions = async_sessionmaker[AsyncSession]
 DEBTS = library_tables().debts
 
 
@@ -137,35 +137,23 @@ class Hasty(InvoiceHandler):
 
 def client(entity_id: str, second: int, parent: str = "") -> SyncEvent:
     document = {"contact_id": entity_id, "contact_name": f"Client {entity_id}", "notes": parent}
-    return event("customer", entity_id, document, second)
+    return dated("customer", entity_id, document, second)
 
 
 def item(entity_id: str, second: int = 1, operation: Operation = Operation.UPSERT) -> SyncEvent:
     document = {"item_id": entity_id, "name": f"Item {entity_id}"}
-    return event("product", entity_id, document, second, operation)
+    return dated("product", entity_id, document, second, operation)
 
 
 def invoice(entity_id: str, second: int, customer: str, *items: str) -> SyncEvent:
     lines = [{"item_id": each, "description": each} for each in items]
     document = {"invoice_id": entity_id, "customer_id": customer, "line_items": lines}
-    return event("invoice", entity_id, document, second)
-
-
-def event(
-    kind: str,
-    entity_id: str,
-    document: dict[str, Any],
-    second: int,
-    operation: Operation = Operation.UPSERT,
-) -> SyncEvent:
-    document["last_modified_time"] = at(second).isoformat()
-    return SyncEvent(kind, entity_id, document, operation, effective_time=at(second))
+    return dated("invoice", entity_id, document, second)
 
 
 @pytest.fixture(autouse=True)
-async def tables(engine: AsyncEngine, sessions: Sessions) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def tables(sessions: Sessions) -> None:
+    await make(sessions, Base.metadata)
     await ZohoSync(sessions).create_tables()
 
 
@@ -179,11 +167,6 @@ async def parents(sessions: Sessions) -> dict[str | None, str | None]:
     statement = select(Client.name, above.name).outerjoin(above, Client.parent_id == above.id)
     async with sessions() as session:
         return {row[0]: row[1] for row in await session.execute(statement)}
-
-
-async def count(sessions: Sessions, table: Any) -> int:
-    async with sessions() as session:
-        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -480,7 +463,7 @@ async def test_a_debt_of_a_row_that_the_host_deleted_is_nobodys(sessions: Sessio
     await sync.drain()
     async with sessions.begin() as host:
         await host.execute(text("DELETE FROM r_invoices"))
-    await sync.enqueue([event("invoice", "i", {"invoice_id": "i"}, 2), client("c", 1)])
+    await sync.enqueue([dated("invoice", "i", {"invoice_id": "i"}, 2), client("c", 1)])
     assert await sync.drain() == {Outcome.APPLIED: 2}
     async with sessions() as session:
         assert list(await session.scalars(select(Invoice.client_id))) == [None]

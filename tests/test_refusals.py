@@ -21,10 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
+from tests.hosts.sql import Sessions
 from zoho_sync import (
     ChildMap,
     EntityMap,
@@ -44,7 +45,6 @@ from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 from zoho_sync.handlers._refusal import RefusedAt
 from zoho_sync.mapping import ABSENT
 
-Sessions = async_sessionmaker[AsyncSession]
 PRIVATE = "4711-private"
 CLIENT: Mapping[str, Any] = {
     "contact": {"contact_id": "c1", "contact_type": "customer", "contact_name": PRIVATE}

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, ForeignKey, String, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.hosts.sql import make
 from zoho_sync import (
     BaseEntityHandler,
     ChildMap,
@@ -133,11 +134,8 @@ def crate(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def session(
-    engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]
-) -> AsyncIterator[AsyncSession]:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def session(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    await make(sessions, Base.metadata)
     await ZohoSync(sessions).create_tables()
     async with sessions() as session:
         yield session

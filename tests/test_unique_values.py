@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import CheckConstraint, ForeignKey, String, Table, Text, UniqueConstraint, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.hosts.events import at
+from tests.hosts.events import at, dated
+from tests.hosts.sql import Sessions, make
 from tests.laws.tools import EXAMPLES
 from zoho_sync import (
     BaseEntityHandler,
@@ -28,7 +28,6 @@ from zoho_sync.exceptions import ValueTaken
 from zoho_sync.handlers import InvoiceHandler, ProductHandler
 from zoho_sync.payloads import ProductPayload
 
-Sessions = async_sessionmaker[AsyncSession]
 SOON = RetryPolicy(base_delay=timedelta(microseconds=1), max_delay=timedelta(microseconds=1))
 LATER = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 
@@ -98,9 +97,8 @@ class Invoices(InvoiceHandler):
 
 
 @pytest.fixture
-async def host(engine: AsyncEngine, sessions: Sessions) -> Sessions:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+async def host(sessions: Sessions) -> Sessions:
+    await make(sessions, Base.metadata)
     await ZohoSync(sessions).create_tables()
     return sessions
 
@@ -110,8 +108,7 @@ def syncing(sessions: Sessions, retry: RetryPolicy = SOON, **more: Any) -> ZohoS
 
 
 def item(name: str, second: int, **fields: Any) -> SyncEvent:
-    document = {"item_id": name, "last_modified_time": at(second).isoformat()} | fields
-    return SyncEvent("product", name, document, effective_time=at(second))
+    return dated("product", name, {"item_id": name} | fields, second)
 
 
 def invoice(name: str, second: int, *lines: tuple[str, int, str]) -> SyncEvent:
@@ -119,8 +116,7 @@ def invoice(name: str, second: int, *lines: tuple[str, int, str]) -> SyncEvent:
         {"line_item_id": key, "item_order": position, "description": serial}
         for key, position, serial in lines
     ]
-    document = {"invoice_id": name, "line_items": listed}
-    return SyncEvent("invoice", name, document, effective_time=at(second))
+    return dated("invoice", name, {"invoice_id": name, "line_items": listed}, second)
 
 
 async def take(sync: ZohoSync, *events: SyncEvent) -> Counter[Outcome]:

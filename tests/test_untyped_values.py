@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, Column, Date, DateTime, Integer, MetaData, String, Table, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from tests.hosts.sql import Sessions, make
 from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, ZohoSync, custom_field, mirror
 from zoho_sync.handlers import InvoiceHandler
-
-Sessions = async_sessionmaker[AsyncSession]
 
 HOST = MetaData()
 SALES = Table(
@@ -58,10 +56,9 @@ class Sales(InvoiceHandler):
 
 
 @pytest.fixture
-async def sync(engine: AsyncEngine, sessions: Sessions) -> ZohoSync:
+async def sync(sessions: Sessions) -> ZohoSync:
     """A host whose zone is two hours ahead."""
-    async with engine.begin() as connection:
-        await connection.run_sync(HOST.create_all)
+    await make(sessions, HOST)
     zone = timezone(timedelta(hours=2))
     sync = ZohoSync(
         sessions, registry=HandlerRegistry([Sales]), time_zone=zone, date_formats=["%d/%m/%Y"]

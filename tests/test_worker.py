@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import StaticPool, func, select, text, update
+from sqlalchemy import StaticPool, select, text, update
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Client, Script, create_shop, registry
+from tests.hosts.sql import Sessions, count
 from tests.servers.postgres import PostgresServer, PrivatePostgres
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
@@ -31,18 +32,12 @@ from zoho_sync.queues import SQLQueue
 pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @pytest.fixture(autouse=True)
 async def tables(engine: AsyncEngine, sessions: Sessions) -> None:
     await create_shop(engine)
     await ZohoSync(sessions).create_tables()
-
-
-async def count(sessions: Sessions, table: Any) -> int:
-    async with sessions() as session:
-        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
 
 
 async def until_empty(sessions: Sessions, seconds: float = 30) -> None:

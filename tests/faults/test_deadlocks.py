@@ -16,13 +16,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
 
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import create_shop, registry
+from tests.hosts.sql import Sessions
 from zoho_sync import HostTransactionLost, SyncEvent, ZohoSync
 from zoho_sync._faults import Fault, classify
 
@@ -42,8 +42,6 @@ DEADLOCKS = {
         "WHERE variable_name = 'innodb_deadlocks'"
     ),
 }
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @dataclass

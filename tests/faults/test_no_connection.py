@@ -19,7 +19,6 @@ from psycopg import sql
 from sqlalchemy import event, make_url, select
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
-    AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
@@ -27,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.hosts.events import customer
 from tests.hosts.shop import create_shop, registry
+from tests.hosts.sql import Sessions
 from tests.servers.postgres import PrivatePostgres
 from zoho_sync import Outcome, Unverified, ZohoSync
 from zoho_sync._tables import library_tables
@@ -40,7 +40,6 @@ pytestmark = [pytest.mark.breaks_connections, pytest.mark.without_tables]
 JOBS = library_tables().jobs
 LEASE = timedelta(minutes=5)
 BODY = b'{"contact": {"contact_id": "1", "contact_type": "customer"}}'
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class DriverError(Exception):

@@ -37,7 +37,6 @@ from zoho_sync.queues import SQLQueue
 pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
-Sessions = async_sessionmaker[AsyncSession]
 """What a host must say to its drivers behind such a pooler; as in docs/how-to/queues.md."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "asyncpg": {

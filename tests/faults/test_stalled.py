@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.hosts.events import customer
 from tests.hosts.shop import Client, Script, create_shop, registry
+from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync._dialects import bound_waits
 from zoho_sync._tables import library_tables
@@ -32,7 +33,6 @@ pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
-Sessions = async_sessionmaker[AsyncSession]
 
 
 class Database:

@@ -23,10 +23,8 @@ class Host:
     sessions: Sessions
 
     async def take(self, *bodies: Any, **said: Any) -> dict[Outcome, int]:
-        """Take bodies in through the trusted door, work off the queue, say what they came to."""
-        for body in bodies:
-            await self.sync.ingest(body, **said)
-        return await self.sync.drain()
+        """Take bodies in, and work them off."""
+        return await take(self.sync, *bodies, **said)
 
     async def receive(self, *bodies: Any, **said: Any) -> list[Receipt]:
         """Take bodies in without working them off."""
@@ -42,7 +40,7 @@ class Host:
 
     async def count(self, table: Table) -> int:
         """Return how many rows a table has."""
-        return (await sql.counts(self.sessions, [table]))[table.name]
+        return await sql.count(self.sessions, table)
 
     async def write(self, *statements: Executable) -> None:
         """Change tables as the host does: not through the library."""
@@ -56,6 +54,13 @@ class Host:
     async def dead(self) -> list[tuple[str, str]]:
         """Return field and text of all dead letters."""
         return [(letter.path, letter.error) for letter in await self.sync.dead_letters.list()]
+
+
+async def take(sync: ZohoSync, *bodies: Any, **said: Any) -> dict[Outcome, int]:
+    """Take bodies in through the trusted door, work off the queue, say what they came to."""
+    for body in bodies:
+        await sync.ingest(body, **said)
+    return await sync.drain()
 
 
 async def open_host(

@@ -15,10 +15,24 @@ def at(second: int) -> datetime:
     return START + timedelta(seconds=second)
 
 
+def dated(
+    kind: str,
+    entity_id: str,
+    document: dict[str, Any],
+    second: int | None,
+    operation: Operation = Operation.UPSERT,
+) -> SyncEvent:
+    """Return an event of that second; the document gets its time too, unless there is none."""
+    if second is None:
+        return SyncEvent(kind, entity_id, document, operation)
+    stamped = document | {"last_modified_time": at(second).isoformat()}
+    return SyncEvent(kind, entity_id, stamped, operation, effective_time=at(second))
+
+
 def customer(entity_id: str, second: int | None = 0, *, stamp: str = "", **more: Any) -> SyncEvent:
     """Return an upsert of a client; without a second, its document has no time."""
     document = {"contact_id": entity_id, "contact_name": f"Client {entity_id}", "notes": stamp}
-    return _event("customer", entity_id, document | more, second)
+    return dated("customer", entity_id, document | more, second)
 
 
 def invoice(
@@ -31,23 +45,10 @@ def invoice(
         "customer_id": client_id,
         "notes": stamp,
     }
-    return _event("invoice", entity_id, document | more, second)
+    return dated("invoice", entity_id, document | more, second)
 
 
 def deletion(event: SyncEvent, second: int) -> SyncEvent:
     """Return the delete of an event's entity."""
     kind, entity_id, document = event.entity_type, event.entity_id, dict(event.payload)
-    return _event(kind, entity_id, document, second, Operation.DELETE)
-
-
-def _event(
-    kind: str,
-    entity_id: str,
-    document: dict[str, Any],
-    second: int | None,
-    operation: Operation = Operation.UPSERT,
-) -> SyncEvent:
-    if second is None:
-        return SyncEvent(kind, entity_id, document, operation)
-    document["last_modified_time"] = at(second).isoformat()
-    return SyncEvent(kind, entity_id, document, operation, effective_time=at(second))
+    return dated(kind, entity_id, document, second, Operation.DELETE)

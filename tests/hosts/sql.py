@@ -51,11 +51,12 @@ async def row(sessions: Sessions, table: Table, **where: Any) -> dict[str, Any]:
     return found
 
 
+async def count(sessions: Sessions, table: Any) -> int:
+    """Return how many rows a table has."""
+    async with sessions() as session:
+        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
+
+
 async def counts(sessions: Sessions, tables: Iterable[Table]) -> dict[str, int]:
     """Return, by table, how many rows there are."""
-    found = {}
-    async with sessions() as session:
-        for table in tables:
-            statement = select(func.count()).select_from(table)
-            found[table.name] = (await session.execute(statement)).scalar_one()
-    return found
+    return {table.name: await count(sessions, table) for table in tables}

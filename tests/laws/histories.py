@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from tests.laws.tools import START
+from tests.hosts.clock import START
 
 CLOCKS: Final = {"payment": "updated_time"}
 

@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.hosts.clock import START, Hands
 from tests.hosts.sql import Sessions, library, rows
 from tests.laws import oracle
 from tests.laws.engines import QueueEngine, nobody
 from tests.laws.histories import Plan
-from tests.laws.tools import START, Hands
 from tests.laws.worlds import Erp, Failing, World, telling
 from zoho_sync import HandlerRegistry, Operation, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.events import Arrival

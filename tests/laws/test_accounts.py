@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.hosts import documents
+from tests.hosts.clock import Hands
 from tests.hosts.documents import at, customer
 from tests.hosts.handlers import CLIENTS, INVOICES, LINES, PRODUCTS
 from tests.hosts.sql import Sessions, clear, library, make, rows
 from tests.hosts.tables import invoice_lines, invoices, metadata
 from tests.laws.engines import QueueEngine
-from tests.laws.tools import EXAMPLES, Hands, broken_off
+from tests.laws.tools import EXAMPLES, broken_off
 from zoho_sync import (
     HandlerRegistry,
     HeaderToken,

@@ -20,11 +20,11 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.hosts.clock import START, Hands
 from tests.hosts.sql import Sessions, rows
 from tests.laws.engines import QueueEngine
 from tests.laws.histories import ERP_KINDS, Plan, Sent, Way, plans
 from tests.laws.runs import Laboratory, opened_laboratory
-from tests.laws.tools import START, Hands
 from tests.laws.worlds import Erp, Mirror, World
 from zoho_sync import Operation, SyncEvent, ZohoSync, mirror
 from zoho_sync.exceptions import PayloadError

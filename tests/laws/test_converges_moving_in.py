@@ -18,7 +18,7 @@ from sqlalchemy import String, Text, delete, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 
 from tests.hosts import handlers
-from tests.hosts.events import at
+from tests.hosts.events import dated
 from tests.hosts.sql import Sessions, execute, make
 from tests.hosts.tables import Client, Invoice, InvoiceLine, Product, metadata
 from tests.laws.tools import EXAMPLES
@@ -139,8 +139,7 @@ class Month:
         make = {"c": self._client, "p": self._item, "i": self._invoice, "y": self._payment}
         kind, document = make[name[0]](name, mark)
         self.told[name] = document
-        stamped = document | {"last_modified_time": at(second).isoformat()}
-        return SyncEvent(kind, name, stamped, effective_time=at(second))
+        return dated(kind, name, document, second)
 
     def _client(self, name: str, mark: str) -> tuple[str, dict[str, Any]]:
         # The name is spelt otherwise than the host has it: adoption folds both.

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.hosts.clock import Hands
 from tests.hosts.documents import at, customer
 from tests.hosts.handlers import CLIENTS
 from tests.hosts.sql import Sessions, clear, library, make, rows
 from tests.hosts.tables import metadata
-from tests.laws.tools import EXAMPLES, Hands
+from tests.laws.tools import EXAMPLES
 from zoho_sync import HandlerRegistry, Outcome, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.handlers import CustomerHandler
 

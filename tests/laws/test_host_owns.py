@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from tests.hosts.application import take
 from tests.hosts.documents import at, customer, invoice
 from tests.hosts.handlers import CLIENTS, INVOICES, LINES
 from tests.hosts.sql import Sessions, clear, execute, library, make, row, rows
@@ -189,12 +189,6 @@ async def guarded(engine: AsyncEngine, sync: ZohoSync) -> ZohoSync:
         for statement in statements:
             await connection.exec_driver_sql(statement)
     return sync
-
-
-async def take(sync: ZohoSync, *bodies: Mapping[str, Any], **said: Any) -> dict[Outcome, int]:
-    for body in bodies:
-        await sync.ingest(body, **said)
-    return await sync.drain()
 
 
 KEYS: Final = st.lists(st.sampled_from(["1", "2", "3"]), unique=True)

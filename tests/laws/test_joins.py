@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tests.hosts import documents
 from tests.hosts.handlers import CLIENTS
 from tests.hosts.tables import ClientTable
 from zoho_sync import (
@@ -156,12 +157,7 @@ async def create_tables(engine: AsyncEngine) -> None:
 
 
 def customer(number: int | str = 1, name: str = "Ada") -> dict[str, Any]:
-    return {
-        "contact_id": str(number),
-        "contact_type": "customer",
-        "contact_name": name,
-        "last_modified_time": "2024-05-01T10:00:00+0000",
-    }
+    return dict(documents.customer(str(number), contact_name=name)["contact"])
 
 
 def customer_event(number: int | str = 1) -> SyncEvent:

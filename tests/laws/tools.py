@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import event
@@ -16,30 +14,6 @@ from tests.laws.engines import QueueEngine, nobody
 
 EXAMPLES: Final = int(os.environ.get("ZOHO_SYNC_PROPERTY_EXAMPLES", "0")) or 8
 """Of each property; a long run takes more."""
-
-START = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
-"""Where the clock of a test begins; the documents of the tests are older."""
-
-
-@dataclass
-class Hands:
-    """A clock that moves when told to, and by a microsecond for every look at it."""
-
-    now: datetime = START
-
-    def __call__(self) -> datetime:
-        """Return the time."""
-        self.now += timedelta(microseconds=1)
-        return self.now
-
-    def move(self, **by: float) -> None:
-        """Move the hands, by what `timedelta` takes."""
-        self.now += timedelta(**by)
-
-
-def at(second: int) -> str:
-    """A time as Zoho writes it, before `START`."""
-    return f"2024-05-17T10:00:{second:02}+0000"
 
 
 async def broken_off(

@@ -14,7 +14,7 @@ from tests.hosts import tables
 from tests.hosts.application import Host, open_host
 from tests.hosts.documents import at, customer, invoice, item, line, payment, sparse
 from tests.hosts.handlers import Products
-from tests.hosts.sql import Sessions, library
+from tests.hosts.sql import Sessions, library, make
 from zoho_sync import EntityMap, MappingError, Outcome, PayloadError, mirror
 from zoho_sync.handlers import BUILTIN_HANDLERS, ProductHandler
 from zoho_sync.payloads import ProductPayload
@@ -268,8 +268,7 @@ async def test_lesson_22_stock_keeps_its_fraction(erp: Host) -> None:
 
 async def test_lesson_22_integer_column_does_not_cut(sessions: Sessions) -> None:
     """It would be back if a driver cut 12.7 to 12, or the start-up check let such a mapping be."""
-    async with sessions() as session, session.begin():
-        await (await session.connection()).run_sync(shelf_metadata.create_all)
+    await make(sessions, shelf_metadata)
     host = await open_host(sessions, [_Shelves])
     counts = await host.take(
         item("p1", stock_on_hand="12.7"), item("p2", stock_on_hand="12.0"), item("p3")

@@ -13,24 +13,15 @@ from sqlalchemy import MetaData, inspect
 
 from tests.hosts import tables
 from tests.hosts.application import Host, open_host
+from tests.hosts.clock import Clock
 from tests.hosts.documents import at, customer, invoice, item
 from tests.hosts.sql import Sessions, library
 from zoho_sync import HeaderToken, Outcome, ReceiptStatus, Unverified, mirror
 
 
-class _Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 async def test_lesson_24_second_update_is_no_duplicate(sessions: Sessions) -> None:
     """It would be back if the key had no version: the second change would be dropped, or fail."""
-    clock = _Clock()
+    clock = Clock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     host = await open_host(sessions, clock=clock)
     await host.take(customer(contact_name="First"))
     (receipt,) = await host.receive(customer(contact_name="Second", last_modified_time=at(1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import zoho_sync
 from tests.hosts import tables
 from tests.hosts.application import open_host
+from tests.hosts.clock import Clock
 from tests.hosts.documents import at, customer
 from tests.hosts.handlers import Clients
 from tests.hosts.sql import Sessions, library
@@ -28,18 +29,9 @@ pytestmark = pytest.mark.breaks_connections
 LEASE = timedelta(minutes=5)
 
 
-class _Clock:
-    """The database's clock, moved by hand."""
-
-    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> None:
     """It would be back if workers of one name, or of one process, could take each other's jobs."""
-    clock = _Clock()
+    clock = Clock()
     host = await open_host(sessions, clock=clock)
     twin = await open_host(sessions, clock=clock)
     await host.receive(*(customer(f"c{number}") for number in range(4)))
@@ -64,7 +56,7 @@ async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> 
 
 async def test_lesson_34_a_stalled_worker_finishes_nothing(sessions: Sessions) -> None:
     """It would be back if what was claimed once could be completed for ever."""
-    clock = _Clock()
+    clock = Clock()
     host = await open_host(sessions, clock=clock)
     await host.receive(customer())
     queue, executor = host.sync._runtime.queue, Executor(host.sync._runtime)
@@ -93,7 +85,7 @@ class _Fails(Clients):
 
 async def test_lesson_35_full_batches_starve_no_retry(sessions: Sessions) -> None:
     """It would be back if what failed were looked for only in what is left of a batch."""
-    clock = _Clock()
+    clock = Clock()
     _Fails.left = {"retried": 1}
     second = timedelta(seconds=1)
     policy = RetryPolicy(base_delay=second, max_delay=second)
@@ -120,7 +112,7 @@ class _WeirdError(Exception):
 async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> None:
     """It would be back if only errors with certain words in them were tried again."""
     _Fails.left = {"c1": 1}
-    clock, minute = _Clock(), timedelta(minutes=1)
+    clock, minute = Clock(), timedelta(minutes=1)
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
 
     class Fails(_Fails):
@@ -137,7 +129,7 @@ async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> 
 
 async def test_lesson_43_failures_close_nothing(sessions: Sessions) -> None:
     """It would be back if failures with successes between them added up to a closed door."""
-    clock, minute = _Clock(), timedelta(minutes=1)
+    clock, minute = Clock(), timedelta(minutes=1)
     _Fails.left = {f"bad{number}": 2 for number in range(20)}
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
     host = await open_host(sessions, [_Fails], clock=clock, retry=policy, batch_size=2)

@@ -32,9 +32,10 @@ from sqlalchemy.pool import StaticPool
 
 from tests.hosts import tables
 from tests.hosts.application import Host, open_host
+from tests.hosts.clock import Clock
 from tests.hosts.documents import at, customer, event, invoice, item, line, sparse
 from tests.hosts.handlers import Clients, Invoices, Products
-from tests.hosts.sql import Sessions, library
+from tests.hosts.sql import Sessions, library, make
 from zoho_sync import (
     ConfigurationError,
     EntityMap,
@@ -107,22 +108,12 @@ async def test_ruling_a_lost_host_transaction_is_never_half_committed(erp: Host)
     assert [each["name"] for each in await erp.rows(tables.clients)] == ["first"]
 
 
-class _Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2024, 5, 17, 10, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.mark.parametrize(("minute", "lives"), [(9, False), (11, True)])
 async def test_ruling_delete_without_time_counts_ten_minutes_later(
     sessions: Sessions, minute: int, *, lives: bool
 ) -> None:
     """Without the ten minutes, an edit made just before the delete would revive the entity."""
-    clock = _Clock()
+    clock = Clock(datetime(2024, 5, 17, 10, tzinfo=UTC))
     host = await open_host(sessions, clock=clock)
     await host.take(customer())
     await host.take(b"", entity="customer", entity_id="c1", operation="delete")
@@ -240,8 +231,7 @@ async def test_ruling_linked_table_on_sqlite_needs_autoincrement(
     sessions: Sessions, engine: AsyncEngine
 ) -> None:
     """A rowid that is used again would make the link point at a stranger's row."""
-    async with sessions() as session, session.begin():
-        await (await session.connection()).run_sync(linked_metadata.create_all)
+    await make(sessions, linked_metadata)
     host = await open_host(sessions, [_Linked])
     if engine.dialect.name == "sqlite":
         with pytest.raises(MappingError, match=r"(?i)autoincrement"):
@@ -291,7 +281,7 @@ async def test_ruling_one_shared_connection_is_serialised(memory: Sessions) -> N
 
 async def test_ruling_suspects_are_claimed_alone(sessions: Sessions) -> None:
     """Poison in a batch would take the innocents' attempts, and at last themselves, along."""
-    clock = _Clock()
+    clock = Clock(datetime(2024, 5, 17, 10, tzinfo=UTC))
     clock.now += timedelta(days=1)
     host = await open_host(sessions, clock=clock)
     await host.receive(customer("c1"), customer("c2"), customer("c3"))

@@ -17,7 +17,7 @@ from tests.hosts import tables
 from tests.hosts.application import Host, open_host
 from tests.hosts.documents import at, customer, event, invoice, item, line, payment, sparse
 from tests.hosts.handlers import HANDLERS, Clients
-from tests.hosts.sql import Sessions, library
+from tests.hosts.sql import Sessions, library, make
 from zoho_sync import (
     EntityMap,
     Outcome,
@@ -138,8 +138,7 @@ async def test_lesson_51_parallel_first_events_make_one_row(
 ) -> None:
     """It would be back if workers that see no row each made one."""
     handlers = [_Linked] if linked else [Clients]
-    async with sessions() as session, session.begin():
-        await (await session.connection()).run_sync(linked_metadata.create_all)
+    await make(sessions, linked_metadata)
     hosts = [await open_host(sessions, handlers, batch_size=1) for _ in range(3)]
     for number in range(3):
         body = customer(contact_name=f"name {number}", last_modified_time=at(number))

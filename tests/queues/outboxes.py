@@ -9,27 +9,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from tests.hosts import clock
+from tests.hosts.sql import Sessions
 from zoho_sync import PayloadError, QueueUnavailable, SyncEvent, ZohoSync, mirror
 from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, Job
 from zoho_sync.queues import MemoryQueue, Outbox
 from zoho_sync.queues.outbox import OutboxQueue
 
-Sessions = async_sessionmaker[AsyncSession]
 LEASE: Final = timedelta(minutes=10)
 
 
 @dataclass
-class Hands:
+class Hands(clock.Hands):
     """The clock of the database and of the engine, moved by hand."""
-
-    now: datetime = datetime(2024, 6, 2, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        """Return the database's time."""
-        self.now += timedelta(microseconds=1)
-        return self.now
 
     def seconds(self) -> float:
         """Return the engine's time."""

@@ -19,12 +19,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import precondition, rule
 from nats.aio.client import Client
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
+from tests.hosts.sql import Sessions
+from tests.queues.sold import invoice, totals
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.nats import PASSWORD, NATSServer, PrivateNATS, private_nats
-from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
+from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync.abc import Job, QueueBackend
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import (
@@ -46,7 +47,6 @@ pytestmark = pytest.mark.breaks_connections
 
 LEASE = timedelta(minutes=1)
 SHORT = timedelta(seconds=0.3)
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @asynccontextmanager
@@ -168,19 +168,6 @@ async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
     yield async_sessionmaker(engine, expire_on_commit=False)
     await engine.dispose()
-
-
-def invoice(name: str, second: int, total: str = "1.10", note: str = "") -> SyncEvent:
-    moment = datetime(2024, 6, 1, 0, 0, second, tzinfo=UTC)
-    document = {"invoice_id": name, "total": Decimal(total), "notes": note}
-    return SyncEvent("invoice", name, document, effective_time=moment)
-
-
-async def totals(sessions: Sessions) -> dict[str, Decimal]:
-    invoices = mirror.invoices
-    async with sessions() as session:
-        rows = await session.execute(select(invoices.c.invoice_id, invoices.c.total))
-        return {row[0]: row[1] for row in rows}
 
 
 async def claimed(queue: NATSQueue, lease: timedelta = LEASE) -> Job:

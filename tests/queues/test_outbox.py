@@ -16,16 +16,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from tests.hosts.sql import library, rows
-from tests.queues.outboxes import (
-    LEASE,
-    Fault,
-    Opened,
-    Relayed,
-    Sessions,
-    an_outbox,
-    invoice,
-)
+from tests.hosts.sql import Sessions, library, rows
+from tests.queues.outboxes import LEASE, Fault, Opened, Relayed, an_outbox, invoice
 from tests.queues.redis_queues import let_pass, new_queue
 from tests.servers.redis import RedisServer
 from zoho_sync import (

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from sqlalchemy import Column, MetaData, String, Table, insert
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from tests.hosts.sql import clear, library, make, rows
+from tests.hosts.sql import Sessions, clear, library, make, rows
 from tests.laws.tools import EXAMPLES, broken_off
 from tests.queues.outboxes import (
     LEASE,
@@ -30,7 +30,6 @@ from tests.queues.outboxes import (
     FaultyQueue,
     Hands,
     Killed,
-    Sessions,
     an_outbox,
     invoice,
     noted,

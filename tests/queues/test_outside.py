@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.hosts.events import at
+from tests.hosts.sql import Sessions
 from tests.queues.outboxes import FaultyQueue
 from tests.queues.outboxes import Hands as Instant
+from tests.queues.sold import invoice, totals
 from zoho_sync import (
     BaseEntityHandler,
     HandlerRegistry,
@@ -25,7 +26,6 @@ from zoho_sync import (
     SyncEvent,
     ZohoSync,
     default_registry,
-    mirror,
 )
 from zoho_sync.abc import Capabilities, Job
 from zoho_sync.events import Arrival
@@ -40,7 +40,6 @@ from zoho_sync.payloads import InvoicePayload
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.queues.wire import undecodable_event
 
-Sessions = async_sessionmaker[AsyncSession]
 LEASE = timedelta(seconds=60)
 LATER = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 
@@ -85,18 +84,6 @@ async def sync(engine: AsyncEngine, sessions: Sessions, engine_outside: MemoryQu
     made = ZohoSync(sessions, queue=engine_outside, retry=LATER)
     await made.create_tables()
     return made
-
-
-def invoice(name: str, second: int, total: str = "1.10") -> SyncEvent:
-    document = {"invoice_id": name, "total": Decimal(total)}
-    return SyncEvent("invoice", name, document, effective_time=at(second))
-
-
-async def totals(sessions: Sessions) -> dict[str, Decimal]:
-    invoices = mirror.invoices
-    async with sessions() as session:
-        rows = await session.execute(select(invoices.c.invoice_id, invoices.c.total))
-        return {row[0]: row[1] for row in rows}
 
 
 async def test_what_an_engine_brings_is_applied_once(sync: ZohoSync, sessions: Sessions) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Script, create_shop, registry
+from tests.hosts.sql import Sessions, make
 from zoho_sync import (
     DOCUMENT,
     EntityMap,
@@ -27,7 +28,6 @@ from zoho_sync.handlers import ProductHandler
 from zoho_sync.queues import MemoryQueue, SQLQueue
 
 LEASE = timedelta(minutes=1)
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @pytest.fixture(autouse=True)
@@ -153,11 +153,10 @@ def lamps(columns: dict[str, Any]) -> HandlerRegistry:
 
 @pytest.mark.parametrize("outside", [True, False])
 async def test_what_is_applied_again_delays_no_delivery(
-    engine: AsyncEngine, sessions: Sessions, *, outside: bool
+    sessions: Sessions, *, outside: bool
 ) -> None:
     table = Base.metadata.tables["priority_lamps"]
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await make(sessions, Base.metadata)
     queue = MemoryQueue() if outside else SQLQueue(sessions)
     before = ZohoSync(sessions, queue=queue, registry=lamps({"name": "name"}))
     for number in range(4):

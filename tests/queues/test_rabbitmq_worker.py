@@ -8,23 +8,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
+from tests.hosts.sql import Sessions
 from tests.queues.rabbitmq_queues import MINUTE, comes_again, new_name, own_queue, published
+from tests.queues.sold import invoice, totals
 from tests.servers.rabbitmq import RabbitMQServer
-from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
+from zoho_sync import Outcome, ZohoSync
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import RabbitMQQueue
 from zoho_sync.queues.outside import OutsideQueue
 
-Sessions = async_sessionmaker[AsyncSession]
 ROOT = Path(__file__).parents[2]
 CLAIMS_AND_WAITS = """
 import asyncio, sys
@@ -56,19 +56,6 @@ async def sessions(sqlite_url: str) -> AsyncIterator[Sessions]:
 async def queue(rabbitmq_server: RabbitMQServer) -> AsyncIterator[RabbitMQQueue]:
     async with own_queue(rabbitmq_server) as queue:
         yield queue
-
-
-def invoice(name: str, second: int, total: str = "1.10") -> SyncEvent:
-    moment = datetime(2024, 6, 1, 0, 0, second, tzinfo=UTC)
-    document = {"invoice_id": name, "total": Decimal(total)}
-    return SyncEvent("invoice", name, document, effective_time=moment)
-
-
-async def totals(sessions: Sessions) -> dict[str, Decimal]:
-    invoices = mirror.invoices
-    async with sessions() as session:
-        rows = await session.execute(select(invoices.c.invoice_id, invoices.c.total))
-        return {row[0]: row[1] for row in rows}
 
 
 async def states(sync: ZohoSync, name: str) -> list[str]:

@@ -8,18 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-from tests.hosts.events import at
+from tests.hosts.sql import Sessions
 from tests.queues.redis_queues import MINUTE, key, let_pass, new_queue, own_server
+from tests.queues.sold import invoice, totals
 from tests.servers.redis import PrivateRedis, RedisServer
-from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
+from zoho_sync import Outcome, ZohoSync
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import RedisQueue
 from zoho_sync.queues.outside import OutsideQueue
-
-Sessions = async_sessionmaker[AsyncSession]
 
 
 @pytest.fixture
@@ -27,18 +25,6 @@ async def shop(sqlite_url: str) -> AsyncIterator[Sessions]:
     engine = create_async_engine(sqlite_url)
     yield async_sessionmaker(engine, expire_on_commit=False)
     await engine.dispose()
-
-
-def invoice(name: str, second: int, total: str = "1.10") -> SyncEvent:
-    document = {"invoice_id": name, "total": Decimal(total)}
-    return SyncEvent("invoice", name, document, effective_time=at(second))
-
-
-async def totals(sessions: Sessions) -> dict[str, Decimal]:
-    invoices = mirror.invoices
-    async with sessions() as session:
-        rows = await session.execute(select(invoices.c.invoice_id, invoices.c.total))
-        return {row[0]: row[1] for row in rows}
 
 
 async def arrived(sessions: Sessions, name: str) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from tests.hosts.clock import Clock
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Client, Script, create_shop, registry
+from tests.hosts.sql import Sessions, count
 from zoho_sync import Operation, Outcome, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
@@ -26,21 +28,6 @@ pytestmark = pytest.mark.breaks_connections
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
-Sessions = async_sessionmaker[AsyncSession]
-
-
-class Clock:
-    """The engine's clock, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2024, 6, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **step: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(**step)
 
 
 @pytest.fixture
@@ -80,11 +67,6 @@ async def row_of(sessions: Sessions, job: Job) -> dict[str, Any] | None:
         return None if row is None else dict(row)
 
 
-async def count(sessions: Sessions, table: Any) -> int:
-    async with sessions() as session:
-        return int((await session.execute(select(func.count()).select_from(table))).scalar_one())
-
-
 async def test_what_is_acked_is_gone(queue: SQLQueue, clock: Clock) -> None:
     """1: enqueue, claim, ack, empty; counted at each step."""
     await queue.enqueue(events(2))
@@ -94,7 +76,7 @@ async def test_what_is_acked_is_gone(queue: SQLQueue, clock: Clock) -> None:
     assert (depth.ready, depth.delayed, depth.leased, depth.oldest) == (0, 0, 2, None)
     await queue.ack(jobs)
     assert (await queue.depth()).total == 0
-    clock.forward(hours=1)
+    clock.move(hours=1)
     assert await queue.claim(10, lease=LEASE) == []
 
 
@@ -112,10 +94,10 @@ async def test_a_not_before_is_measured_by_the_engines_clock(
     monkeypatch.setattr("time.time", (clock.now + timedelta(hours=1)).timestamp)
     await queue.enqueue(events(1))
     await queue.release(await queue.claim(1, lease=LEASE), delay=timedelta(minutes=10))
-    clock.forward(minutes=10, seconds=-1)
+    clock.move(minutes=10, seconds=-1)
     assert await queue.claim(1, lease=LEASE) == []
     assert (await queue.depth()).delayed == 1
-    clock.forward(seconds=1)
+    clock.move(seconds=1)
     assert len(await queue.claim(1, lease=LEASE)) == 1
 
 
@@ -220,7 +202,7 @@ async def test_a_cancelled_claim_loses_nothing(queue: SQLQueue, clock: Clock) ->
         jobs = await queue.claim(3, lease=LEASE)
         assert sorted(ids(jobs)) == ["c0", "c1", "c2"], f"after {turns} turns"
         await queue.release(jobs)
-    clock.forward(hours=1)
+    clock.move(hours=1)
     assert not any(job.suspect for job in await queue.claim(3, lease=LEASE))
 
 
@@ -228,9 +210,9 @@ async def test_an_expired_lease_is_claimed_again(queue: SQLQueue, clock: Clock) 
     """12: at the end of its lease a job is claimed again, under another token."""
     await queue.enqueue(events(1))
     (first,) = await queue.claim(1, lease=LEASE)
-    clock.forward(seconds=59)
+    clock.move(seconds=59)
     assert await queue.claim(1, lease=LEASE) == []
-    clock.forward(seconds=1)
+    clock.move(seconds=1)
     (second,) = await queue.claim(1, lease=LEASE)
     assert second.handle == first.handle
     assert second.lease_token != first.lease_token
@@ -244,15 +226,15 @@ async def test_an_extended_lease_is_kept_and_a_lost_one_named(
     """13: an extension keeps the lease; that of a lost one says so, and takes nothing."""
     await queue.enqueue(events(2))
     jobs = await queue.claim(2, lease=LEASE)
-    clock.forward(seconds=50)
+    clock.move(seconds=50)
     assert await queue.extend(jobs, lease=LEASE) == []
-    clock.forward(seconds=59)
+    clock.move(seconds=59)
     assert await queue.claim(2, lease=LEASE) == []
-    clock.forward(seconds=1)
+    clock.move(seconds=1)
     (taken,) = await queue.claim(1, lease=LEASE)
     lost = await queue.extend(jobs, lease=LEASE)
     assert [job.handle for job in lost] == [job.handle for job in jobs]
-    clock.forward(seconds=59)
+    clock.move(seconds=59)
     assert await queue.extend([taken], lease=LEASE) == []
 
 
@@ -262,7 +244,7 @@ async def test_who_lost_the_lease_changes_nothing(
     """14: ack and release under an old token leave the job to its new holder."""
     await queue.enqueue(events(1))
     (old,) = await queue.claim(1, lease=LEASE)
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     (new,) = await queue.claim(1, lease=LEASE)
     before = await row_of(sessions, new)
     with pytest.raises(LeaseLost) as lost:
@@ -285,7 +267,7 @@ async def test_an_outcome_without_the_lease_changes_nothing(
     async def lose_the_lease(event: SyncEvent, session: AsyncSession) -> None:
         del session
         if not taken:
-            clock.forward(seconds=61)
+            clock.move(seconds=61)
             await _steal(sessions, event, clock)
             taken.append(Job(None, event, ""))
         raise RuntimeError("too late")
@@ -322,7 +304,7 @@ async def test_a_fenced_ack_without_the_lease_rolls_the_rows_back(
     """15: the transaction that holds the host's rows ends with the ack that misses."""
     await queue.enqueue(events(1))
     (old,) = await queue.claim(1, lease=LEASE)
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     (new,) = await queue.claim(1, lease=LEASE)
     with pytest.raises(LeaseLost):
         await _settle(queue, sessions, old, "never")
@@ -352,7 +334,7 @@ async def test_a_fenced_ack_that_is_rolled_back_is_redelivered(
         await session.rollback()
     assert await count(sessions, Client.__table__) == 0
     assert (await queue.depth()).leased == 1
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     assert len(await queue.claim(1, lease=LEASE)) == 1
 
 
@@ -362,7 +344,7 @@ async def test_reaper_and_completion_agree(
     """17: whoever of the two is first, there is one outcome."""
     await queue.enqueue(events(1))
     jobs = await queue.claim(1, lease=LEASE)
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     async with sessions() as session:
         # The completion comes first, and is not committed when the reaper looks.
         await queue.ack(jobs, connection=await session.connection())
@@ -374,7 +356,7 @@ async def test_reaper_and_completion_agree(
     # The reaper comes first.
     await queue.enqueue([customer("other")])
     jobs = await queue.claim(1, lease=LEASE)
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     assert len(await queue.claim(1, lease=LEASE)) == 1
     with pytest.raises(LeaseLost):
         await queue.ack(jobs)
@@ -386,9 +368,9 @@ async def test_the_reaper_is_bounded_and_spares_the_living(
     """18: it takes back so many at a time, and none whose lease was lengthened meanwhile."""
     await queue.enqueue(events(150))
     jobs = await queue.claim(150, lease=LEASE)
-    clock.forward(seconds=30)
+    clock.move(seconds=30)
     await queue.extend(jobs[:10], lease=LEASE)
-    clock.forward(seconds=31)
+    clock.move(seconds=31)
     (suspect,) = await queue.claim(200, lease=LEASE)
     assert suspect.handle == jobs[10].handle
     async with sessions() as session:
@@ -404,7 +386,7 @@ async def test_a_suspect_is_claimed_alone(queue: SQLQueue, clock: Clock) -> None
     await queue.enqueue(events(3))
     await queue.claim(3, lease=LEASE)
     await queue.enqueue([customer("new", 5)])
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     deaths = []
     for _ in range(4):
         (job,) = await queue.claim(10, lease=timedelta(hours=9))
@@ -425,7 +407,7 @@ async def test_a_suspect_that_died_alone_waits_for_the_others(
     await queue.claim(3, lease=LEASE)
     order = []
     for _ in range(6):
-        clock.forward(seconds=61)
+        clock.move(seconds=61)
         (job,) = await queue.claim(10, lease=LEASE)
         order.append((job.event.entity_id, job.deaths))
     assert order == [("c0", 0), ("c1", 0), ("c2", 0), ("c0", 1), ("c1", 1), ("c2", 1)]
@@ -441,11 +423,11 @@ async def test_the_poison_dies_and_the_innocents_live(
     await sync.enqueue(sent)
     assert len(await queue.claim(5, lease=LEASE)) == 5
     deaths = 1
-    clock.forward(seconds=61)
+    clock.move(seconds=61)
     while jobs := await queue.claim(10, lease=LEASE):
         if jobs[0].event.id == poison.id and jobs[0].deaths < 3:
             deaths += 1
-            clock.forward(seconds=61)
+            clock.move(seconds=61)
             continue
         # A worker that lives: it applies the innocent, or buries the poison.
         await sync._worker._executor.execute(jobs)
@@ -464,7 +446,7 @@ async def test_a_release_costs_no_attempt(queue: SQLQueue, clock: Clock) -> None
         jobs = await queue.claim(1, lease=LEASE)
         await queue.release(jobs, delay=timedelta(seconds=5))
         assert await queue.claim(1, lease=LEASE) == []
-        clock.forward(seconds=5)
+        clock.move(seconds=5)
     (job,) = await queue.claim(1, lease=LEASE)
     assert (job.attempts, job.deaths, job.suspect, job.history) == (0, 0, False, ())
 
@@ -514,7 +496,7 @@ async def test_exhausted_attempts_make_one_dead_letter(
     totals = []
     for _ in range(6):
         totals.append(await sync.drain())
-        clock.forward(hours=1)
+        clock.move(hours=1)
     assert totals == [{Outcome.RETRY: 1}] * 3 + [{Outcome.DEAD_LETTER: 1}, {}, {}]
     (letter,) = await sync.dead_letters.list()
     assert letter.attempts == 4
@@ -665,7 +647,7 @@ async def test_an_arrival_is_kept(queue: SQLQueue, clock: Clock) -> None:
     await queue.enqueue([customer("a", None, stamp="old")])
     (job,) = await queue.claim(1, lease=LEASE)
     await queue.ack([job])
-    clock.forward(hours=1)
+    clock.move(hours=1)
     await queue.enqueue([customer("a", None, stamp="new"), job.event])
     claimed = await queue.claim(2, lease=LEASE)
     assert {j.event.id: j.event.arrival for j in claimed}[job.event.id] == job.event.arrival
@@ -713,7 +695,7 @@ async def test_a_crowd_of_claimers_and_deaths(queue: SQLQueue, clock: Clock) -> 
                 await queue.ack([job])
                 acked += 1
         else:
-            clock.forward(seconds=61)
+            clock.move(seconds=61)
             held.clear()
     assert (await queue.depth()).total + acked == 25
 

@@ -26,7 +26,6 @@ from zoho_sync.queues._wakeup import Herald, channel_of
 
 pytestmark = pytest.mark.breaks_connections
 
-Sessions = async_sessionmaker[AsyncSession]
 NEVER = 300.0
 """Seconds between two looks of a worker: only who is woken finds anything."""
 
