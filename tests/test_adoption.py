@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    String,
     Table,
     Text,
     event,
@@ -24,8 +26,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tests.hosts.events import customer, deletion, invoice
+from tests.hosts.events import at, customer, deletion, invoice
+from tests.hosts.handlers import CLIENTS
 from tests.hosts.sql import Sessions, make
+from tests.hosts.tables import ClientTable
 from zoho_sync import EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
 from zoho_sync._tables import library_tables
 from zoho_sync.adoption import AdoptionCount
@@ -40,50 +44,25 @@ class Base(DeclarativeBase):
     """The host's tables, full before the first event."""
 
 
-class Keyed(Base):
-    """Clients with a column for Zoho's id."""
+class Known(ClientTable, Base):
+    """Clients whom the host knew before; some have no name."""
 
-    __tablename__ = "keyed"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    zoho_id: Mapped[str | None] = mapped_column(Text, unique=True)
-    name: Mapped[str | None] = mapped_column(Text)
-    notes: Mapped[str | None] = mapped_column(Text)
-    credit: Mapped[int] = mapped_column(default=0)
-    gone: Mapped[bool] = mapped_column(default=False)
-
-
-class Linked(Base):
-    """Clients without one."""
-
-    __tablename__ = "linked"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str | None] = mapped_column(Text)
-    notes: Mapped[str | None] = mapped_column(Text)
-    credit: Mapped[int] = mapped_column(default=0)
-    gone: Mapped[bool] = mapped_column(default=False)
+    name: Mapped[str] = mapped_column(Text, nullable=True)
+    created_by: Mapped[str] = mapped_column(String(20), default="host")
 
 
 class KeyedClients(CustomerHandler):
-    mapping = EntityMap(
-        table=Keyed,
-        key="zoho_id",
+    mapping = replace(
+        CLIENTS,
+        table=Known,
         adopt=(("name", folded),),
-        columns={"name": "contact_name", "notes": "notes"},
-        insert_only={"credit": 7},
-        deleted_column="gone",
+        columns={"name": "contact_name", "note": "notes"},
+        insert_only={"points": 7},
     )
 
 
 class LinkedClients(CustomerHandler):
-    mapping = EntityMap(
-        table=Linked,
-        adopt=(("name", folded),),
-        columns={"name": "contact_name", "notes": "notes"},
-        insert_only={"credit": 7},
-        deleted_column="gone",
-    )
+    mapping = replace(KeyedClients.mapping, key=None)
 
 
 HANDLERS = {"key": KeyedClients, "link": LinkedClients}
@@ -106,19 +85,19 @@ async def fill(sessions: Sessions, handler: type[CustomerHandler], *names: str |
     """Let the host have rows; return their keys."""
     assert handler.mapping is not None
     async with sessions.begin() as session:
-        rows = [handler.mapping.table(name=name, credit=100) for name in names]
+        rows = [handler.mapping.table(name=name, points=100) for name in names]
         session.add_all(rows)
         await session.flush()
         return [row.id for row in rows]
 
 
 async def rows(sessions: Sessions, handler: type[CustomerHandler]) -> list[tuple[Any, ...]]:
-    """Return id, name, notes, credit and mark of every row."""
+    """Return id, name, note, points and mark of every row."""
     assert handler.mapping is not None
     t = handler.mapping.table
     async with sessions() as session:
         found = await session.execute(
-            select(t.id, t.name, t.notes, t.credit, t.gone).order_by(t.id)
+            select(t.id, t.name, t.note, t.points, t.deleted_at.is_not(None)).order_by(t.id)
         )
         return [tuple(row) for row in found]
 
@@ -212,7 +191,7 @@ async def test_a_mark_of_the_hosts_own_stays_until_the_entity_says_otherwise(
     assert handler.mapping is not None
     (acme,) = await fill(sessions, handler, "Acme")
     async with sessions.begin() as session:
-        await session.execute(update(handler.mapping.table).values(gone=True))
+        await session.execute(update(handler.mapping.table).values(deleted_at=at(0)))
     for sent, gone in (
         (named("1", "Acme", 1), True),
         (named("1", "Acme", 2), True),
@@ -227,10 +206,10 @@ async def test_a_mark_of_the_hosts_own_stays_until_the_entity_says_otherwise(
 async def test_a_row_that_is_adopted_gets_its_organization(sessions: Sessions) -> None:
     class Shared(CustomerHandler):
         mapping = EntityMap(
-            table=Linked,
+            table=Known,
             adopt=("name",),
             columns={"name": "contact_name"},
-            organization_column="notes",
+            organization_column="note",
             on_delete="ignore",
         )
 
@@ -313,10 +292,10 @@ async def test_a_row_that_the_host_deleted_is_made_anew_or_left(sessions: Sessio
 
     class Leaving(LinkedClients):
         mapping = EntityMap(
-            table=Linked,
+            table=Known,
             adopt=("name",),
-            columns={"name": "contact_name", "notes": "notes"},
-            deleted_column="gone",
+            columns={"name": "contact_name", "note": "notes"},
+            deleted_column="deleted_at",
             host_deleted="leave",
         )
 
@@ -332,13 +311,13 @@ async def test_a_row_that_the_host_deleted_is_made_anew_or_left(sessions: Sessio
         await sync.drain()
         async with sessions.begin() as host:
             await host.execute(
-                Linked.__table__.delete().where(Linked.name == f"Client {entity}")  # type: ignore[attr-defined]  # a Table
+                Known.__table__.delete().where(Known.name == f"Client {entity}")  # type: ignore[attr-defined]  # a Table
             )
-            host.add(Linked(name=f"Client {entity}", credit=100))
+            host.add(Known(name=f"Client {entity}", points=100))
         await sync.enqueue([named(entity, f"Client {entity}", 2)])
         assert await sync.drain() == {outcome: 1}
         async with sessions() as session:
-            count = select(func.count()).where(Linked.name == f"Client {entity}")
+            count = select(func.count()).where(Known.name == f"Client {entity}")
             assert await session.scalar(count) == left
 
 
@@ -347,7 +326,7 @@ async def test_an_entity_that_is_forgotten_comes_back(sessions: Sessions) -> Non
 
     class Final(KeyedClients):
         mapping = EntityMap(
-            table=Keyed, key="zoho_id", columns={"name": "contact_name"}, on_delete="hard"
+            table=Known, key="zoho_id", columns={"name": "contact_name"}, on_delete="hard"
         )
 
     await make(sessions, Base.metadata)

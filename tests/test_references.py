@@ -91,19 +91,20 @@ class Items(ProductHandler):
     mapping = EntityMap(table=Item, key="zoho_id", columns={"name": "name"}, on_delete="hard")
 
 
-class Invoices(InvoiceHandler):
-    mapping = EntityMap(
+def invoices(missing: Any) -> EntityMap:
+    """Map invoices; say what becomes of a client, or of a line's item, that is missing."""
+    return EntityMap(
         table=Invoice,
         key="zoho_id",
         columns={},
-        references=[Reference("client_id", to="customer", source="customer_id", missing="null")],
+        references=[Reference("client_id", to="customer", source="customer_id", missing=missing)],
         children=[
             ChildMap(
                 table=Line,
                 source="line_items",
                 parent="invoice_id",
                 columns={"words": "description"},
-                references=[Reference("item_id", to="product", source="item_id", missing="null")],
+                references=[Reference("item_id", to="product", source="item_id", missing=missing)],
             )
         ],
         on_delete="ignore",
@@ -114,25 +115,14 @@ def stand_in(zoho_id: str) -> Mapping[str, Any]:
     return {"name": f"Zoho {zoho_id}"}
 
 
+class Invoices(InvoiceHandler):
+    mapping = invoices("null")
+
+
 class Hasty(InvoiceHandler):
     """Makes a placeholder for a client and for an item that are not there."""
 
-    mapping = EntityMap(
-        table=Invoice,
-        key="zoho_id",
-        columns={},
-        references=[Reference("client_id", to="customer", source="customer_id", missing=stand_in)],
-        children=[
-            ChildMap(
-                table=Line,
-                source="line_items",
-                parent="invoice_id",
-                columns={"words": "description"},
-                references=[Reference("item_id", to="product", source="item_id", missing=stand_in)],
-            )
-        ],
-        on_delete="ignore",
-    )
+    mapping = invoices(stand_in)
 
 
 def client(entity_id: str, second: int, parent: str = "") -> SyncEvent:
