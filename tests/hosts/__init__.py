@@ -1,1 +1,1 @@
-"""An ERP for tests: tables, handlers, documents, events, and plain SQL over its rows."""
+"""Gives the tests one ERP: tables, handlers, documents, events, and plain SQL over its rows."""

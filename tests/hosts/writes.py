@@ -1,4 +1,4 @@
-"""The host's own record of what is written to its tables: triggers, and the rows that they add.
+"""Notes what is written to the tables of the host: triggers of its own, and the rows they add.
 
 What they note is true whoever writes, and commits or vanishes with the write itself.
 """

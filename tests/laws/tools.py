@@ -1,4 +1,4 @@
-"""Moves a clock for the tests of the laws, and breaks off work in the middle of a statement."""
+"""Says how many examples a property is tried on, and breaks work off in mid-statement."""
 
 from __future__ import annotations
 
