@@ -112,7 +112,7 @@ async def test_an_error_at_the_commit_falls_on_the_guilty_alone(
         await connection.execute(
             text(
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " IF NEW.stamp = 's5' THEN RAISE EXCEPTION 'not this one'"
+                " IF NEW.note = 's5' THEN RAISE EXCEPTION 'not this one'"
                 " USING ERRCODE = '23514'; END IF; RETURN NULL; END $$"
             )
         )

@@ -24,6 +24,8 @@ LEASE: Final = timedelta(minutes=10)
 class Hands(clock.Hands):
     """The clock of the database and of the engine, moved by hand."""
 
+    now: datetime = datetime(2024, 6, 2, tzinfo=UTC)
+
     def seconds(self) -> float:
         """Return the engine's time."""
         return self.now.timestamp()
