@@ -17,7 +17,10 @@ from zoho_sync._tables import library_tables
 from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.exceptions import ConfigurationError, PayloadError
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 Sessions = async_sessionmaker[AsyncSession]

@@ -11,6 +11,8 @@ from tests.lessons import erp as host_tables
 from tests.lessons.erp import Host, Sessions, at, customer, invoice, item, line, open_host, sparse
 from zoho_sync import Outcome, mirror
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 BIG = "99999999999999.99"
 RATES = ["0.000001", "123456.654321", "33.333333"]
 

@@ -29,7 +29,10 @@ from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
 from zoho_sync.hooks import SettledEvent
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)

@@ -37,6 +37,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import RowGone
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 Sessions = async_sessionmaker[AsyncSession]
 
 

@@ -28,6 +28,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import RowGone
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 Sessions = async_sessionmaker[AsyncSession]
 DEBTS = library_tables().debts
 

@@ -44,6 +44,8 @@ from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.outcomes import DeadLetterKind
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 
 class _Points(Clients):
     """Gives points to other clients, one after the other as the document names them."""

@@ -27,7 +27,11 @@ from zoho_sync.queues import SQLQueue
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing._host import MovedClock, metadata
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])

@@ -42,7 +42,7 @@ from zoho_sync.testing._bench import QueueBench
 from zoho_sync.testing._lease_checks import LeaseChecks
 from zoho_sync.testing.events import events_of, ids
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [pytest.mark.runs_on("nats"), pytest.mark.breaks_connections]
 
 LEASE = timedelta(minutes=1)
 SHORT = timedelta(seconds=0.3)

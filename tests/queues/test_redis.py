@@ -26,6 +26,8 @@ from zoho_sync.queues.redis import _job, _stored
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing.events import events_of, ids
 
+pytestmark = pytest.mark.runs_on("redis")
+
 Opened = tuple[RedisQueue, Any]
 
 

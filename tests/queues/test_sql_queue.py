@@ -21,7 +21,11 @@ from zoho_sync.abc import Job
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
