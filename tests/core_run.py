@@ -262,7 +262,7 @@ def _reason(item: pytest.Item) -> str:
 
 def _record(terminalreporter: Any) -> None:
     """Write down how long the dearer tests took, by their names, wherever their files lie."""
-    took: Counter[str] = Counter()
+    took: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
