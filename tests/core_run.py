@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-__all__ = ["CoreRun", "Plan", "behaviour", "places"]
+__all__ = ["CoreRun", "Plan", "behaviour", "is_tried_on_both", "places"]
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
@@ -86,6 +86,16 @@ def places(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def is_tried_on_both(item: pytest.Item) -> bool:
+    """Return whether a test is in the core run for this database, whatever it takes.
+
+    So is every law, and every test that says by itself, and not by its module, where it runs.
+    """
+    by_itself = any(mark.name == "databases" for mark in item.own_markers)
+    by_law = item.get_closest_marker("law") is not None
+    return (by_itself or by_law) and {*places(item)[:1]} <= OF_LAWS
+
+
 def behaviour(item: pytest.Item) -> Hashable:
     """Return what a test proves: the same in all its places, and with all its seeds."""
     others = [
@@ -132,11 +142,10 @@ class Plan:
         met: set[str] = set()
         for item in group:
             place = next(iter(places(item)), "")
-            is_law = item.get_closest_marker("law") is not None and place in OF_LAWS
-            by_database = item.get_closest_marker("databases") is not None and place in OF_LAWS
-            is_new = place not in met and (is_law or not kept)
+            is_new = place not in met and (is_tried_on_both(item) or not kept)
+            differs = item.get_closest_marker("databases") is not None and place in OF_LAWS
             is_cheap = self._seconds.get(item.name, 0) <= DEAR
-            if is_new or (is_cheap and (place in met or by_database)):
+            if is_new or (is_cheap and (place in met or differs)):
                 kept.append(item)
                 met.add(place)
         return kept

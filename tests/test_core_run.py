@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import pytest
 
-from tests.core_run import ELSEWHERE, OF_LAWS, CoreRun, Plan, behaviour, places
+from tests.core_run import ELSEWHERE, CoreRun, Plan, behaviour, is_tried_on_both, places
 
 
 @pytest.fixture
@@ -47,15 +47,17 @@ def test_every_function_is_in_the_core_run_or_asks_for_a_server_that_it_has_not(
 
 
 def test_every_law_is_tried_on_both_databases(collected: tuple[pytest.Item, ...]) -> None:
-    tried: set[tuple[Hashable, str]] = set()
-    wanted: set[tuple[Hashable, str]] = set()
-    for item in collected:
-        place = next(iter(places(item)), "")
-        if item.get_closest_marker("law") and place in OF_LAWS:
-            wanted.add((behaviour(item), place))
-            if is_core(item):
-                tried.add((behaviour(item), place))
-    assert wanted == tried
+    """And so is every test that differs by database, and says so itself."""
+
+    def tried(items: Iterable[pytest.Item]) -> set[tuple[Hashable, str]]:
+        return {
+            (behaviour(item), place)
+            for item in items
+            if is_tried_on_both(item)
+            for place in places(item)[:1]
+        }
+
+    assert tried(collected) == tried(filter(is_core, collected))
 
 
 def test_no_server_is_started_that_the_core_run_does_without(

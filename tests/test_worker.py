@@ -167,10 +167,11 @@ async def test_cancelled_twice_it_still_ends_and_loses_nothing(sessions: Session
         assert await session.scalar(select(TABLES.journal.c.attempts)) == 0
 
 
-async def test_a_suspect_is_alone_in_its_process(sessions: Sessions, engine: AsyncEngine) -> None:
+@pytest.mark.databases(
+    "postgresql", "mariadb"
+)  # SQLite has one writer: nothing is applied beside anything
+async def test_a_suspect_is_alone_in_its_process(sessions: Sessions) -> None:
     """What may have killed a worker shares its process with no other batch, suspect or not."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: nothing is applied beside anything")
     together: list[set[str]] = []
     running: set[str] = set()
     met = asyncio.Event()
@@ -268,11 +269,12 @@ async def test_run_outlives_an_error_that_nobody_expected(
     assert "maintenance failed" in caplog.text
 
 
+@pytest.mark.databases("postgresql")
 async def test_a_restart_of_the_database_needs_none_of_the_worker(
-    postgres_server: PostgresServer, engine: AsyncEngine, sessions: Sessions
+    postgres_server: PostgresServer, sessions: Sessions
 ) -> None:
     """The server crashes and comes back: the worker goes on, and nothing is lost or doubled."""
-    if engine.dialect.name != "postgresql" or not isinstance(postgres_server, PrivatePostgres):
+    if not isinstance(postgres_server, PrivatePostgres):
         pytest.skip("needs a PostgreSQL server of its own")
     sync = ZohoSync(sessions, registry=registry(), concurrency=2, batch_size=4)
     await sync.enqueue([customer(f"c{number}", 1) for number in range(120)])

@@ -278,6 +278,8 @@ async def test_who_lost_the_lease_changes_nothing(
         await queue.ack([new])
 
 
+# The write lock of the batch is the lease's fence on SQLite.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 @pytest.mark.usefixtures("queue")
 async def test_an_outcome_without_the_lease_changes_nothing(
     clock: Clock, sessions: Sessions
@@ -307,10 +309,8 @@ async def test_an_outcome_without_the_lease_changes_nothing(
 
 
 async def _steal(sessions: Sessions, event: SyncEvent, clock: Clock) -> None:
-    """Take a lease away, as a peer does once it has expired; SQLite's lock keeps peers out."""
+    """Take a lease away, as a peer does once it has expired."""
     async with sessions() as session:
-        if session.get_bind().dialect.name == "sqlite":
-            pytest.skip("the write lock of the batch is the lease's fence on SQLite")
         await session.execute(
             update(TABLES.jobs)
             .where(TABLES.jobs.c.event_id == event.id)
@@ -553,12 +553,11 @@ async def test_two_events_of_one_entity_are_never_applied_at_once(
     assert await count(sessions, Client.__table__) == 3
 
 
-async def test_a_stuck_entity_slows_no_other(
-    queue: SQLQueue, engine: AsyncEngine, sessions: Sessions
-) -> None:
+@pytest.mark.databases(
+    "postgresql", "psycopg", "mariadb"
+)  # SQLite has one writer: whoever holds the write lock stops all others
+async def test_a_stuck_entity_slows_no_other(queue: SQLQueue, sessions: Sessions) -> None:
     """24: while one entity's event is stuck, a peer works off all the others at once."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: whoever holds the write lock stops all others")
     stuck, free = asyncio.Event(), asyncio.Event()
 
     async def stick(event: SyncEvent, session: AsyncSession) -> None:
