@@ -303,7 +303,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
-        for _ in range(40):
+        for _ in range(22):
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
@@ -312,7 +312,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
         sessions,
         queue=queue,
         registry=registry(Script(before=linger)),
-        lease=timedelta(seconds=4),
+        lease=timedelta(seconds=2),
     )
     for away in (set[str](), {"extend"}):
         queue.away = away

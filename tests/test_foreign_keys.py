@@ -115,9 +115,8 @@ async def test_a_hard_delete_waits_for_those_that_refer_to_its_row(sessions: Ses
         assert set(attempts.scalars()) == {0}
 
 
-@pytest.mark.databases(
-    "postgresql", "psycopg", "mariadb"
-)  # SQLite has one writer: no host deletes beside a batch
+# SQLite has one writer: no host deletes beside a batch.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(sessions: Sessions) -> None:
     """The event is tried once more, with the client's row held, and finds that it has gone."""
     losing = invoices_that_lose_their_client(sessions)
@@ -131,9 +130,8 @@ async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(sessions: S
     assert (await count(sessions, Invoice), await sync.dead_letters.list()) == (1, [])
 
 
-@pytest.mark.databases(
-    "postgresql", "psycopg", "mariadb"
-)  # SQLite has one writer: no host deletes beside a call
+# SQLite has one writer: no host deletes beside a call.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 async def test_a_direct_call_is_told_that_the_client_has_gone(sessions: Sessions) -> None:
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
@@ -146,9 +144,8 @@ async def test_a_direct_call_is_told_that_the_client_has_gone(sessions: Sessions
     assert await count(sessions, Invoice) == 0
 
 
-@pytest.mark.databases(
-    "postgresql", "psycopg", "mariadb"
-)  # SQLite has one writer: no host deletes beside its own transaction
+# SQLite has one writer: no host deletes beside its own transaction.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 async def test_inside_the_hosts_transaction_nothing_is_repeated(sessions: Sessions) -> None:
     """The host hears what was refused, and its transaction goes on."""
     losing = invoices_that_lose_their_client(sessions)

@@ -419,9 +419,8 @@ async def test_a_cycle_of_waits_is_refused_and_the_remedy_is_null(sessions: Sess
         await syncing(sessions, Waiting, Back).check()
 
 
-@pytest.mark.databases(
-    "postgresql", "mariadb"
-)  # SQLite has one writer: no host deletes beside a batch
+# SQLite has one writer: no host deletes beside a batch.
+@pytest.mark.databases("postgresql", "mariadb")
 async def test_a_row_that_goes_between_look_up_and_write_is_made_anew(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
@@ -489,9 +488,8 @@ async def test_a_debt_of_a_row_that_the_host_deleted_is_nobodys(sessions: Sessio
         assert list(await session.scalars(select(Invoice.client_id))) == [None]
 
 
-@pytest.mark.databases(
-    "postgresql", "mariadb"
-)  # SQLite has one writer: a host that holds a row holds them all
+# SQLite has one writer: a host that holds a row holds them all.
+@pytest.mark.databases("postgresql", "mariadb")
 async def test_a_row_that_the_host_holds_keeps_no_worker_waiting(sessions: Sessions) -> None:
     """Its debt is paid by a later sweep; what else there is to do is done meanwhile."""
     sync = syncing(sessions)

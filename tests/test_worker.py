@@ -167,9 +167,8 @@ async def test_cancelled_twice_it_still_ends_and_loses_nothing(sessions: Session
         assert await session.scalar(select(TABLES.journal.c.attempts)) == 0
 
 
-@pytest.mark.databases(
-    "postgresql", "mariadb"
-)  # SQLite has one writer: nothing is applied beside anything
+# SQLite has one writer: nothing is applied beside anything.
+@pytest.mark.databases("postgresql", "mariadb")
 async def test_a_suspect_is_alone_in_its_process(sessions: Sessions) -> None:
     """What may have killed a worker shares its process with no other batch, suspect or not."""
     together: list[set[str]] = []
@@ -206,12 +205,12 @@ async def test_a_suspect_is_alone_in_its_process(sessions: Sessions) -> None:
 @pytest.mark.databases("postgresql")  # SQLite's write lock is the lease's fence
 async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Sessions) -> None:
     """The host has taken every connection: leases are lengthened over one that was reserved."""
-    lease, at_work = timedelta(seconds=4), asyncio.Event()
+    lease, at_work = timedelta(seconds=3), asyncio.Event()
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
         at_work.set()
-        for _ in range(60):
+        for _ in range(45):
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
@@ -225,7 +224,7 @@ async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Ses
         with suppress(PoolTimeout):
             while True:
                 await host.enter_async_context(small.connect())
-        await asyncio.sleep(5)
+        await asyncio.sleep(3.5)
         assert await SQLQueue(sessions).claim(1, lease=lease) == []
     await until_empty(sessions)
     await stop(running)

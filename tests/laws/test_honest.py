@@ -224,9 +224,8 @@ async def test_law_8_what_comes_back_is_not_late(sync: ZohoSync, clock: Hands) -
     assert "waiting since" in await problems(sync)
 
 
-@pytest.mark.databases(
-    "postgresql", "mariadb"
-)  # SQLite has one writer: nothing is settled while the report is read
+# SQLite has one writer: nothing is settled while the report is read.
+@pytest.mark.databases("postgresql", "mariadb")
 async def test_law_8_report_is_of_one_moment(
     sync: ZohoSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:

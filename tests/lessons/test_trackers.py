@@ -68,9 +68,8 @@ class _Points(Clients):
                 await asyncio.wait_for(self.together.wait(), 5)
 
 
-@pytest.mark.databases(
-    "postgresql", "mariadb"
-)  # SQLite has one writer: nobody holds one row and wants another
+# SQLite has one writer: nobody holds one row and wants another.
+@pytest.mark.databases("postgresql", "mariadb")
 async def test_lesson_48_deadlock_of_two_deliveries(sessions: Sessions) -> None:
     """It would be back if two that lock the same rows in other orders lost one of them."""
     _Points.waiting, _Points.together = set(), asyncio.Event()

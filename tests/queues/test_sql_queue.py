@@ -553,9 +553,8 @@ async def test_two_events_of_one_entity_are_never_applied_at_once(
     assert await count(sessions, Client.__table__) == 3
 
 
-@pytest.mark.databases(
-    "postgresql", "psycopg", "mariadb"
-)  # SQLite has one writer: whoever holds the write lock stops all others
+# SQLite has one writer: whoever holds the write lock stops all others.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 async def test_a_stuck_entity_slows_no_other(queue: SQLQueue, sessions: Sessions) -> None:
     """24: while one entity's event is stuck, a peer works off all the others at once."""
     stuck, free = asyncio.Event(), asyncio.Event()
@@ -631,19 +630,19 @@ async def test_a_stopped_worker_keeps_nothing(
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
         at_work.set()
-        for _ in range(70):
+        for _ in range(45):
             # Idle for much less than half the lease each time, on a busy machine as well.
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
     sync = ZohoSync(
-        sessions, registry=registry(Script(before=linger)), lease=timedelta(seconds=5), batch_size=1
+        sessions, registry=registry(Script(before=linger)), lease=timedelta(seconds=3), batch_size=1
     )
     await sync.enqueue(events(4))
     running = asyncio.create_task(sync.run())
     async with asyncio.timeout(60):
         await at_work.wait()
-        await asyncio.sleep(6)
+        await asyncio.sleep(3.5)
         peer = SQLQueue(sessions)
         if engine.dialect.name == "postgresql":
             assert [job.suspect for job in await peer.claim(1, lease=LEASE)] == [False]
