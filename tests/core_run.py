@@ -22,8 +22,10 @@ __all__ = ["CoreRun", "Plan", "behaviour", "is_tried_on_both", "places"]
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
-DEAR: Final = 2.0
-"""A repetition that took more seconds is left to the whole matrix."""
+ENOUGH: Final = 2.0
+"""Seconds that the core run spends at most on the repetitions of one behaviour."""
+RECORDED: Final = 0.5
+"""A test that took fewer seconds counts for nothing."""
 
 BY_FIXTURE: Final = {
     "sqlite_url": "sqlite",
@@ -140,14 +142,17 @@ class Plan:
         """Return what the core run has of one behaviour."""
         kept: list[pytest.Item] = []
         met: set[str] = set()
+        spent = 0.0
         for item in group:
             place = next(iter(places(item)), "")
             is_new = place not in met and (is_tried_on_both(item) or not kept)
             differs = item.get_closest_marker("databases") is not None and place in OF_LAWS
-            is_cheap = self._seconds.get(item.name, 0) <= DEAR
-            if is_new or (is_cheap and (place in met or differs)):
+            seconds = self._seconds.get(item.name, 0)
+            is_cheap = spent + seconds <= ENOUGH and (place in met or differs)
+            if is_new or is_cheap:
                 kept.append(item)
                 met.add(place)
+                spent += 0 if is_new else seconds
         return kept
 
 
@@ -275,6 +280,10 @@ def _record(terminalreporter: Any) -> None:
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
-                took[report.nodeid.rpartition("::")[2]] += report.duration
-    dear = {name: round(seconds, 1) for name, seconds in sorted(took.items()) if seconds > DEAR}
+                took[report.nodeid] += report.duration
+    dear: dict[str, float] = {}
+    for nodeid, seconds in sorted(took.items()):
+        name = nodeid[nodeid.partition("[")[0].rfind("::") + 2 :]
+        if seconds >= max(RECORDED, dear.get(name, 0)):
+            dear[name] = round(seconds, 1)
     SECONDS.write_text(json.dumps(dear, indent=1, ensure_ascii=False) + "\n")
