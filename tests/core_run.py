@@ -9,6 +9,7 @@ a repetition to ``--everything``, and never a behaviour.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from tests.amounts import RUN
 
 __all__ = ["CoreRun", "Plan", "behaviour", "is_tried_on_both", "places"]
 
@@ -169,6 +172,7 @@ class CoreRun:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._began = time.monotonic()
+        os.environ[RUN] = "everything" if config.option.everything else "core"
         self._left_out: Counter[str] = Counter()
         self.collected: tuple[pytest.Item, ...] = ()
         for line in MARKERS:

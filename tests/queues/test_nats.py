@@ -22,6 +22,7 @@ from nats.aio.client import Client
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
+from tests.amounts import examples
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.nats import PASSWORD, NATSServer, PrivateNATS, private_nats
 from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
@@ -132,7 +133,7 @@ def machines_server(nats_server: NATSServer) -> None:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=8,
+    max_examples=examples(core=3, everything=8),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
