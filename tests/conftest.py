@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.core_run import CoreRun
 from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.nats import NATSServer, available_nats
@@ -34,68 +35,37 @@ FIXTURES = {
     "mariadb": "mariadb_url",
 }
 DATABASES = ("sqlite", "postgresql")
-# The laws run on MariaDB as well, and what stands on what databases do differently: conflict
-# clauses, locks, types, errors. The rest is the same code on every database, and would cost as many
-# minutes again.
-ON_MARIADB = {
-    "test_column_types",
-    "test_conformance",
-    "test_create_tables",
-    "test_dead_letters",
-    "test_dialects",
-    "test_exactness",
-    "test_executor",
-    "test_foreign_keys",
-    "test_handlers",
-    "test_maintenance",
-    "test_many_rows",
-    "test_mirror_tables",
-    "test_outbox_faults",
-    "test_references",
-    "test_row_values",
-    "test_rulings",
-    "test_servers",
-    "test_sql_queue",
-    "test_status",
-    "test_trackers",
-    "test_unique_values",
-    "test_unit_of_work",
-    "test_worker",
-}
-# Its ERP indexes expressions, which MariaDB cannot, and has triggers in two languages.
-ONLY_ON_TWO = {"test_converges_awkward"}
-# The database is PostgreSQL: what may differ is what the driver gives, takes and raises, and what
-# becomes of its connections.
-ON_PSYCOPG = {
-    "test_atomic",
-    "test_column_types",
-    "test_conformance",
-    "test_create_tables",
-    "test_exactness",
-    "test_fails_closed",
-    "test_foreign_keys",
-    "test_joins",
-    "test_row_values",
-    "test_sql_queue",
-    "test_unique_values",
-    "test_unit_of_work",
-}
-# On the second line of SQLAlchemy what the databases do need not be proved again: only what
-# SQLAlchemy does differently with them and their drivers, and the laws.
-FEWER_DATABASES = os.environ.get("ZOHO_SYNC_FEWER_DATABASES") == "1"
-ON_EVERY_LINE = {
-    "test_atomic",
-    "test_column_types",
-    "test_conformance",
-    "test_create_tables",
-    "test_joins",
-    "test_sql_queue",
-    "test_unit_of_work",
-}
+"""Where a test runs whose marker `databases` says nothing else."""
 
 if (memory := in_memory()) is not None:
     # Where pytest makes the folders of tests, and with them the files of SQLite.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the whole matrix, and the recording of how long its tests take."""
+    group = parser.getgroup("zoho_sync")
+    group.addoption(
+        "--everything",
+        action="store_true",
+        help="run every test on all its databases and engines, and with all seeds",
+    )
+    group.addoption(
+        "--record-seconds",
+        action="store_true",
+        help="write how long the dearer tests took to tests/seconds.json",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the core run be chosen, unless everything runs."""
+    config.pluginmanager.register(CoreRun(config), "core_run")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two workers on each core: half of what tests do is waiting for servers and leases."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -242,25 +212,13 @@ def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
 
 
 def databases(definition: pytest.Function) -> list[str]:
-    """Return the databases that a test runs on, by its module, and by its marker if it has one."""
-    path = definition.path
-    is_law = path.parent.name == "laws"
-    found = [*DATABASES]
-    if path.stem in ON_PSYCOPG:
-        found.append("psycopg")
-    if path.stem in ON_MARIADB or (is_law and path.stem not in ONLY_ON_TWO):
-        found.append("mariadb")
+    """Return the databases that a test runs on: its marker's, or its module's or folder's."""
     marker = definition.get_closest_marker("databases")
-    named = [each for each in found if not marker or each in marker.args]
-    if FEWER_DATABASES and path.stem not in ON_EVERY_LINE:
-        fewer = DATABASES if is_law else DATABASES[:1]
-        # A test that is meant for one alone is not left out.
-        return [each for each in named if each in fewer] or named[:1]
-    return named
+    return [name for name in FIXTURES if name in (marker.args if marker else DATABASES)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on every database that its module is meant for."""
+    """Run a test on every database that it is meant for."""
     if "database_url" in metafunc.fixturenames and "queue_engine" not in metafunc.fixturenames:
         metafunc.parametrize("database_url", databases(metafunc.definition), indirect=True)
 

@@ -223,6 +223,7 @@ async def test_a_row_that_is_adopted_gets_its_organization(sessions: Sessions) -
     assert [row[1:3] for row in await rows(sessions, Shared)] == [("Acme", "60001")]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_of_two_at_once_one_adopts_and_the_other_decides_again(
     sync: ZohoSync, engine: AsyncEngine, sessions: Sessions, handler: type[CustomerHandler]
 ) -> None:
@@ -360,6 +361,7 @@ async def test_links_wake_what_waited(engine: AsyncEngine, sessions: Sessions) -
         assert await session.scalar(select(Invoice.client_id)) == 5
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_index_on_the_folded_column_is_used(engine: AsyncEngine) -> None:
     """Whatever has parameters, SQLite looks through the whole table for."""
     names = Table(

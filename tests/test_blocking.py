@@ -64,6 +64,9 @@ from zoho_sync.events import Arrival
 from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import SQLQueue
 
+# The host's drivers are others as well.
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 TABLES = library_tables()
 HOST_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 BODY = b'{"item": {"item_id": "1", "name": "Lamp", "last_modified_time": "2024-05-01T10:00:00Z"}}'

@@ -14,6 +14,11 @@ from sqlalchemy.schema import CreateTable
 
 from zoho_sync._column_types import ExactDecimal, ExactJSON, UtcDateTime
 
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+]
+
 metadata = MetaData()
 things = Table(
     "things",

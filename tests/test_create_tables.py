@@ -12,6 +12,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from zoho_sync import mirror
 from zoho_sync._tables import library_tables
 
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+]
+
 
 @pytest.mark.without_tables
 async def test_ten_processes_create_the_tables_at_once(database_url: str) -> None:

@@ -19,7 +19,10 @@ from zoho_sync._tables import library_tables
 from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.exceptions import ConfigurationError, PayloadError
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -10,6 +10,8 @@ from zoho_sync._insertion import insert_if_absent
 from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import ConfigurationError
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 
 def test_a_database_that_is_not_supported_is_refused() -> None:
     """And never given an INSERT that fails for the second of two equal rows."""

@@ -18,6 +18,8 @@ from sybil.parsers.markdown.codeblock import CodeBlockParser
 
 from zoho_sync import MappingError
 
+pytestmark = pytest.mark.depends_on_sqlalchemy
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -13,6 +13,8 @@ from tests.hosts.documents import at, customer, invoice, item, line, sparse
 from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, mirror
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 BIG = "99999999999999.99"
 RATES = ["0.000001", "123456.654321", "33.333333"]
 

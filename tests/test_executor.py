@@ -31,7 +31,10 @@ from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
@@ -102,12 +105,11 @@ async def test_what_the_hosts_schema_refuses_is_dead_and_takes_nobody_along(
     assert "Client c1" not in letter.error
 
 
+@pytest.mark.databases("postgresql")  # only PostgreSQL has constraint triggers
 async def test_an_error_at_the_commit_falls_on_the_guilty_alone(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
     """A deferred constraint speaks only at the COMMIT: the batch is halved until one is left."""
-    if engine.dialect.name != "postgresql":
-        pytest.skip("only PostgreSQL has constraint triggers")
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -297,7 +299,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
-        for _ in range(40):
+        for _ in range(22):
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
@@ -306,7 +308,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
         sessions,
         queue=queue,
         registry=registry(Script(before=linger)),
-        lease=timedelta(seconds=4),
+        lease=timedelta(seconds=2),
     )
     for away in (set[str](), {"extend"}):
         queue.away = away
@@ -450,12 +452,9 @@ async def test_an_event_that_is_woken_while_it_is_queued_is_applied(sessions: Se
     assert (await sync.status()).accepted == 2
 
 
-async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer
+async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(sessions: Sessions) -> None:
     """The entity that is missing is just being written: it is not parked for."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
     writing, go = asyncio.Event(), asyncio.Event()
 
     async def pause(event: SyncEvent, session: AsyncSession) -> None:
@@ -475,12 +474,9 @@ async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(
     assert (await first).outcome is Outcome.APPLIED
 
 
-async def test_a_queued_event_is_released_while_what_it_misses_is_held(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+@pytest.mark.databases("postgresql", "mariadb")  # SQLite has one writer
+async def test_a_queued_event_is_released_while_what_it_misses_is_held(sessions: Sessions) -> None:
     """A held target is not waited for: the event comes again a second later, at no attempt."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
     sync = ZohoSync(sessions, registry=registry())
     await sync.enqueue([invoice("i", "c", 1)])
     assert await sync.drain() == {Outcome.PARKED: 1}

@@ -27,6 +27,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import RowGone
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 
 class Contract(Shop):
     """The host's own: the library knows nothing of it."""
@@ -96,12 +98,10 @@ async def test_a_hard_delete_waits_for_those_that_refer_to_its_row(sessions: Ses
         assert set(attempts.scalars()) == {0}
 
 
-async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+# SQLite has one writer: no host deletes beside a batch.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
+async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(sessions: Sessions) -> None:
     """The event is tried once more, with the client's row held, and finds that it has gone."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: no host deletes beside a batch")
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
     await sync.enqueue([customer("c", 1)])
@@ -113,11 +113,9 @@ async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(
     assert (await count(sessions, Invoice), await sync.dead_letters.list()) == (1, [])
 
 
-async def test_a_direct_call_is_told_that_the_client_has_gone(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: no host deletes beside a call")
+# SQLite has one writer: no host deletes beside a call.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
+async def test_a_direct_call_is_told_that_the_client_has_gone(sessions: Sessions) -> None:
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
     await sync.apply(customer("c", 1))
@@ -129,12 +127,10 @@ async def test_a_direct_call_is_told_that_the_client_has_gone(
     assert await count(sessions, Invoice) == 0
 
 
-async def test_inside_the_hosts_transaction_nothing_is_repeated(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+# SQLite has one writer: no host deletes beside its own transaction.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
+async def test_inside_the_hosts_transaction_nothing_is_repeated(sessions: Sessions) -> None:
     """The host hears what was refused, and its transaction goes on."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: no host deletes beside its own transaction")
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
     await sync.apply(customer("c", 1))

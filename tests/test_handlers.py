@@ -38,6 +38,8 @@ from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import Payload
 from zoho_sync.payloads.fields import Amount, EntityId, Text, ZohoId
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 LIBRARY = library_tables()
 
 

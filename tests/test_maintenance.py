@@ -26,6 +26,8 @@ from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import ReferencePending
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 TABLES = library_tables()
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 

@@ -16,6 +16,8 @@ from zoho_sync._parked import Parked
 from zoho_sync._places import find_places
 from zoho_sync._tables import library_tables
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 TABLES = library_tables()
 NUMBERS = range(40_000)
 NAMES = [str(number) for number in NUMBERS]

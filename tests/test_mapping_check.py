@@ -82,7 +82,9 @@ from zoho_sync.handlers import (
 )
 from zoho_sync.payloads import ProductPayload
 
-pytestmark = pytest.mark.breaks_connections
+# The rules are about declarations and columns; tests of what databases do otherwise say so.
+pytestmark = pytest.mark.databases("sqlite")
+BOTH = pytest.mark.databases("sqlite", "postgresql")
 
 Handler = type[BaseEntityHandler[Any]]
 
@@ -177,6 +179,7 @@ async def assert_fits(engine: AsyncEngine, *handlers: Handler) -> None:
     assert ([str(each) for each in findings], warnings) == ([], [])
 
 
+@BOTH
 async def test_the_mirror_has_nothing_to_say(engine: AsyncEngine) -> None:
     sync = ZohoSync(async_sessionmaker(engine))
     await sync.create_tables()
@@ -184,6 +187,7 @@ async def test_the_mirror_has_nothing_to_say(engine: AsyncEngine) -> None:
     assert await MappingCheck(sync._runtime.sessions, sync.registry, library_tables()).check() == []
 
 
+@BOTH
 async def test_a_whole_mapping_of_the_hosts_own_fits(engine: AsyncEngine) -> None:
     clients = a_table(
         Column("name", String(100)), Column("gone", Boolean, nullable=False), name="c"
@@ -282,6 +286,7 @@ async def test_names_that_are_not_declared_are_found_as_well(engine: AsyncEngine
     ]
 
 
+@BOTH
 async def test_a_table_that_is_not_in_the_database(engine: AsyncEngine) -> None:
     finding = await the_finding(engine, goods(a_table(name="godos")), tables=[a_table()])
     assert finding == Finding(
@@ -294,11 +299,13 @@ async def test_a_table_with_no_likeness(engine: AsyncEngine) -> None:
     assert finding.remedy == "Create it with your migrations."
 
 
+@BOTH
 async def test_a_schema_that_is_not_in_the_database(engine: AsyncEngine) -> None:
     finding = await the_finding(engine, goods(a_table(schema="erp")), tables=[])
     assert finding.problem == "the database has no table 'erp.goods'."
 
 
+@BOTH
 async def test_a_table_in_a_schema(engine: AsyncEngine, tmp_path: Path) -> None:
     table = a_table(Column("name", Text), schema="erp")
     async with engine.begin() as connection:
@@ -313,12 +320,14 @@ async def test_a_table_in_a_schema(engine: AsyncEngine, tmp_path: Path) -> None:
     await assert_fits(engine, goods(table, columns={"name": "name"}))
 
 
+@BOTH
 async def test_a_schema_that_is_translated(engine: AsyncEngine) -> None:
     table = a_table(Column("name", Text), schema="tenant")
     translated = engine.execution_options(schema_translate_map={"tenant": None})
     await assert_fits(translated, goods(table, columns={"name": "name"}))
 
 
+@BOTH
 @pytest.mark.without_tables
 @pytest.mark.parametrize("whole", [True, False])
 async def test_tables_that_the_library_makes(engine: AsyncEngine, whole: bool) -> None:  # noqa: FBT001  # a parameter
@@ -351,6 +360,7 @@ async def test_a_key_that_is_not_unique(engine: AsyncEngine) -> None:
     assert "UniqueConstraint('zid')" in finding.remedy
 
 
+@BOTH
 async def test_a_partial_index_does_not_count(engine: AsyncEngine) -> None:
     where = text("zid <> ''")
     index = Index("ux", "zid", unique=True, sqlite_where=where, postgresql_where=where)
@@ -358,12 +368,14 @@ async def test_a_partial_index_does_not_count(engine: AsyncEngine) -> None:
     assert finding.problem == "(zid) is not unique in 'goods'."
 
 
+@BOTH
 async def test_an_expression_does_not_count(engine: AsyncEngine) -> None:
     index = Index("ux", text("lower(zid)"), unique=True)
     finding = await the_finding(engine, goods(a_table(Column("zid", String(50)), index), key="zid"))
     assert finding.problem == "(zid) is not unique in 'goods'."
 
 
+@BOTH
 @pytest.mark.parametrize("how", ["constraint", "index", "primary key"])
 async def test_what_counts_as_unique(engine: AsyncEngine, how: str) -> None:
     if how == "primary key":
@@ -385,6 +397,7 @@ async def test_the_organization_and_the_key_are_unique_together(engine: AsyncEng
     await assert_fits(engine, goods(a_table(*columns), organization_column="org"))
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("kind", "source", "loss", "remedy"),
     [
@@ -426,6 +439,7 @@ async def test_a_callable_may_make_anything(engine: AsyncEngine) -> None:
     await assert_fits(engine, goods(table, columns={"it": lambda product: product.rate or ABSENT}))
 
 
+@BOTH
 async def test_whole_numbers_only_lose_digits(engine: AsyncEngine) -> None:
     handler = goods(a_table(Column("it", Numeric(12, 0))), columns={"it": "rate"})
     if engine.dialect.name == "sqlite":
@@ -447,6 +461,7 @@ async def test_sqlite_keeps_numeric_as_a_float(sqlite_url: str) -> None:
     await engine.dispose()
 
 
+@BOTH
 async def test_a_variant_for_sqlite_is_seen(engine: AsyncEngine) -> None:
     kind = Numeric(18, 2).with_variant(mirror.ExactDecimal(), "sqlite")
     await assert_fits(engine, goods(a_table(Column("it", kind)), columns={"it": "rate"}))
@@ -744,6 +759,7 @@ async def test_two_lists_in_one_table(engine: AsyncEngine) -> None:
     assert finding.problem == "Mine.children[0] fills 'lines' as well."
 
 
+@BOTH
 @pytest.mark.parametrize("kind", [Integer(), BigInteger()])
 async def test_an_id_may_be_a_number(engine: AsyncEngine, kind: Any) -> None:
     table = a_table(Column("zid", kind, unique=True))
@@ -782,6 +798,7 @@ async def test_a_column_that_is_not_even_declared(engine: AsyncEngine) -> None:
     assert "'branch'" in (await the_finding(engine, goods(a_table()), tables=[real])).problem
 
 
+@BOTH
 async def test_a_default_that_is_only_declared(engine: AsyncEngine) -> None:
     real = a_table(Column("branch", Integer, nullable=False))
     declared = a_table(Column("branch", Integer, nullable=False, server_default="7"))
@@ -794,6 +811,7 @@ async def test_a_line_column_that_nothing_fills(engine: AsyncEngine) -> None:
     assert finding.where == "Mine.children[0].columns"
 
 
+@BOTH
 async def test_columns_that_something_fills(engine: AsyncEngine) -> None:
     from sqlalchemy import Computed, FetchedValue, Identity  # noqa: PLC0415  # of this test only
 
@@ -808,6 +826,7 @@ async def test_columns_that_something_fills(engine: AsyncEngine) -> None:
     await assert_fits(engine, goods(table))
 
 
+@BOTH
 async def test_a_primary_key_that_nothing_makes(engine: AsyncEngine) -> None:
     columns = Column("id", String(36), primary_key=True), Column("zoho_id", String(9), unique=True)
     finding = await the_finding(engine, goods(Table("goods", MetaData(), *columns)))
@@ -891,6 +910,7 @@ class Letter(enum.Enum):
     A = "a"
 
 
+@BOTH
 @pytest.mark.parametrize("source", ["name", custom_field("cf_letter"), "custom_field_hash.letter"])
 async def test_text_is_no_member_of_an_enumeration(engine: AsyncEngine, source: Any) -> None:
     table = a_table(Column("letter", Enum(Letter, name="letter_of_ours")))
@@ -985,6 +1005,7 @@ async def test_a_deleted_column_of_another_kind(engine: AsyncEngine, kind: Any) 
     assert "neither a boolean nor" in (await the_finding(engine, handler)).problem
 
 
+@BOTH
 @pytest.mark.parametrize("kind", [Boolean(), DateTime(), Date(), mirror.UtcDateTime()])
 async def test_deleted_columns(engine: AsyncEngine, kind: Any) -> None:
     handler = goods(a_table(Column("gone", kind)), on_delete="soft", deleted_column="gone")
@@ -1009,6 +1030,7 @@ async def test_a_deleted_column_that_is_true_by_default(
     )
 
 
+@BOTH
 async def test_a_deleted_column_that_only_the_database_has_true(engine: AsyncEngine) -> None:
     real = a_table(Column("gone", Boolean, server_default=true()))
     declared = a_table(Column("gone", Boolean))
@@ -1084,6 +1106,7 @@ async def test_a_line_column_that_is_filled_twice(engine: AsyncEngine) -> None:
     assert finding.problem == "Mine.children[0].parent fills column 'sale_id' as well."
 
 
+@BOTH
 async def test_sqlite_reuses_primary_keys(engine: AsyncEngine) -> None:
     handler = goods(a_table(key=False, sqlite_autoincrement=False), key=None)
     if engine.dialect.name == "postgresql":
@@ -1102,12 +1125,14 @@ async def test_sqlite_reuses_primary_keys_of_lines(sqlite_url: str) -> None:
     await engine.dispose()
 
 
+@BOTH
 @pytest.mark.parametrize("kind", [String(36), Uuid()])
 async def test_only_rowids_are_reused(engine: AsyncEngine, kind: Any) -> None:
     table = Table("goods", MetaData(), Column("id", kind, primary_key=True, default="x"))
     await assert_fits(engine, goods(table, key=None))
 
 
+@BOTH
 async def test_a_key_makes_reused_rowids_harmless(engine: AsyncEngine) -> None:
     table = a_table(Column("name", Text), sqlite_autoincrement=False)
     handler = goods(table, columns={"name": "name"})
@@ -1129,6 +1154,7 @@ async def test_a_key_makes_reused_rowids_harmless(engine: AsyncEngine) -> None:
         assert [tuple(row) for row in rows] == [(1, None, "a stranger"), (2, "7", "second")]
 
 
+@BOTH
 @pytest.mark.parametrize("kind", [LargeBinary(16), Float(), Boolean(), Unknown()])
 async def test_a_primary_key_that_the_ledger_cannot_keep(engine: AsyncEngine, kind: Any) -> None:
     column = Column("id", kind, primary_key=True, default=0)
@@ -1186,6 +1212,7 @@ async def test_library_tables_in_another_database(engine: AsyncEngine, tmp_path:
     await other.dispose()
 
 
+@BOTH
 async def test_a_factory_without_a_database_of_its_own(engine: AsyncEngine) -> None:
     sync = ZohoSync(async_sessionmaker(binds={mirror.products: engine}))
     with pytest.raises(MappingError, match="only binds= of classes") as raised:
@@ -1262,6 +1289,7 @@ async def test_drain_refuses_a_wrong_mapping_until_it_is_mended(
     assert await sync.drain() == {}
 
 
+@pytest.mark.breaks_connections
 async def test_run_refuses_a_wrong_mapping(engine: AsyncEngine, sessions: Sessions) -> None:
     await created(engine)
     sync = ZohoSync(sessions, registry=HandlerRegistry([goods(a_table())]))
@@ -1269,6 +1297,8 @@ async def test_run_refuses_a_wrong_mapping(engine: AsyncEngine, sessions: Sessio
         await sync.run()
 
 
+@pytest.mark.breaks_connections
+@BOTH
 async def test_run_waits_for_a_database_that_is_away(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1294,6 +1324,7 @@ async def test_run_waits_for_a_database_that_is_away(
         await worker
 
 
+@pytest.mark.breaks_connections
 async def test_at_the_start_the_mirror_need_only_exist(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

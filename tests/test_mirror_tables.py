@@ -13,6 +13,8 @@ from zoho_sync import mirror
 from zoho_sync._column_types import ExactDecimal, ExactJSON, UtcDateTime
 from zoho_sync.payloads import InvoicePayload, line_key, parse
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 NAMES = [
     "products",
     "customers",

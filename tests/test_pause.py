@@ -62,11 +62,11 @@ async def test_what_it_lets_through(sync: ZohoSync) -> None:
     assert await sync.drain() == {Outcome.APPLIED: 1}
 
 
+# SQLite has one writer: the pause is written before an event is applied, or after.
+@pytest.mark.databases("postgresql")
 async def test_a_worker_finishes_what_it_has_and_goes_on_when_told(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("it has one writer: the pause is written before an event is applied, or after")
     await create_shop(engine)
     began, go, applied = asyncio.Event(), asyncio.Event(), asyncio.Queue[str]()
 

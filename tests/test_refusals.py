@@ -45,6 +45,9 @@ from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 from zoho_sync.handlers._refusal import RefusedAt
 from zoho_sync.mapping import ABSENT
 
+# What was refused is said in the words of the driver.
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 PRIVATE = "4711-private"
 CLIENT: Mapping[str, Any] = {
     "contact": {"contact_id": "c1", "contact_type": "customer", "contact_name": PRIVATE}

@@ -31,6 +31,8 @@ from zoho_sync.mirror import ExactDecimal
 from zoho_sync.payloads import Line, Payload
 from zoho_sync.payloads.fields import Amount, EntityId, Integer, ListOf, Text, ZohoId
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 
 class Base(DeclarativeBase):
     """The host's tables."""

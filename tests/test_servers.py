@@ -42,11 +42,13 @@ def connect(server: PostgresServer, database: str) -> psycopg.Connection:
     return psycopg.connect(url.render_as_string(hide_password=False))
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 async def test_an_engine_answers(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         assert await connection.scalar(select(literal(1))) == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 async def test_a_database_keeps_what_a_session_commits(
     sessions: async_sessionmaker[AsyncSession],
 ) -> None:

@@ -28,6 +28,8 @@ from zoho_sync.exceptions import ValueTaken
 from zoho_sync.handlers import InvoiceHandler, ProductHandler
 from zoho_sync.payloads import ProductPayload
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
+
 SOON = RetryPolicy(base_delay=timedelta(microseconds=1), max_delay=timedelta(microseconds=1))
 LATER = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 

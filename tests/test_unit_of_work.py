@@ -20,7 +20,11 @@ from zoho_sync import HostTransactionLost, SessionBusy
 from zoho_sync import _unit_of_work as machinery
 from zoho_sync._unit_of_work import UnitOfWork, finish, unit_of_work
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 
 class Base(DeclarativeBase):

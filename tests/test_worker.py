@@ -29,7 +29,10 @@ from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 
@@ -159,10 +162,10 @@ async def test_cancelled_twice_it_still_ends_and_loses_nothing(sessions: Session
         assert await session.scalar(select(TABLES.journal.c.attempts)) == 0
 
 
-async def test_a_suspect_is_alone_in_its_process(sessions: Sessions, engine: AsyncEngine) -> None:
+# SQLite has one writer: nothing is applied beside anything.
+@pytest.mark.databases("postgresql", "mariadb")
+async def test_a_suspect_is_alone_in_its_process(sessions: Sessions) -> None:
     """What may have killed a worker shares its process with no other batch, suspect or not."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: nothing is applied beside anything")
     together: list[set[str]] = []
     running: set[str] = set()
     met = asyncio.Event()
@@ -197,12 +200,12 @@ async def test_a_suspect_is_alone_in_its_process(sessions: Sessions, engine: Asy
 @pytest.mark.databases("postgresql")  # SQLite's write lock is the lease's fence
 async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Sessions) -> None:
     """The host has taken every connection: leases are lengthened over one that was reserved."""
-    lease, at_work = timedelta(seconds=4), asyncio.Event()
+    lease, at_work = timedelta(seconds=3), asyncio.Event()
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
         at_work.set()
-        for _ in range(60):
+        for _ in range(45):
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
@@ -216,7 +219,7 @@ async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Ses
         with suppress(PoolTimeout):
             while True:
                 await host.enter_async_context(small.connect())
-        await asyncio.sleep(5)
+        await asyncio.sleep(3.5)
         assert await SQLQueue(sessions).claim(1, lease=lease) == []
     await until_empty(sessions)
     await stop(running)
@@ -260,11 +263,12 @@ async def test_run_outlives_an_error_that_nobody_expected(
     assert "maintenance failed" in caplog.text
 
 
+@pytest.mark.databases("postgresql")
 async def test_a_restart_of_the_database_needs_none_of_the_worker(
-    postgres_server: PostgresServer, engine: AsyncEngine, sessions: Sessions
+    postgres_server: PostgresServer, sessions: Sessions
 ) -> None:
     """The server crashes and comes back: the worker goes on, and nothing is lost or doubled."""
-    if engine.dialect.name != "postgresql" or not isinstance(postgres_server, PrivatePostgres):
+    if not isinstance(postgres_server, PrivatePostgres):
         pytest.skip("needs a PostgreSQL server of its own")
     sync = ZohoSync(sessions, registry=registry(), concurrency=2, batch_size=4)
     await sync.enqueue([customer(f"c{number}", 1) for number in range(120)])

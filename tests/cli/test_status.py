@@ -142,6 +142,7 @@ def test_an_unknown_queue_is_a_usage_error(call: Call, filled_url: str) -> None:
     assert "hush-hush" not in answer.err
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 def test_tables_are_made_once(call: Call, database_url: str) -> None:
     first = call("tables", "create", "--database-url", database_url, "--json")
     second = call("tables", "create", "--database-url", database_url, "--json")
@@ -165,6 +166,7 @@ def test_tables_check_names_what_is_missing(call: Call, sqlite_url: str, tmp_pat
     assert [finding["where"] for finding in told["findings"]] == ["mirror"]
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 def test_status_works_on_every_database(call: Call, database_url: str) -> None:
     async def prepare(sync: ZohoSync) -> None:
         await sync.create_tables()

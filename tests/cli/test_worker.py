@@ -95,6 +95,7 @@ def wait_until_idle(url: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_gracefully(
     database_url: str, tmp_path: Path, number: signal.Signals
@@ -201,6 +202,7 @@ async def _as_application(url: str, handler: Any, entity_type: str, document: An
     await engine.dispose()
 
 
+@pytest.mark.databases("sqlite", "postgresql", "mariadb")
 @pytest.mark.parametrize(
     ("handler", "document"),
     [

@@ -26,7 +26,8 @@ from tests.hosts.sql import Sessions
 from zoho_sync import HostTransactionLost, SyncEvent, ZohoSync
 from zoho_sync._faults import Fault, classify
 
-pytestmark = pytest.mark.breaks_connections
+# Their transactions run into one another; those of SQLite do not.
+pytestmark = [pytest.mark.databases("postgresql", "mariadb"), pytest.mark.breaks_connections]
 
 SECONDS = float(os.environ.get("ZOHO_SYNC_DEADLOCK_SECONDS", "6"))
 SEED = int(os.environ.get("ZOHO_SYNC_FAULT_SEED", "20240501"))
@@ -34,7 +35,6 @@ WORKERS = 3
 CLIENTS = [str(1000 + number) for number in range(8)]
 INVOICES = [str(5000 + number) for number in range(8)]
 ENDED_BY_THE_DATABASE = {Fault.CONFLICT, Fault.LOCK_TIMEOUT}
-DATABASES = {"postgresql": "postgres_url", "mariadb": "mariadb_url"}
 DEADLOCKS = {
     "postgresql": "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
     "mysql": (
@@ -78,19 +78,12 @@ class Book:
         self.newest[event.entity_id] = max(self.newest.get(event.entity_id, told), told)
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest) -> str:
-    """A database whose transactions run into one another."""
-    found: str = request.getfixturevalue(DATABASES[request.param])
-    return found
-
-
 @pytest.fixture
-async def engines(url: str) -> AsyncIterator[list[AsyncEngine]]:
+async def engines(database_url: str) -> AsyncIterator[list[AsyncEngine]]:
     """An engine for each party; deadlocks are found quickly, so that many fit into the time."""
     # MariaDB finds them at once.
-    quick = {"server_settings": {"deadlock_timeout": "20ms"}} if "asyncpg" in url else {}
-    made = [create_async_engine(url, connect_args=quick) for _ in range(WORKERS + 2)]
+    quick = {"server_settings": {"deadlock_timeout": "20ms"}} if "asyncpg" in database_url else {}
+    made = [create_async_engine(database_url, connect_args=quick) for _ in range(WORKERS + 2)]
     yield made
     for engine in made:
         await engine.dispose()

@@ -126,7 +126,15 @@ class Bench:
             return [tuple(row) for row in await connection.execute(statement)]
 
 
-@pytest.fixture(params=FAILURES.values(), ids=list(FAILURES))
+def failures() -> Iterator[Any]:
+    """The failures as parameters that say where they happen."""
+    for name, failure in FAILURES.items():
+        place = {"postgres_url": "postgresql", "mariadb_url": "mariadb"}.get(failure.database)
+        marks = [pytest.mark.runs_on(place)] if place else []
+        yield pytest.param(failure, id=name, marks=marks)
+
+
+@pytest.fixture(params=failures())
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     failure: Failure = request.param
     engine = create_async_engine(request.getfixturevalue(failure.database))

@@ -1,4 +1,4 @@
-"""The laws of a queue on every engine: those in the database, and those outside of it."""
+"""Runs the laws on all databases, and those of a queue on every engine as well."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import FEWER_DATABASES, databases
+from tests.conftest import databases
 from tests.laws.engines import DATABASES, QueueEngine, engine_of
+
+LAWS = (pytest.mark.law, pytest.mark.databases("sqlite", "postgresql", "mariadb"))
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Mark the folder of a module, and with it the laws, unless the module says something else."""
+    folder = collector.parent
+    if isinstance(folder, pytest.Directory) and not folder.get_closest_marker("law"):
+        for mark in LAWS:
+            folder.add_marker(mark)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -21,8 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name, database in DATABASES.items()
         if not marker or {name, database} & {*marker.args}
     ]
-    # What an engine outside does has nothing to do with the line of SQLAlchemy.
-    chosen = inside or outside[:1] if FEWER_DATABASES else [*inside, *outside]
+    chosen = [*inside, *outside]
     metafunc.parametrize(
         ("database_url", "queue_engine"),
         chosen,

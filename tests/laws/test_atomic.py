@@ -28,7 +28,11 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 LIBRARY = library_tables()
 

@@ -12,7 +12,6 @@ given the events.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.amounts import examples
 from tests.hosts.clock import START, Hands
 from tests.hosts.sql import Sessions, rows
 from tests.laws.engines import QueueEngine
@@ -32,7 +32,7 @@ from zoho_sync.outcomes import Outcome, ReceiptStatus
 
 pytestmark = pytest.mark.breaks_connections
 
-EXAMPLES: Final = int(os.environ.get("ZOHO_SYNC_PROPERTY_EXAMPLES", "0")) or 25
+EXAMPLES: Final = examples(core=12, everything=25)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from examples.erp_awkward.month import Month
 from examples.erp_awkward.replay import Replay, set_up
 from tests.laws.tools import EXAMPLES
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.mark.parametrize("seed", range(EXAMPLES))
 async def test_rows_end_right_in_any_order(engine: AsyncEngine, seed: int) -> None:

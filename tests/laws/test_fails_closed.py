@@ -52,7 +52,10 @@ from zoho_sync.outcomes import Receipt, ReceiptStatus
 from zoho_sync.payloads import CustomerPayload
 from zoho_sync.signature import SIGNATURE_HEADER, Verifier, sign
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 SECRET: Final = "s3cretS3cretS3cret"
 TOKEN: Final = "t0ken-t0ken-t0ken"

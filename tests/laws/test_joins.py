@@ -44,7 +44,11 @@ from zoho_sync import (
 from zoho_sync._tables import library_tables
 from zoho_sync.handlers import CustomerHandler
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 LIBRARY = library_tables()
 _T = TypeVar("_T")

@@ -19,6 +19,8 @@ from zoho_sync import EntityMap, MappingError, Outcome, PayloadError, mirror
 from zoho_sync.handlers import BUILTIN_HANDLERS, ProductHandler
 from zoho_sync.payloads import ProductPayload
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 
 async def test_lesson_06_delete_is_not_an_upsert(erp: Host) -> None:
     """It would be back if a delete left the row alive, or wrote its document into the row."""

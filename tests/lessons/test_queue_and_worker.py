@@ -88,6 +88,7 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.usefixtures("far_east")
 async def test_lesson_40_times_are_aware_and_utc(engine: AsyncEngine, sessions: Sessions) -> None:
     """It would be back if a naive time were guessed, or a local one stored or compared."""
@@ -199,6 +200,7 @@ async def test_lesson_46_shutdown_keeps_the_job(sessions: Sessions, way: str) ->
     assert await host.sync.drain() == {Outcome.APPLIED: 2}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_lesson_47_cancellation_returns_a_clean_connection(engine: AsyncEngine) -> None:
     """It would be back if the next user of the connection committed what was cancelled."""
     sessions = async_sessionmaker(engine)

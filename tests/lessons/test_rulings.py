@@ -51,7 +51,10 @@ from zoho_sync._maintenance import Maintenance
 from zoho_sync.abc import Job
 from zoho_sync.handlers import CustomerHandler
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.breaks_connections,
+]
 
 LEASE = timedelta(seconds=60)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, inspect, text, update
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from tests.hosts import tables
 from tests.hosts.application import Host, open_host
@@ -32,6 +32,8 @@ from zoho_sync import (
 from zoho_sync.dead_letters import DeadLetterFilter
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.outcomes import DeadLetterKind
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 
 
 class _Points(Clients):
@@ -55,12 +57,10 @@ class _Points(Clients):
                 await asyncio.wait_for(self.together.wait(), 5)
 
 
-async def test_lesson_48_deadlock_of_two_deliveries(
-    engine: AsyncEngine, sessions: Sessions
-) -> None:
+# SQLite has one writer: nobody holds one row and wants another.
+@pytest.mark.databases("postgresql", "mariadb")
+async def test_lesson_48_deadlock_of_two_deliveries(sessions: Sessions) -> None:
     """It would be back if two that lock the same rows in other orders lost one of them."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: nobody holds one row and wants another")
     _Points.waiting, _Points.together = set(), asyncio.Event()
     host = await open_host(sessions, [_Points], batch_size=1)
     for name in ("a", "b"):

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.amounts import examples
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
 from zoho_sync._tables import library_tables
@@ -27,7 +28,11 @@ from zoho_sync.queues import SQLQueue
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing._host import MovedClock, metadata
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
@@ -148,7 +153,7 @@ def test_the_queue_agrees_with_the_model(suite_url: str) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=15 // share,
+            max_examples=examples(core=6, everything=15) // share,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from hypothesis import settings
 
+from tests.amounts import examples
 from zoho_sync.abc import QueueBackend
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.testing import QueueMachine, QueueSuite
@@ -51,7 +52,9 @@ class Machine(QueueMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine.settings = settings(
+    max_examples=examples(core=20, everything=60), stateful_step_count=40, deadline=None
+)
 
 
 async def test_an_event_is_known_by_its_id_while_it_is_there() -> None:

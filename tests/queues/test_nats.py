@@ -21,6 +21,7 @@ from hypothesis.stateful import precondition, rule
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
+from tests.amounts import examples
 from tests.hosts.sql import Sessions
 from tests.queues.sold import invoice, totals
 from tests.servers import ServerUnavailableError, skip_or_fail
@@ -43,7 +44,7 @@ from zoho_sync.testing._bench import QueueBench
 from zoho_sync.testing._lease_checks import LeaseChecks
 from zoho_sync.testing.events import events_of, ids
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [pytest.mark.runs_on("nats"), pytest.mark.breaks_connections]
 
 LEASE = timedelta(minutes=1)
 SHORT = timedelta(seconds=0.3)
@@ -132,7 +133,7 @@ def machines_server(nats_server: NATSServer) -> None:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=8,
+    max_examples=examples(core=3, everything=8),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

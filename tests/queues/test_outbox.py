@@ -118,6 +118,7 @@ def opened(here: Sessions) -> Opened:
     return an_outbox(here)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_what_the_host_queues_is_seen_with_its_commit_and_not_earlier(
     tables: Sessions, database_url: str
 ) -> None:

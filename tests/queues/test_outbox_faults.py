@@ -40,6 +40,8 @@ from zoho_sync import Outcome, QueueUnavailable, Receipt, ReceiptStatus, SyncEve
 from zoho_sync.queues import Outbox, RedisQueue
 from zoho_sync.queues.outbox import OutboxQueue
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
 ROOT: Final = Path(__file__).parents[2]
 BASE_SEED: Final = int(os.environ.get("ZOHO_SYNC_FAULT_SEED", "20240501"))
 SEEDS: Final = max(EXAMPLES // 4, 1)  # each as long as several examples of a property

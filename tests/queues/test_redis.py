@@ -16,6 +16,7 @@ import redis.asyncio
 import valkey.asyncio
 from hypothesis import HealthCheck, settings
 
+from tests.amounts import examples
 from tests.queues.redis_queues import MINUTE, key, let_pass, new_queue, own_server
 from tests.servers.redis import RedisServer
 from zoho_sync.abc import QueueBackend
@@ -25,6 +26,8 @@ from zoho_sync.queues._redis_scripts import CLAIM, ENQUEUE
 from zoho_sync.queues.redis import _job, _stored
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing.events import events_of, ids
+
+pytestmark = pytest.mark.runs_on("redis")
 
 Opened = tuple[RedisQueue, Any]
 
@@ -67,7 +70,7 @@ class Machine(QueueMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=40,
+    max_examples=examples(core=10, everything=40),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

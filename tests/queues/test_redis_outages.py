@@ -17,6 +17,8 @@ from zoho_sync.exceptions import LeaseLost, QueueUnavailable
 from zoho_sync.queues import RedisQueue
 from zoho_sync.testing.events import events_of, ids
 
+pytestmark = pytest.mark.runs_on("redis")
+
 Opened = tuple[RedisQueue, Any]
 COUNT = 300
 

@@ -26,6 +26,8 @@ from zoho_sync.exceptions import ConfigurationError, MissingExtra, QueueUnavaila
 from zoho_sync.queues import RedisQueue
 from zoho_sync.testing.events import events_of
 
+pytestmark = pytest.mark.runs_on("redis")
+
 SECRET = "correct-horse"
 
 

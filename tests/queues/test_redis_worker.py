@@ -19,6 +19,8 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import RedisQueue
 from zoho_sync.queues.outside import OutsideQueue
 
+pytestmark = pytest.mark.runs_on("redis")
+
 
 @pytest.fixture
 async def shop(sqlite_url: str) -> AsyncIterator[Sessions]:

@@ -24,7 +24,11 @@ from zoho_sync.abc import Job
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import SQLQueue
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [
+    pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
+    pytest.mark.every_line,
+    pytest.mark.breaks_connections,
+]
 
 TABLES = library_tables()
 LEASE = timedelta(seconds=60)
@@ -257,6 +261,8 @@ async def test_who_lost_the_lease_changes_nothing(
         await queue.ack([new])
 
 
+# The write lock of the batch is the lease's fence on SQLite.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
 @pytest.mark.usefixtures("queue")
 async def test_an_outcome_without_the_lease_changes_nothing(
     clock: Clock, sessions: Sessions
@@ -286,10 +292,8 @@ async def test_an_outcome_without_the_lease_changes_nothing(
 
 
 async def _steal(sessions: Sessions, event: SyncEvent, clock: Clock) -> None:
-    """Take a lease away, as a peer does once it has expired; SQLite's lock keeps peers out."""
+    """Take a lease away, as a peer does once it has expired."""
     async with sessions() as session:
-        if session.get_bind().dialect.name == "sqlite":
-            pytest.skip("the write lock of the batch is the lease's fence on SQLite")
         await session.execute(
             update(TABLES.jobs)
             .where(TABLES.jobs.c.event_id == event.id)
@@ -532,12 +536,10 @@ async def test_two_events_of_one_entity_are_never_applied_at_once(
     assert await count(sessions, Client.__table__) == 3
 
 
-async def test_a_stuck_entity_slows_no_other(
-    queue: SQLQueue, engine: AsyncEngine, sessions: Sessions
-) -> None:
+# SQLite has one writer: whoever holds the write lock stops all others.
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
+async def test_a_stuck_entity_slows_no_other(queue: SQLQueue, sessions: Sessions) -> None:
     """24: while one entity's event is stuck, a peer works off all the others at once."""
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: whoever holds the write lock stops all others")
     stuck, free = asyncio.Event(), asyncio.Event()
 
     async def stick(event: SyncEvent, session: AsyncSession) -> None:
@@ -611,19 +613,19 @@ async def test_a_stopped_worker_keeps_nothing(
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
         at_work.set()
-        for _ in range(70):
+        for _ in range(45):
             # Idle for much less than half the lease each time, on a busy machine as well.
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
     sync = ZohoSync(
-        sessions, registry=registry(Script(before=linger)), lease=timedelta(seconds=5), batch_size=1
+        sessions, registry=registry(Script(before=linger)), lease=timedelta(seconds=3), batch_size=1
     )
     await sync.enqueue(events(4))
     running = asyncio.create_task(sync.run())
     async with asyncio.timeout(60):
         await at_work.wait()
-        await asyncio.sleep(6)
+        await asyncio.sleep(3.5)
         peer = SQLQueue(sessions)
         if engine.dialect.name == "postgresql":
             assert [job.suspect for job in await peer.claim(1, lease=LEASE)] == [False]

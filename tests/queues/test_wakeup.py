@@ -24,7 +24,7 @@ from zoho_sync._tables import library_tables
 from zoho_sync.queues import SQLQueue
 from zoho_sync.queues._wakeup import Herald, channel_of
 
-pytestmark = pytest.mark.breaks_connections
+pytestmark = [pytest.mark.databases("postgresql", "psycopg"), pytest.mark.breaks_connections]
 
 NEVER = 300.0
 """Seconds between two looks of a worker: only who is woken finds anything."""
@@ -88,10 +88,9 @@ async def until_nobody_listens(engine: AsyncEngine) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.fixture(params=["postgres_url", "psycopg_url"])
-def url(request: pytest.FixtureRequest) -> str:
-    named: str = request.getfixturevalue(request.param)
-    return named
+@pytest.fixture
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+pytestmark = pytest.mark.depends_on_sqlalchemy
+
 PROJECT = Path(__file__).parent / "downstream"
 PACKAGE = "tests.typing.downstream"
 CONFIGURATION = """

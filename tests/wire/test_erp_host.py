@@ -14,6 +14,8 @@ from tests.wire.bodies import CUSTOMER, INVOICE, INVOICE_SAMPLE, PAYMENT, SAMPLE
 from tests.wire.processes import ERP, REPOSITORY, running_erp
 from zoho_sync import EntityType
 
+pytestmark = pytest.mark.depends_on_sqlalchemy
+
 PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
 REFUSED = {
     "inventoryadjustment__4": "inventory_adjustment_id",
