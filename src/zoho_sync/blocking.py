@@ -102,6 +102,9 @@ class BlockingSync:
         ::
 
             history = sync.call(lambda inner: inner.history("invoice", "982000000567114"))
+
+        Args:
+            work: Is given the `ZohoSync`, and returns what to await.
         """
         return self._thread.call(lambda running: work(running.sync))
 

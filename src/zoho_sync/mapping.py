@@ -92,6 +92,9 @@ def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
 
     For `EntityMap.adopt`; evaluated by the database, on both sides. An index on the same
     expression makes it quick. SQLite lowers ASCII letters alone.
+
+    Args:
+        text: A column, or another SQL expression.
     """
     spaced = _replaced(_replaced(_replaced(text, "\t", " "), "\n", " "), "\u00a0", " ")
     marked = _replaced(_replaced(spaced, " ", "\u0001\u0002"), "\u0002\u0001", "")

@@ -56,7 +56,11 @@ def include_object(
 
 
 def combined(*hooks: IncludeObject) -> IncludeObject:
-    """Return a function for Alembic's ``include_object`` that looks at what all others look at."""
+    """Return a function for Alembic's ``include_object`` that looks at what all others look at.
+
+    Args:
+        hooks: Functions for ``include_object``, such as the one above and yours.
+    """
 
     def include(found: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:  # noqa: FBT001  # Alembic's
         return all(hook(found, name, kind, reflected, compared) for hook in hooks)
