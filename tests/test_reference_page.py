@@ -12,6 +12,7 @@ import zoho_sync
 from docs.generate.__main__ import FOLDER, written
 from docs.generate.markdown import index
 from docs.generate.pages import PAGES
+from docs.generate.pictures import FLOORS, GAP, WIDTH, Room
 from zoho_sync import default_registry, handlers, payloads
 from zoho_sync._mapping_sources import line_model
 from zoho_sync.handlers import BUILTIN_HANDLERS
@@ -105,6 +106,16 @@ def test_every_name_of_the_root_is_described() -> None:
     assert set(zoho_sync.__all__) - described.keys() == {"mirror"}  # a page of its own
     text = (FOLDER / "index.md").read_text(encoding="utf-8")
     assert [name for name in zoho_sync.__all__ if f"[`{name}`]" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "room", [room for floor in FLOORS for room in floor], ids=lambda room: room.name
+)
+def test_no_word_leaves_its_room_in_the_picture(room: Room) -> None:
+    floor = next(floor for floor in FLOORS if room in floor)
+    wide = WIDTH / len(floor) - 2 * GAP
+    assert len(room.name) * 8.4 <= wide + GAP  # a letter of its font is so wide
+    assert [line for line in room.lines if len(line) * 6.8 > wide + GAP] == []
 
 
 @pytest.mark.parametrize("path", written(), ids=lambda path: path.stem)

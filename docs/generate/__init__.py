@@ -1,1 +1,1 @@
-"""Writes the pages of `docs/reference` from the library's source: `python -m docs.generate`."""
+"""Writes `docs/reference` and `docs/pictures` from the source: `python -m docs.generate`."""

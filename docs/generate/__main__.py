@@ -1,4 +1,7 @@
-"""Writes the reference: `python -m docs.generate`; with `--check` it only says what lags behind."""
+"""Writes the reference and the pictures: `python -m docs.generate`.
+
+With `--check` it only says what lags behind.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,25 @@ from pathlib import Path
 from docs.generate.commands import command_line
 from docs.generate.markdown import Writer, index
 from docs.generate.pages import PAGES
+from docs.generate.pictures import delivery, rooms
 
 FOLDER = Path(__file__).parent.parent / "reference"
+PICTURES = Path(__file__).parent.parent / "pictures"
 
 
 def written() -> dict[Path, str]:
-    """Return every page as it should be, by its file."""
+    """Return every page and picture as it should be, by its file."""
     writer = Writer(index(PAGES))
     pages = {FOLDER / f"{page.file}.md": writer.page(page) for page in PAGES}
     if writer.unsaid:
         message = "say in the docstrings, under Args, what these mean: " + ", ".join(writer.unsaid)
         raise LookupError(message)
-    return {**pages, FOLDER / "command-line.md": command_line()}
+    return {
+        **pages,
+        FOLDER / "command-line.md": command_line(),
+        PICTURES / "delivery.svg": delivery(),
+        PICTURES / "rooms.svg": rooms(),
+    }
 
 
 def main(arguments: list[str]) -> int:
