@@ -294,7 +294,7 @@ PAGES = (
             ),
             Face(
                 "zoho_sync.exceptions",
-                "ValueTaken MissingExtra LeaseLost Finding",
+                "ValueTaken AmbiguousMatch MissingExtra LeaseLost Finding",
             ),
         ),
     ),

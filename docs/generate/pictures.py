@@ -50,15 +50,15 @@ class Room:
 
 FLOORS = (
     (
-        Room("cli", ("the command", "zoho-sync")),
         Room("blocking", ("without", "asyncio")),
+        Room("cli", ("the command", "zoho-sync")),
         Room("testing", ("checks that", "users run")),
         Room("migrations", ("for your", "Alembic")),
     ),
     (Room("app", ("ZohoSync: puts the parts together",)),),
     (
-        Room("web", ("the front door over ASGI",), 1),
         Room("operate", ("what operators do and ask",)),
+        Room("web", ("the front door over ASGI",), 1),
     ),
     (
         Room("intake", ("bytes to events",), 2),
@@ -71,18 +71,18 @@ FLOORS = (
     ),
     (Room("apply", ("decides, and writes the host's rows",), 5),),
     (
-        Room("store", ("the library's tables",), 6),
-        Room("mirror", ("ready-made tables",)),
         Room("mapping", ("which column", "holds what")),
+        Room("mirror", ("ready-made tables",)),
+        Room("store", ("the library's tables",), 6),
     ),
     (
-        Room("database", ("what differs between databases",)),
         Room("payloads", ("what Zoho sends",)),
+        Room("database", ("what differs between databases",)),
     ),
     (
-        Room("abc", ("every interface",)),
-        Room("events", ("values, and", "the version order")),
         Room("exceptions", ("errors, and how", "they are worded")),
+        Room("events", ("values, and", "the version order")),
+        Room("abc", ("every interface",)),
     ),
 )
 """The rooms, the highest floor first; a room imports from lower floors, and its own to the left."""

@@ -86,16 +86,16 @@ class HostRows:
     async def forget(
         self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
     ) -> bool:
-        """Take an entity for one that was never heard of; return whether anything was known of it.
+        """Forget an entity, so that a hard-deleted one can be synced again.
 
-        Its next event is fresh, whatever its version: that of an entity too which was deleted for
-        good. Its row, and the link to it, stay.
+        Its next event is fresh, whatever its version. Its row, and the link to it, stay. Return
+        whether anything was known of it.
         """
         organization = self._events.organization(organization_id or DEFAULT_ORGANIZATION)
         return await self._linker.forget(entity_type, zoho_id, organization_id=organization)
 
     async def reapply(self, entity_type: str) -> ReapplyReport:
-        """Queue the kept documents of all entities that another mapping wrote; see the docs.
+        """Apply a changed mapping to all entities of a type: queue their kept documents again.
 
         Raises:
             ConfigurationError: The type has no mapping, or its documents are kept nowhere.
@@ -112,7 +112,7 @@ class HostRows:
         return await self._histories.history(entity_type, zoho_id, organization)
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
-        """Return which event wrote each column of a row as it stands; None for the host's own row.
+        """Return which event wrote each column of a row; None for a row that is the host's own.
 
         Args:
             model: ORM class or `Table` of the host.

@@ -62,7 +62,7 @@ class ZohoSync(HostRows):
         queue: Where events wait: an engine of the host's choice, or the host's database.
         registry: The handlers; the eleven that keep the mirror if it is not given.
         verifier: Decides which deliveries are let in; without one all are refused.
-        organization_id: Zoho's organization, or all of them; see the docs on organizations.
+        organization_id: Zoho's organization, or several; without it there is one constant one.
         time_zone: Of times without an offset; without it they are refused.
         date_formats: `datetime.strptime` formats that are accepted besides ISO 8601.
         retry: When to try again, and how long to wait.
@@ -155,7 +155,7 @@ class ZohoSync(HostRows):
         await self._runtime.queue.setup()
 
     async def check(self) -> list[str]:
-        """Check every mapping against the database; return what may not be meant.
+        """Check every mapping against the database; return warnings about what may not be meant.
 
         `drain` and `run` do so once; there the mirror's tables need only exist.
 
@@ -236,7 +236,7 @@ class ZohoSync(HostRows):
         *,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Receipt]:
-        """Queue events that the host made itself; the answers are in their positions.
+        """Queue events that the host made itself; return a receipt for each, in the same order.
 
         Args:
             events: What to queue.
@@ -275,7 +275,7 @@ class ZohoSync(HostRows):
         return await Executor(self._runtime).apply_now(self._events.completed(event))
 
     async def drain(self) -> dict[Outcome, int]:
-        """Work until no job is claimable now; return how many events came to what.
+        """Work until no job is claimable now; return how many events had which outcome.
 
         While the queue is paused it returns at once.
 
@@ -301,23 +301,23 @@ class ZohoSync(HostRows):
         await self._worker.run()
 
     async def pause(self) -> bool:
-        """Let no worker claim anything until `resume`; return whether it was not paused before.
+        """Pause the queue; return False if it was paused already.
 
-        Every worker on every machine, also one that is started later: it is a row of the database.
-        What is being applied now is finished, deliveries are taken in as before, and `apply` and
-        handlers that the host calls itself work as before. The deadlines of parked events stand
-        still.
+        No worker on any machine claims anything until `resume`, nor does one that is started
+        later: the pause is a row of the database. What is being applied now is finished.
+        Deliveries are accepted as before. `apply`, and handlers that the host calls itself, work
+        as before. The deadlines of parked events stand still.
         """
         return await self._switch.pause()
 
     async def resume(self) -> bool:
-        """Let the workers go on; return whether the queue was paused."""
+        """End a pause, so that the workers go on; return whether the queue was paused."""
         resumed = await self._switch.resume()
         self._worker.notify()
         return resumed
 
     async def status(self, window: timedelta = _WINDOW) -> StatusReport:
-        """Return how it is doing: where every event is, and what is wrong."""
+        """Return a report: where every event is, and what is wrong."""
         queue, clock = self._runtime.queue, self._runtime.context.clock
         return await read_status(self._sessions, queue, self._tables, clock, window)
 

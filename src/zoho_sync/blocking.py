@@ -97,7 +97,7 @@ class BlockingSync:
         self._thread.close()
 
     def call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
-        """Await in the loop what has no method here.
+        """Await in the loop what `work` returns: for everything that has no method here.
 
         ::
 
@@ -187,15 +187,15 @@ class BlockingSync:
         return self.call(lambda sync: sync.drain())
 
     def pause(self) -> bool:
-        """Let no worker claim anything until `resume`; see `ZohoSync.pause`."""
+        """Pause the queue; see `ZohoSync.pause`."""
         return self.call(lambda sync: sync.pause())
 
     def resume(self) -> bool:
-        """Let the workers go on; see `ZohoSync.resume`."""
+        """End a pause; see `ZohoSync.resume`."""
         return self.call(lambda sync: sync.resume())
 
     def status(self, window: timedelta = _WINDOW) -> StatusReport:
-        """Return how it is doing; see `ZohoSync.status`."""
+        """Return a report; see `ZohoSync.status`."""
         return self.call(lambda sync: sync.status(window))
 
     def link(
@@ -232,37 +232,37 @@ class BlockingSync:
 
 
 class BlockingDeadLetters:
-    """The dead letters of a `BlockingSync`; see `zoho_sync.dead_letters.DeadLetters`."""
+    """The dead letters of a `BlockingSync`; see `DeadLetters`."""
 
     def __init__(self, sync: BlockingSync) -> None:
         self._sync = sync
 
     def get(self, letter_id: str) -> DeadLetter | None:
-        """Return one dead letter, or None."""
+        """Return one dead letter, or None; see `DeadLetters.get`."""
         return self._sync.call(lambda sync: sync.dead_letters.get(letter_id))
 
     def replay(self, which: str | Iterable[str] | DeadLetterFilter) -> Replayed:
-        """Put dead letters back into the queue, under their id and arrival."""
+        """Put dead letters back into the queue; see `DeadLetters.replay`."""
         meant = _read(which)
         return self._sync.call(lambda sync: sync.dead_letters.replay(meant))
 
     def resolve(self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = "") -> int:
-        """Close dead letters without applying them; the journal says so. Returns how many."""
+        """Close dead letters without applying them; see `DeadLetters.resolve`."""
         meant = _read(which)
         return self._sync.call(lambda sync: sync.dead_letters.resolve(meant, reason=reason))
 
     def purge(self, which: str | Iterable[str] | DeadLetterFilter) -> int:
-        """Close dead letters that nobody will look at again; the journal says so."""
+        """Close dead letters for good; see `DeadLetters.purge`."""
         meant = _read(which)
         return self._sync.call(lambda sync: sync.dead_letters.purge(meant))
 
     def list(self, which: DeadLetterFilter | None = None, *, limit: int = 100) -> list[DeadLetter]:
-        """Return dead letters, oldest first."""
+        """Return dead letters, oldest first; see `DeadLetters.list`."""
         return self._sync.call(lambda sync: sync.dead_letters.list(which, limit=limit))
 
 
 class BlockingParkedEvents:
-    """The parked events of a `BlockingSync`; see `zoho_sync.parked.ParkedEvents`."""
+    """The parked events of a `BlockingSync`; see `ParkedEvents`."""
 
     def __init__(self, sync: BlockingSync) -> None:
         self._sync = sync
@@ -274,7 +274,7 @@ class BlockingParkedEvents:
         waiting_for: tuple[str, str] | None = None,
         limit: int = 100,
     ) -> list[ParkedEvent]:
-        """Return parked events, oldest first."""
+        """Return parked events, oldest first; see `ParkedEvents.list`."""
         return self._sync.call(
             lambda sync: sync.parked.list(
                 entity_type=entity_type, waiting_for=waiting_for, limit=limit

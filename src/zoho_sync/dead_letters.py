@@ -73,7 +73,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterFilter:
-    """Which dead letters are meant; every attribute that is given must hold.
+    """Selects dead letters: those for which everything that is given holds.
 
     Attributes:
         entity_type: Of the event.
@@ -159,11 +159,11 @@ class DeadLetters:
     async def resolve(
         self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = ""
     ) -> int:
-        """Close dead letters without applying them; the journal says so. Returns how many."""
+        """Close dead letters without applying them, and return how many; the journal says so."""
         return await self._settle(which, reason or "resolved by an operator")
 
     async def purge(self, which: str | Iterable[str] | DeadLetterFilter) -> int:
-        """Close dead letters that nobody will look at again; the journal says so."""
+        """Close dead letters for good, and return how many; the journal says so."""
         return await self._settle(which, "purged")
 
     async def _settle(self, which: str | Iterable[str] | DeadLetterFilter, reason: str) -> int:
