@@ -118,6 +118,13 @@ def test_no_word_leaves_its_room_in_the_picture(room: Room) -> None:
     assert [line for line in room.lines if len(line) * 6.8 > wide + GAP] == []
 
 
+def test_every_room_of_the_picture_is_described() -> None:
+    text = (FOLDER.parent / "architecture.md").read_text(encoding="utf-8")
+    rooms = [room.name for floor in FLOORS for room in floor]
+    described = re.findall(r"^- `(\w+)(?:\.py)?`: ", text, flags=re.MULTILINE)
+    assert sorted(described) == sorted(rooms)
+
+
 @pytest.mark.parametrize("path", written(), ids=lambda path: path.stem)
 def test_no_page_shows_what_is_private(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

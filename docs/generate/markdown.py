@@ -43,9 +43,9 @@ def index(pages: tuple[Page, ...]) -> dict[str, tuple[Definition, str]]:
     for page in pages:
         for face in page.faces:
             for name in described_names(face):
-                named = definition(face.module, name)
+                named = definition(face.source, name)
                 if named is None:
-                    message = f"{face.module} has no {name}"
+                    message = f"{face.source} has no {name}"
                     raise LookupError(message)
                 if face.style == "full":
                     found[name] = named, f"{page.file}.md#{name.lower()}"
@@ -60,7 +60,7 @@ def index(pages: tuple[Page, ...]) -> dict[str, tuple[Definition, str]]:
 
 def described_names(face: Face) -> list[str]:
     """Return the names of a face, in the order of their descriptions."""
-    return face.names.split() or exported(face.module)
+    return face.names.split() or exported(face.source)
 
 
 def _anchor(heading: str) -> str:
@@ -98,7 +98,7 @@ class Writer:
         if face.title:
             yield f"## {face.title}"
         if face.style != "full":
-            yield f"Imported from `{face.imported_from}`."
+            yield f"Imported from `{face.module}`."
         if face.style == "names":
             yield filled(", ".join(f"`{each.name}`" for each in found) + ".")
         elif face.style == "list":
@@ -129,7 +129,7 @@ class Writer:
     def _full(self, found: Definition, face: Face) -> Iterator[str]:
         self._about = found.name
         yield f"## `{found.name}`"
-        yield f"`from {face.imported_from} import {found.name}`"
+        yield f"`from {face.module} import {found.name}`"
         if isinstance(found.node, ast.ClassDef):
             yield from self._class(found, face)
         elif isinstance(found.node, Function):

@@ -13,12 +13,12 @@ __all__ = ["PAGES", "Face", "Page"]
 
 @dataclass(frozen=True)
 class Face:
-    """Names of one module.
+    """Names that users import from one module.
 
     Attributes:
-        module: The module whose source is read.
+        module: The module that users import from.
         names: What is described, with blanks between; everything in its `__all__` if empty.
-        public: Where users import it from; the module itself if it is not given.
+        read_from: The module whose source is read, where that is another one.
         style: `full`; or `list`, a line for each name; `fields`, for the models of payloads;
             `names`, the bare names.
         title: A heading above the names, for every style but `full`.
@@ -28,16 +28,16 @@ class Face:
 
     module: str
     names: str = ""
-    public: str = ""
+    read_from: str = ""
     style: Literal["full", "list", "fields", "names"] = "full"
     title: str = ""
     made: str = ""
     contract: str = ""
 
     @property
-    def imported_from(self) -> str:
-        """Where users import the names from."""
-        return self.public or self.module
+    def source(self) -> str:
+        """The module whose source is read."""
+        return self.read_from or self.module
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ PAGES = (
         "`ZohoSync` is the object that your application holds. `BlockingSync` is the same for "
         "code without an event loop.",
         (
-            Face("zoho_sync.app", public="zoho_sync"),
-            Face("zoho_sync.retry", public="zoho_sync"),
+            Face("zoho_sync", "ZohoSync"),
+            Face("zoho_sync", "RetryPolicy"),
             Face("zoho_sync.blocking", made="BlockingDeadLetters BlockingParkedEvents"),
         ),
     ),
@@ -76,8 +76,8 @@ PAGES = (
         "handler for each type. See [Map your tables](../how-to/map-your-tables.md) and "
         "[Add entities of your own](../how-to/custom-entities.md).",
         (
-            Face("zoho_sync.handlers.base", "BaseEntityHandler", "zoho_sync"),
-            Face("zoho_sync.registry", "HandlerRegistry default_registry", "zoho_sync"),
+            Face("zoho_sync", "BaseEntityHandler"),
+            Face("zoho_sync", "HandlerRegistry default_registry"),
             Face(
                 "zoho_sync.handlers",
                 "ProductHandler CustomerHandler VendorHandler SalesOrderHandler "
@@ -95,14 +95,10 @@ PAGES = (
         "The guide is [Map your tables](../how-to/map-your-tables.md).",
         (
             Face(
-                "zoho_sync.mapping",
-                "EntityMap ChildMap Reference custom_field ABSENT DOCUMENT",
                 "zoho_sync",
+                "EntityMap ChildMap Reference custom_field ABSENT DOCUMENT",
             ),
-            Face(
-                "zoho_sync.mapping",
-                "folded Source NaturalKey Placeholder Absent CustomField",
-            ),
+            Face("zoho_sync.mapping", "folded Source NaturalKey Placeholder Absent CustomField"),
         ),
     ),
     Page(
@@ -138,14 +134,14 @@ PAGES = (
         "Events and results",
         "These are the values that you hand over and get back.",
         (
-            Face("zoho_sync.events", "SyncEvent Operation", "zoho_sync"),
-            Face("zoho_sync.entities", "EntityType", "zoho_sync"),
-            Face("zoho_sync.outcomes", "Receipt ReceiptStatus SyncResult", "zoho_sync"),
-            Face("zoho_sync.outcomes", "Outcome", "zoho_sync"),
-            Face("zoho_sync.outcomes", "DeadLetterKind", "zoho_sync.events"),
-            Face("zoho_sync.versions", "Version", "zoho_sync.events", made="Version"),
+            Face("zoho_sync", "SyncEvent Operation"),
+            Face("zoho_sync", "EntityType"),
+            Face("zoho_sync", "Receipt ReceiptStatus SyncResult"),
+            Face("zoho_sync", "Outcome"),
+            Face("zoho_sync.events", "DeadLetterKind", read_from="zoho_sync.outcomes"),
+            Face("zoho_sync.events", "Version", read_from="zoho_sync.versions", made="Version"),
             Face("zoho_sync.events", "Arrival DEFAULT_ORGANIZATION"),
-            Face("zoho_sync.entities", "EntityKind EntityCatalog", "zoho_sync.events"),
+            Face("zoho_sync.events", "EntityKind EntityCatalog", read_from="zoho_sync.entities"),
         ),
     ),
     Page(
@@ -155,16 +151,15 @@ PAGES = (
         "[Configure webhooks in Zoho](../how-to/webhooks.md).",
         (
             Face(
-                "zoho_sync.signature",
-                "SignedRequest SignedBody HeaderToken QueryToken AnyOf Unverified",
                 "zoho_sync",
+                "SignedRequest SignedBody HeaderToken QueryToken AnyOf Unverified",
             ),
             Face(
-                "zoho_sync.signature",
-                "sign SIGNATURE_HEADER Verifier Verdict",
                 "zoho_sync.web",
+                "sign SIGNATURE_HEADER Verifier Verdict",
+                read_from="zoho_sync.signature",
             ),
-            Face("zoho_sync.web.asgi", "ASGIApp", "zoho_sync.web"),
+            Face("zoho_sync.web", "ASGIApp", read_from="zoho_sync.web.asgi"),
         ),
     ),
     Page(
@@ -175,19 +170,18 @@ PAGES = (
         "`QueueBackend`.",
         (
             Face(
-                "zoho_sync.queues",
-                "SQLQueue Outbox RedisQueue RabbitMQQueue NATSQueue MemoryQueue",
+                "zoho_sync.queues", "SQLQueue Outbox RedisQueue RabbitMQQueue NATSQueue MemoryQueue"
             ),
             Face(
-                "zoho_sync.queues.outside",
-                "OutsideQueue",
                 "zoho_sync.queues",
+                "OutsideQueue",
+                read_from="zoho_sync.queues.outside",
                 made="OutsideQueue",
             ),
             Face(
-                "zoho_sync.queues.wire",
-                "encode decode undecodable_event",
                 "zoho_sync.queues",
+                "encode decode undecodable_event",
+                read_from="zoho_sync.queues.wire",
             ),
         ),
     ),
@@ -196,7 +190,7 @@ PAGES = (
         "Interfaces",
         "Implement these where you want a queue engine or a hook of your own.",
         (
-            Face("zoho_sync.hooks", public="zoho_sync.abc"),
+            Face("zoho_sync.abc", "SettledEvent SettledHook", read_from="zoho_sync.hooks"),
             Face(
                 "zoho_sync.abc",
                 "QueueBackend Capabilities Enqueued Job Depth DEFAULT_PRIORITY "
@@ -211,27 +205,27 @@ PAGES = (
         "This is what the methods of `ZohoSync` return to whoever keeps it running. The guide is "
         "[Operate](../how-to/operate.md).",
         (
-            Face("zoho_sync.status", "StatusReport", "zoho_sync.operate"),
+            Face("zoho_sync.operate", "StatusReport", read_from="zoho_sync.status"),
             Face(
-                "zoho_sync.dead_letters",
-                "DeadLetters DeadLetter DeadLetterFilter Replayed",
                 "zoho_sync.operate",
+                "DeadLetters DeadLetter DeadLetterFilter Replayed",
+                read_from="zoho_sync.dead_letters",
                 made="DeadLetters",
             ),
             Face(
-                "zoho_sync.parked",
-                "ParkedEvents ParkedEvent",
                 "zoho_sync.operate",
+                "ParkedEvents ParkedEvent",
+                read_from="zoho_sync.parked",
                 made="ParkedEvents",
             ),
             Face(
-                "zoho_sync.provenance",
-                "HistoryEntry Provenance ColumnSource",
                 "zoho_sync.operate",
+                "HistoryEntry Provenance ColumnSource",
+                read_from="zoho_sync.provenance",
             ),
-            Face("zoho_sync.linking", "LinkReport RefusedLink", "zoho_sync.operate"),
-            Face("zoho_sync.adoption", "AdoptionCount", "zoho_sync.operate"),
-            Face("zoho_sync.reapplication", "ReapplyReport", "zoho_sync.operate"),
+            Face("zoho_sync.operate", "LinkReport RefusedLink", read_from="zoho_sync.linking"),
+            Face("zoho_sync.operate", "AdoptionCount", read_from="zoho_sync.adoption"),
+            Face("zoho_sync.operate", "ReapplyReport", read_from="zoho_sync.reapplication"),
         ),
     ),
     Page(
@@ -286,15 +280,13 @@ PAGES = (
         (
             Face("zoho_sync.exceptions", style="list", title="All of them"),
             Face(
-                "zoho_sync.exceptions",
+                "zoho_sync",
                 "ZohoSyncError ConfigurationError MappingError UnknownEntityType "
                 "PayloadError ReferenceFailed ReferencePending RowRejected "
                 "HostTransactionLost SessionBusy QueueUnavailable",
-                "zoho_sync",
             ),
             Face(
-                "zoho_sync.exceptions",
-                "ValueTaken AmbiguousMatch MissingExtra LeaseLost Finding",
+                "zoho_sync.exceptions", "ValueTaken AmbiguousMatch MissingExtra LeaseLost Finding"
             ),
         ),
     ),
