@@ -118,6 +118,13 @@ def test_no_word_leaves_its_room_in_the_picture(room: Room) -> None:
     assert [line for line in room.lines if len(line) * 6.8 > wide + GAP] == []
 
 
+def test_every_name_of_the_root_is_in_a_guide() -> None:
+    docs = FOLDER.parent
+    guides = [docs.parent / "README.md", docs / "quickstart.md", *docs.glob("how-to/*.md")]
+    words = {word for page in guides for word in re.findall(r"\w+", page.read_text("utf-8"))}
+    assert set(zoho_sync.__all__) - words == set()
+
+
 def test_every_room_of_the_picture_is_described() -> None:
     text = (FOLDER.parent / "architecture.md").read_text(encoding="utf-8")
     rooms = [room.name for floor in FLOORS for room in floor]

@@ -131,7 +131,12 @@ class DeadLetters:
     async def list(
         self, which: DeadLetterFilter | None = None, *, limit: int = 100
     ) -> list[DeadLetter]:
-        """Return dead letters, oldest first."""
+        """Return dead letters, oldest first.
+
+        Args:
+            which: A filter; without one all are meant.
+            limit: The largest number of results.
+        """
         async with self._transaction() as connection:
             rows = DeadLetterRows(connection, self._tables)
             condition = self._condition(which) if which is not None else None
