@@ -87,6 +87,13 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert [str(path) for path in sorted(links | modules) if not path.exists()] == []
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_code_fits_the_page(page: Path) -> None:
+    """A window of 1,280 pixels shows so much; on a telephone the pages wrap it."""
+    blocks = page.read_text(encoding="utf-8").split("```")[1::2]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 100] == []
+
+
 class Misfit:
     """A `ZohoSync` whose mappings do not fit the database."""
 

@@ -88,12 +88,12 @@ def stripped(output: str) -> str:
     return "\n".join(line.strip() for line in output.splitlines())
 
 
-def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    shown = stripped(readme.partition("```text\n")[2].partition("```")[0])
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the demonstration prints."""
     ran = subprocess.run(
         [Path(sys.executable).with_name("zoho-sync"), "demo"],
-        cwd=tmp_path,
+        cwd=tmp_path_factory.mktemp("demo"),
         env={**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
@@ -102,7 +102,14 @@ def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    return stripped(ran.stdout).strip()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_the_readme_shows_what_the_demo_prints(name: str, demonstration: str) -> None:
+    page = (REPOSITORY / name).read_text(encoding="utf-8")
+    shown = stripped(page.partition("```text\n")[2].partition("```")[0])
     parts = [part.strip("\n") for part in shown.split("\n…\n")]  # an ellipsis marks each cut
     assert len(parts) > 1
-    assert [part for part in parts if part not in stripped(ran.stdout)] == []
-    assert stripped(ran.stdout).strip().endswith(parts[-1])
+    assert [part for part in parts if part not in demonstration] == []
+    assert demonstration.endswith(parts[-1])

@@ -12,10 +12,10 @@ from zoho_sync.events import SyncEvent
 __all__ = ["BULK_PRIORITY", "DEFAULT_PRIORITY", "Job"]
 
 DEFAULT_PRIORITY: Final = 0
-"""Of what the front door takes in. The smaller the number, the sooner: -1 goes before it."""
+"""The priority of deliveries. The smaller the number, the sooner: -1 goes before them."""
 
 BULK_PRIORITY: Final = 100
-"""Of what may wait until nothing else does, such as ten thousand rows that are applied again."""
+"""The priority of what may wait for all else, such as ten thousand rows applied again."""
 
 
 @dataclass(frozen=True, slots=True)

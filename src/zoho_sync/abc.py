@@ -222,7 +222,7 @@ class QueueBackend(Protocol):
 
 @runtime_checkable
 class AcknowledgesAfterCommit(Protocol):
-    """What a queue adds whose messages are not part of the transaction that applies them."""
+    """Added by a queue whose messages are not part of the transaction that applies them."""
 
     async def committed(self, jobs: Sequence[Job]) -> None:
         """Acknowledge what is settled, now that its outcome is committed; never raises for it.
@@ -234,7 +234,7 @@ class AcknowledgesAfterCommit(Protocol):
 
 @runtime_checkable
 class ReadsPause(Protocol):
-    """What a queue adds that gives out nothing while the host has paused it.
+    """Added by a queue that gives out nothing while the host has paused it.
 
     For any other queue a worker asks before each claim.
     """
@@ -246,7 +246,7 @@ class ReadsPause(Protocol):
 
 @runtime_checkable
 class WakesWorkers(Protocol):
-    """What an engine adds that says when something was enqueued, in whichever process."""
+    """Added by an engine that says when something was enqueued, in whichever process."""
 
     def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Call a function at once, in the worker's loop, whenever it may claim something.
@@ -258,7 +258,7 @@ class WakesWorkers(Protocol):
 
 @runtime_checkable
 class ReservesConnection(Protocol):
-    """What an engine adds whose leases are lengthened over a connection of the host's pool."""
+    """Added by an engine whose leases are lengthened over a connection of the host's pool."""
 
     def reserved(self) -> AbstractAsyncContextManager[None]:
         """Keep a connection for `QueueBackend.extend` while the body runs.
@@ -286,7 +286,7 @@ class Relayed:
 
 @runtime_checkable
 class RelaysOutbox(Protocol):
-    """What a queue adds that stores events in the host's database, and publishes them afterwards.
+    """Added by a queue that stores events in the host's database, and publishes them afterwards.
 
     A worker relays beside its other work; events that stay in the outbox count as queued.
     """

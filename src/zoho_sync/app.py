@@ -47,7 +47,7 @@ class ZohoSync:
         queue: Where events wait: an engine of the host's choice, or the host's database.
         registry: The handlers; the eleven that keep the mirror if it is not given.
         verifier: Decides which deliveries are let in; without one all are refused.
-        organization_id: Zoho's organization, or all of them; see the docs on organizations.
+        organization_id: Zoho's organization, or several; without it there is one constant one.
         time_zone: Of times without an offset; without it they are refused.
         date_formats: `datetime.strptime` formats that are accepted besides ISO 8601.
         retry: When to try again, and how long to wait.
@@ -127,7 +127,7 @@ class ZohoSync:
         await self._runtime.queue.setup()
 
     async def check(self) -> list[str]:
-        """Check every mapping against the database; return what may not be meant.
+        """Check every mapping against the database; return warnings about what may not be meant.
 
         `drain` and `run` do so once; there the mirror's tables need only exist.
 
@@ -195,7 +195,7 @@ class ZohoSync:
         *,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Receipt]:
-        """Queue events that the host made itself; the answers are in their positions.
+        """Queue events that the host made itself; return a receipt for each, in the same order.
 
         Args:
             events: What to queue.
@@ -268,15 +268,15 @@ class ZohoSync:
     async def forget(
         self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
     ) -> bool:
-        """Take an entity for one that was never heard of; return whether anything was known of it.
+        """Forget an entity, so that a hard-deleted one can be synced again.
 
-        Its next event is fresh, whatever its version: that of an entity too which was deleted for
-        good. Its row, and the link to it, stay.
+        Its next event is fresh, whatever its version. Its row, and the link to it, stay. Return
+        whether anything was known of it.
         """
         return await self._host_rows.forget(entity_type, zoho_id, organization_id)
 
     async def reapply(self, entity_type: str) -> ReapplyReport:
-        """Queue the kept documents of all entities that another mapping wrote; see the docs.
+        """Apply a changed mapping to all entities of a type: queue their kept documents again.
 
         Raises:
             ConfigurationError: The type has no mapping, or its documents are kept nowhere.
@@ -290,7 +290,7 @@ class ZohoSync:
         return await self._host_rows.history(entity_type, zoho_id, organization_id)
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
-        """Return which event wrote each column of a row as it stands; None for the host's own row.
+        """Return which event wrote each column of a row; None for a row that is the host's own.
 
         Args:
             model: ORM class or `Table` of the host.
@@ -299,7 +299,7 @@ class ZohoSync:
         return await self._host_rows.provenance(model, primary_key)
 
     async def drain(self) -> dict[Outcome, int]:
-        """Work until no job is claimable now; return how many events came to what.
+        """Work until no job is claimable now; return how many events had which outcome.
 
         While the queue is paused it returns at once.
 
@@ -320,23 +320,23 @@ class ZohoSync:
         await self._worker.run()
 
     async def pause(self) -> bool:
-        """Let no worker claim anything until `resume`; return whether it was not paused before.
+        """Pause the queue; return False if it was paused already.
 
-        Every worker on every machine, also one that is started later: it is a row of the database.
-        What is being applied now is finished, deliveries are taken in as before, and `apply` and
-        handlers that the host calls itself work as before. The deadlines of parked events stand
-        still.
+        No worker on any machine claims anything until `resume`, nor does one that is started
+        later: the pause is a row of the database. What is being applied now is finished.
+        Deliveries are accepted as before. `apply`, and handlers that the host calls itself, work
+        as before. The deadlines of parked events stand still.
         """
         return await self._parts.switch.pause()
 
     async def resume(self) -> bool:
-        """Let the workers go on; return whether the queue was paused."""
+        """End a pause, so that the workers go on; return whether the queue was paused."""
         resumed = await self._parts.switch.resume()
         self._worker.notify()
         return resumed
 
     async def status(self, window: timedelta = timedelta(hours=24)) -> StatusReport:
-        """Return how it is doing: where every event is, and what is wrong."""
+        """Return a report: where every event is, and what is wrong."""
         return await self._parts.read_status(window)
 
     def asgi(self) -> ASGIApp:

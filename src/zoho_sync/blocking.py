@@ -142,11 +142,14 @@ class BlockingSync(_Blocking[ZohoSync]):
         self._thread.close()
 
     def call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
-        """Await in the loop what has no method here.
+        """Await in the loop what `work` returns: for everything that has no method here.
 
         ::
 
             history = sync.call(lambda inner: inner.history("invoice", "982000000567114"))
+
+        Args:
+            work: Is given the `ZohoSync`, and returns what to await.
         """
         return self._thread.call(lambda running: work(running.sync))
 

@@ -29,7 +29,7 @@ __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "Replayed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterFilter:
-    """Which dead letters are meant; every attribute that is given must hold.
+    """Selects dead letters: those for which everything that is given holds.
 
     Attributes:
         entity_type: Of the event.
@@ -102,7 +102,12 @@ class DeadLetters:
     async def list(
         self, which: DeadLetterFilter | None = None, *, limit: int = 100
     ) -> list[DeadLetter]:
-        """Return dead letters, oldest first."""
+        """Return dead letters, oldest first.
+
+        Args:
+            which: A filter; without one all are meant.
+            limit: The largest number of results.
+        """
         async with self._transaction() as connection:
             rows = DeadLetterRows(connection, self._tables)
             condition = self._condition(which) if which is not None else None
@@ -130,11 +135,11 @@ class DeadLetters:
     async def resolve(
         self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = ""
     ) -> int:
-        """Close dead letters without applying them; the journal says so. Returns how many."""
+        """Close dead letters without applying them, and return how many; the journal says so."""
         return await self._settle(which, reason or "resolved by an operator")
 
     async def purge(self, which: str | Iterable[str] | DeadLetterFilter) -> int:
-        """Close dead letters that nobody will look at again; the journal says so."""
+        """Close dead letters for good, and return how many; the journal says so."""
         return await self._settle(which, "purged")
 
     async def _settle(self, which: str | Iterable[str] | DeadLetterFilter, reason: str) -> int:

@@ -125,6 +125,9 @@ class EntityCatalog:
 
     Plurals, case, hyphens, blanks and underscores do not matter: ``Sales-Orders`` is
     ``sales_order``.
+
+    Args:
+        kinds: The entity types.
     """
 
     def __init__(self, kinds: Iterable[EntityKind]) -> None:

@@ -113,7 +113,7 @@ class SyncEvent:
         effective_time: The document's own time, aware UTC, whole seconds; None if it has none.
         arrival: When it was received; None until it is.
         id: Unique; it stays with the event through retries, parking and replay.
-        content_hash: Of operation and payload; see `exact_json.canonical_hash`.
+        content_hash: Of operation and payload, by which a resend is recognised.
 
     Raises:
         PayloadError: A name or an id that is empty or too long, or a payload with a value that JSON

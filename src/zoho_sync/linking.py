@@ -52,7 +52,7 @@ class RefusedLink:
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What became of pairs.
+    """What became of the pairs that were to be linked.
 
     Attributes:
         linked: Zoho's ids of the pairs that were linked now, or would be.
@@ -181,7 +181,7 @@ class Linker:
         return Matches(tuple(pairs), tuple(unmatched), tuple(ambiguous))
 
     async def forget(self, entity_type: str, zoho_id: str, *, organization_id: str) -> bool:
-        """Take an entity for one that was never heard of; see `ZohoSync.forget`."""
+        """Forget what is known of an entity; see `ZohoSync.forget`."""
         kind = self._context.catalog.require(entity_type)
         key = LedgerKey(organization_id, kind.namespace, zoho_id)
         async with self._sessions() as session, unit_of_work(session) as work:

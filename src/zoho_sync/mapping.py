@@ -43,7 +43,7 @@ class Absent(enum.Enum):
 
 
 ABSENT: Final = Absent.ABSENT
-"""What a callable source returns for "the document does not say": the column is left alone."""
+"""Returned by a callable source, it leaves the column alone: the document does not say."""
 
 
 class _Document(enum.Enum):
@@ -89,10 +89,10 @@ callable may give a SQL expression too.
 """
 
 NaturalKey = str | tuple[str, Callable[[Any], Any]]
-"""A mapped column of the host, or one with what makes spellings alike, such as `folded`."""
+"""A mapped column of the host; or a column and a callable that makes spellings alike: `folded`."""
 
 Placeholder = Callable[[str], Mapping[str, Any]]
-"""Gives the columns of a row that stands for an entity, of which only Zoho's id is known."""
+"""Is given Zoho's id of an unknown entity; returns the columns of a row that stands for it."""
 
 
 def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -100,6 +100,9 @@ def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
 
     For `EntityMap.adopt`; evaluated by the database, on both sides. An index on the same
     expression makes it quick. SQLite lowers ASCII letters alone.
+
+    Args:
+        text: A column, or another SQL expression.
     """
     spaced = _replaced(_replaced(_replaced(text, "\t", " "), "\n", " "), "\u00a0", " ")
     marked = _replaced(_replaced(spaced, " ", "\u0001\u0002"), "\u0002\u0001", "")
@@ -217,16 +220,16 @@ class ChildMap:
 
 @dataclass(frozen=True, kw_only=True)
 class EntityMap:
-    """Where one entity type lives in the host's tables.
+    """Says which table of the host holds an entity type, and which of its columns hold what.
 
     Attributes:
         table: ORM class or `Table` of the host.
         columns: Host column → source in the document.
         key: The host column, unique, that holds Zoho's id; without one the library's ledger links
             the entity to the host's primary key, and the table needs no Zoho column at all.
-        adopt: Natural keys: the mapped columns in which the row of an entity that is heard of
-            first is looked for. Exactly one row that no other entity has is taken over; if there
-            is none, a row is made; several are a dead letter that names them.
+        adopt: Natural keys: the mapped columns in which an entity's first event looks for its row.
+            Exactly one row that no other entity has is taken over. If there is none, a row is
+            made. Several are a dead letter that names them.
         insert_only: Host column → value, or callable of the payload; written when a row is made
             and never again.
         references: Columns that hold primary keys of other entities.

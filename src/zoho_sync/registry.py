@@ -68,7 +68,11 @@ class HandlerRegistry:
         return handler
 
     def merge(self, other: HandlerRegistry) -> HandlerRegistry:
-        """Return a new registry with the handlers of both; those of ``other`` win."""
+        """Return a new registry with the handlers of both.
+
+        Args:
+            other: The registry whose handlers win.
+        """
         merged = HandlerRegistry({**self._handlers, **other._handlers}.values())
         for name in self._ignored - set(other._handlers) | other._ignored:
             merged.ignore(name)

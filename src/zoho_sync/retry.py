@@ -35,7 +35,11 @@ class RetryPolicy:
             raise ValueError(message)
 
     def ceiling(self, attempt: int) -> timedelta:
-        """Return the longest delay after an attempt (1 is the first); it doubles each time."""
+        """Return the longest delay after an attempt; it doubles each time.
+
+        Args:
+            attempt: The attempt that failed; 1 is the first.
+        """
         doublings = min(max(attempt, 1) - 1, 62)
         seconds = self.base_delay.total_seconds() * 2.0**doublings
         return timedelta(seconds=min(seconds, self.max_delay.total_seconds()))

@@ -28,7 +28,7 @@ _SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """Every accepted event, in exactly one place.
+    """Says where every accepted event is, and what is wrong.
 
     Attributes:
         at: When it was read, by the database's clock.
@@ -36,8 +36,8 @@ class StatusReport:
         queue: What waits in the queue, and in an outbox that the host had before.
         parked: Events that wait for another entity.
         dead_letters: Events and bodies that wait for an operator.
-        failures: Those of them of which not the data is the cause but the application: an alarm
-            that goes by them is not drowned by what users get wrong.
+        failures: Those of them that the application caused, and not the data. Alarms go by this
+            number, which does not count what users get wrong.
         settled: All settled events, by outcome.
         recent: Those that were settled within the window, by outcome; dead letters that died
             within it are among them.

@@ -42,7 +42,12 @@ class Version(NamedTuple):
 
     @classmethod
     def of(cls, event: SyncEvent, *, grace: timedelta = TIMELESS_DELETE_GRACE) -> Version:
-        """Return the version of an event that has arrived."""
+        """Return the version of an event that has arrived.
+
+        Args:
+            event: The event; its arrival is set.
+            grace: How much later than it arrived a delete without a time of its own counts.
+        """
         arrival = arrival_of(event)
         moment = event.effective_time
         if moment is None:

@@ -91,7 +91,7 @@ def adopt(target: Target, /, *, report: bool) -> None:
 @common_options()
 @click.pass_obj
 def reapply(target: Target, /, entity: str) -> None:
-    """Give every entity of a type to its mapping again, where that has changed.
+    """Apply every entity of a type again, after its mapping has changed.
 
     The documents come from the mirror, or from the column of yours that keeps them. They are queued
     under the version that they had, and applied here and now.
@@ -114,9 +114,9 @@ def reapply(target: Target, /, entity: str) -> None:
 @common_options()
 @click.pass_obj
 def forget(target: Target, /, entity: str, zoho_id: str, organization: str | None) -> None:
-    """Take an entity for one that was never heard of, so that its next event is applied.
+    """Forget an entity, so that a hard-deleted one can be synced again.
 
-    For an entity that was deleted for good, and is to come back. Its row stays as it is.
+    Its next event is applied, whatever its version. Its row stays as it is.
     """
     known = run(_forget(target, entity, zoho_id, organization))
     if target.as_json:

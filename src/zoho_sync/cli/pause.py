@@ -18,7 +18,7 @@ __all__ = ["pause", "resume"]
 @common_options()
 @click.pass_obj
 def pause(target: Target) -> None:
-    """Let no worker apply anything until resume; deliveries are taken in as before."""
+    """Stop every worker until resume; deliveries are accepted as before."""
     changed, since, where = run(_switched(target, on=True))
     if target.as_json:
         print_json({"changed": changed, "paused_since": since})

@@ -221,7 +221,7 @@ class ValueTaken(RowRejected):
 
 
 class AmbiguousMatch(ZohoSyncError):
-    """Several rows of the host match an entity that is heard of first; none was taken over.
+    """Several rows of the host match the first event of an entity; none was taken over.
 
     Link one of them with `ZohoSync.link` or ``zoho-sync link``, and replay the dead letter.
 

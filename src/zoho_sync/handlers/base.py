@@ -217,7 +217,11 @@ class BaseEntityHandler(Generic[PayloadT]):
             )
 
     def overrides(self, method: str) -> bool:
-        """Return whether a method is the host's own code, and not what this class does."""
+        """Return whether a method is the host's own code, and not what this class does.
+
+        Args:
+            method: Its name.
+        """
         own = getattr(getattr(self, method), "__func__", None)
         return own is not getattr(BaseEntityHandler, method)
 

@@ -39,10 +39,10 @@ def include_object(
     reflected: bool,  # noqa: FBT001  # the same
     compared: Any,
 ) -> bool:
-    """Return whether Alembic's autogenerate is to look at an object.
+    """Return whether Alembic's autogenerate should look at an object.
 
-    It is not at tables of the library and of the mirror that are in the database and not in the
-    host's metadata. What the host's metadata names is the host's, whatever it is called.
+    It should not look at tables of the library and of the mirror that are in the database and not
+    in the host's metadata. What the host's metadata names is the host's, whatever it is called.
 
     Args:
         found: The object of SQLAlchemy's.
@@ -56,7 +56,11 @@ def include_object(
 
 
 def combined(*hooks: IncludeObject) -> IncludeObject:
-    """Return a function for Alembic's ``include_object`` that looks at what all others look at."""
+    """Return a function for ``include_object`` that looks at what all given functions look at.
+
+    Args:
+        hooks: Functions for ``include_object``, such as the one above and yours.
+    """
 
     def include(found: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:  # noqa: FBT001  # Alembic's
         return all(hook(found, name, kind, reflected, compared) for hook in hooks)

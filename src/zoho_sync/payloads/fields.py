@@ -274,7 +274,7 @@ Flag: TypeAlias = Annotated[bool | None, FieldKind.FLAG, PlainValidator(_read_fl
 """True or false; also 0 and 1, and ``true``, ``false``, ``yes``, ``no`` as text in any case."""
 
 Day: TypeAlias = Annotated[date | None, FieldKind.DAY, PlainValidator(_read_day)]
-"""A day of the organization's calendar, as written; see `zoho_sync.times.parse_date`."""
+"""A day of the organization's calendar, as written: ``2026-03-02``, or the date of a time."""
 
 Moment: TypeAlias = Annotated[datetime | None, FieldKind.MOMENT, PlainValidator(_read_moment)]
 """A time, aware UTC; the zone of one without an offset comes from the validation context."""
