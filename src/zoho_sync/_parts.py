@@ -8,7 +8,6 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync._apply_now import DirectApplication
 from zoho_sync._dialects import Clock
 from zoho_sync._dispatch import HandlerDispatch
 from zoho_sync._hand_made import EventRules
@@ -24,6 +23,7 @@ from zoho_sync.abc import QueueBackend, SettledHook
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules
 from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.handlers._direct import DirectApplication
 from zoho_sync.parked import ParkedEvents
 from zoho_sync.queues import Outbox, queue_from
 from zoho_sync.receiver import Receiver

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._batch import Batch, BatchResult
 from zoho_sync._dead_letter_rows import describe_error
 from zoho_sync._faults import Fault, classify
-from zoho_sync._recording import CameTo, is_recorded, log_failure, record, wake
 from zoho_sync._requeueing import requeue
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
+from zoho_sync.handlers._batch import Batch, BatchResult
+from zoho_sync.handlers._recording import CameTo, is_recorded, log_failure, record, wake
 from zoho_sync.outcomes import Outcome, SyncResult
 
 __all__ = ["Settlement"]

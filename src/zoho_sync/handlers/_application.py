@@ -195,8 +195,7 @@ class OneEvent:
                 late = self.bound is not None and decision.state.version != self.version
                 upsert = handler.upsert if self.own_code and not late else writing.upsert
                 key = await upsert(self.payload)
-            if not self.work.joined:
-                await self._flush()
+            await self._flush()
         if key is None and writing.located is not None:
             # A delete; or own code that wrote the mapped row, and did not hand the key on.
             key = plain_key(writing.located)
@@ -204,6 +203,7 @@ class OneEvent:
         if writing.adopted:
             result = replace(result, reason="took over a row of the host")
         await handler.after_apply(event, result)
+        await self._flush()
         return result
 
     @contextmanager
@@ -217,9 +217,12 @@ class OneEvent:
             self.handler._writing = None  # noqa: SLF001  # the same
 
     async def _flush(self) -> None:
-        """Write what own code added to the session, so that what is refused is its error."""
+        """Write what own code added to the session, so that what is refused is its error.
+
+        The host's own transaction may hold half-built objects: what is there is flushed by it.
+        """
         session = self.work.session
-        if session.new or session.dirty or session.deleted:
+        if not self.work.joined and (session.new or session.dirty or session.deleted):
             await session.flush()
 
     def _writing(self, decision: Decision) -> Writing:
