@@ -17,9 +17,9 @@ from zoho_sync._references import References, Resolver
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change
-from zoho_sync.decisions import Decision
+from zoho_sync.decisions import Decision, LedgerState, decide, writers
 from zoho_sync.events import Operation, SyncEvent
-from zoho_sync.handlers._deciding import Known, decide_event, is_hard, proposal_of
+from zoho_sync.handlers._deciding import is_hard, proposal_of
 from zoho_sync.handlers._handler import Handler
 from zoho_sync.handlers._placeholders import make_placeholder
 from zoho_sync.handlers._refusal import in_our_words
@@ -159,17 +159,34 @@ class OneEvent:
         return self.bound.mapping.host_deleted == "leave" and self._was_linked
 
     async def _decide(self) -> Decision:
-        context = self.handler.context
-        known = Known(
-            self.bound,
-            self.entry,
-            self.located,
-            moved=self.moved_from is not None,
-            own_code=self.own_code,
-        )
+        """Decide what the event does; what its equals have written is not written again."""
+        context, state = self.handler.context, self._state()
         proposal = proposal_of(self.bound, self.event, self.payload, context.grace)
-        journal = Journal(self.work.connection, context.tables.journal)
-        return await decide_event(known, self.event, proposal, journal, self.settled)
+        decision = decide(state, proposal)
+        # Own code may write more than what is mapped; late events do not get there.
+        if decision.state.version != self.version or not self.own_code:
+            arrivals = writers(state, proposal, decision)
+            if arrivals:
+                journal = Journal(self.work.connection, context.tables.journal)
+                equals = await journal.equals_among(
+                    arrivals, self.event, proposal.fingerprint, self.settled
+                )
+                decision = decide(state, replace(proposal, equals=equals))
+        is_rowless = self.located is None and self.own_code
+        if decision.state.version != self.version and (self.moved_from is not None or is_rowless):
+            # Own code sees whole documents, and knows no column's version.
+            return Decision(Outcome.STALE, self.entry.state, reason="overtaken by a newer event")
+        return decision
+
+    def _state(self) -> LedgerState:
+        """Return what the ledger knows, as far as it holds for the row that is there."""
+        state = self.entry.state
+        if self.bound is None or (self.located is None and self.own_code):
+            # Whether there is a row, only the handler's own code knows.
+            return state
+        if self.located is None or self.moved_from is not None:
+            return replace(state, carried=frozenset(), older={})
+        return state
 
     def _unwritten(self, decision: Decision) -> Applied:
         """Return the effect of an event that writes no row."""
