@@ -22,7 +22,7 @@ from zoho_sync._transactions import transaction, was_committed
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Job
 from zoho_sync.handlers._batch import Batch, BatchResult, apply_batch, prepare_ledger
-from zoho_sync.handlers._recording import CameTo
+from zoho_sync.handlers._recording import CameTo, is_recorded
 
 __all__ = ["Attempt"]
 
@@ -90,7 +90,7 @@ class Attempt:
                 await ledger.lock(self.batch.keys(context))
             if rows and await Jobs(work.connection, context.tables.jobs).present(rows):
                 return False
-            return await settlement.is_recorded(work.connection)
+            return await is_recorded(work.connection, context.tables, settlement.result.came_to)
 
     async def _conclude(
         self, settlement: Settlement, connection: AsyncConnection, keeper: LeaseKeeper

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import encode_key, plain_key
@@ -17,20 +16,23 @@ from zoho_sync._references import References, Resolver
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change
-from zoho_sync.decisions import Decision, LedgerState, decide, writers
+from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events import Operation, SyncEvent
-from zoho_sync.handlers._deciding import is_hard, proposal_of
 from zoho_sync.handlers._handler import Handler
 from zoho_sync.handlers._placeholders import make_placeholder
 from zoho_sync.handlers._refusal import in_our_words
 from zoho_sync.handlers._resolution import locate, resolve_key
 from zoho_sync.handlers._siblings import retire, sibling
 from zoho_sync.handlers._writing import Writing
+from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.payloads import Payload, parse
 from zoho_sync.versions import Version
 
-__all__ = ["Applied", "OneEvent", "journalled"]
+__all__ = ["Applied", "OneEvent"]
+
+_WHOLE_DOCUMENT: Final = frozenset({"*"})
+"""What every event of a handler without a mapping carries: its document is versioned as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,6 @@ class Applied:
     result: SyncResult
     entry: LedgerEntry | None
     fingerprint: str = ""
-
-
-def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntry:
-    """Return the journal's entry of an event that was settled by applying it."""
-    return JournalEntry(
-        event,
-        applied.result.outcome,
-        now,
-        reason=applied.result.reason,
-        changed=applied.result.changed,
-        fingerprint=applied.fingerprint,
-    )
 
 
 @dataclass
@@ -83,7 +73,7 @@ class OneEvent:
     work: UnitOfWork
     event: SyncEvent
     entry: LedgerEntry
-    settled: Iterable[JournalEntry] = ()
+    settled: Iterable[JournalEntry]
     bound: BoundEntity | None = field(init=False)
     owner: LedgerKey = field(init=False)
     version: Version = field(init=False)
@@ -112,7 +102,9 @@ class OneEvent:
         self.payload = self._parse()
         if reason := self._unwanted():
             return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
-        self.located = await self._locate()
+        if self.bound is not None:
+            connection = self.work.connection
+            self.located = await locate(connection, self.bound, self.owner, self.entry)
         if self.located is None and self._stays_away():
             return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
         decision = await self._decide()
@@ -142,11 +134,6 @@ class OneEvent:
         is_wanted = when is None or when(self.payload)
         return "" if is_wanted else "the mapping's condition does not hold"
 
-    async def _locate(self) -> Key | None:
-        if self.bound is None:
-            return None
-        return await locate(self.work.connection, self.bound, self.owner, self.entry)
-
     @property
     def _was_linked(self) -> bool:
         is_same = self.bound is not None and self.entry.table_name == self.bound.table.fullname
@@ -161,7 +148,13 @@ class OneEvent:
     async def _decide(self) -> Decision:
         """Decide what the event does; what its equals have written is not written again."""
         context, state = self.handler.context, self._state()
-        proposal = proposal_of(self.bound, self.event, self.payload, context.grace)
+        proposal = Proposal.of(
+            self.event,
+            self._carried(),
+            fingerprint=self._fingerprint,
+            hard=self._is_hard,
+            grace=context.grace,
+        )
         decision = decide(state, proposal)
         # Own code may write more than what is mapped; late events do not get there.
         if decision.state.version != self.version or not self.own_code:
@@ -177,6 +170,30 @@ class OneEvent:
             # Own code sees whole documents, and knows no column's version.
             return Decision(Outcome.STALE, self.entry.state, reason="overtaken by a newer event")
         return decision
+
+    def _carried(self) -> frozenset[str]:
+        """Return the names of the columns, and of the lists of lines, that the event carries."""
+        bound, payload = self.bound, self.payload
+        if bound is None or payload is None:
+            return _WHOLE_DOCUMENT
+        sources = {name: source for name, (_, source) in bound.columns.items()}
+        sources |= {reference.name: reference.source for reference in bound.references}
+        sources |= {child.name: child.source for child in bound.children}
+        document = self.event.payload
+        return frozenset(
+            name
+            for name, source in sources.items()
+            if read_source(source, payload, document) is not ABSENT
+        )
+
+    @property
+    def _is_hard(self) -> bool:
+        """Whether deletes of the entity are final."""
+        return self.bound is not None and self.bound.mapping.on_delete == "hard"
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.bound.fingerprint if self.bound is not None else ""
 
     def _state(self) -> LedgerState:
         """Return what the ledger knows, as far as it holds for the row that is there."""
@@ -297,7 +314,7 @@ class OneEvent:
         if key is not None:
             table = bound.table.fullname if bound is not None else None
             link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
-        elif bound is not None and event.operation is Operation.DELETE and not is_hard(bound):
+        elif bound is not None and event.operation is Operation.DELETE and not self._is_hard:
             # The host has deleted the row: that there was one is to be remembered.
             link = entry.row
         known = LedgerEntry(
@@ -314,4 +331,4 @@ class OneEvent:
         return known
 
     def _applied(self, result: SyncResult, known: LedgerEntry) -> Applied:
-        return Applied(result, known, self.bound.fingerprint if self.bound is not None else "")
+        return Applied(result, known, self._fingerprint)

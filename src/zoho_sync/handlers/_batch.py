@@ -24,7 +24,7 @@ from zoho_sync.abc import Job
 from zoho_sync.entities import CONTACT
 from zoho_sync.events import Arrival, SyncEvent, refuse_future
 from zoho_sync.exceptions import HostTransactionLost, ReferencePending, RowGone, ValueTaken
-from zoho_sync.handlers._application import Applied, OneEvent, journalled
+from zoho_sync.handlers._application import Applied, OneEvent
 from zoho_sync.handlers._contest import Contest, Refused
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._handler import Handler
@@ -210,13 +210,19 @@ class _Application:
         return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
 
     def _settle(self, job: Job, applied: Applied) -> None:
-        entry = replace(
-            journalled(job.event, applied, self.result.now),
+        result = applied.result
+        entry = JournalEntry(
+            job.event,
+            result.outcome,
+            self.result.now,
+            reason=result.reason,
+            changed=result.changed,
+            fingerprint=applied.fingerprint,
             attempts=job.attempts,
             lease_token=job.lease_token or None,
         )
         self.journal.append(entry)
-        self._came_to(job, Settled(applied.result, entry))
+        self._came_to(job, Settled(result, entry))
 
     def _note_failure(self, job: Job, error: Exception) -> None:
         """Note an event that misses an entity, or fails by itself.
