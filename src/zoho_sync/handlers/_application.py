@@ -58,37 +58,39 @@ class OneEvent:
         handler: Of its type.
         work: The transaction.
         event: The event.
+        owner: Its entity.
         entry: The ledger's row.
         settled: What was settled in this transaction, and is not in the journal yet.
         bound: Where its entity is mapped; None for a handler without a mapping.
-        owner: Its entity.
         version: Its place in the order.
         payload: Its document, once it is understood; None for a delete.
         located: The primary key of its entity's row, once that is looked up.
         moved_from: Where its entity is mapped under the other type that it had until now.
         own_code: Whether the handler writes by its own code.
+        own_resolve: Whether it looks references up by its own code.
     """
 
     handler: Handler
     work: UnitOfWork
     event: SyncEvent
+    owner: LedgerKey
     entry: LedgerEntry
     settled: Iterable[JournalEntry]
     bound: BoundEntity | None = field(init=False)
-    owner: LedgerKey = field(init=False)
     version: Version = field(init=False)
     payload: Payload | None = field(init=False, default=None)
     located: Key | None = field(init=False, default=None)
     moved_from: BoundEntity | None = field(init=False)
     own_code: bool = field(init=False)
+    own_resolve: bool = field(init=False)
 
     def __post_init__(self) -> None:
         context = self.handler.context
         self.bound = self.handler.binding()
-        self.owner = context.ledger_key(self.event)
+        self.own_code = self.handler.overrides("upsert")
+        self.own_resolve = self.handler.overrides("resolve")
         self.version = Version.of(self.event, grace=context.grace)
         self.moved_from = sibling(context.bindings, self.bound, self.entry)
-        self.own_code = self.handler.overrides("upsert")
 
     async def apply(self) -> Applied:
         """Apply the event, and say what the ledger is to hold then.
@@ -287,7 +289,7 @@ class OneEvent:
         handler, connection = self.handler, self.work.connection
         context = handler.context
         resolve: Resolver = handler.resolve
-        if not handler.overrides("resolve"):
+        if not self.own_resolve:
             organization, hold = handler.organization_id, handler.holds_targets
             resolve = partial(resolve_key, connection, context, organization, hold=hold)
         stand_in = partial(make_placeholder, connection, context)

@@ -6,7 +6,7 @@ to is returned: recording it, and the transaction itself, are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -47,7 +47,8 @@ class Batch:
             entity is locked.
         targets: Entities that the events wait for, to be held while that is looked at again.
         is_call: Whether the one event was made of a handler's call: nobody can know it already,
-            and an entity that it misses makes it fail.
+            its ledger row is made in the same transaction, and an entity that it misses makes it
+            fail.
     """
 
     jobs: Sequence[Job]
@@ -115,7 +116,7 @@ async def apply_batch(
     """Apply the events of a batch, parents first; return what each came to.
 
     Args:
-        batch: The events, whose ledger rows are there.
+        batch: The events, whose ledger rows are there, but for a call's.
         work: The transaction.
         context: The library's tables, and what handlers know.
         dispatch: Chooses the handlers.
@@ -124,11 +125,14 @@ async def apply_batch(
         Exception: Whatever ended the transaction.
     """
     ledger = Ledger(work.connection, context.tables.ledger)
-    entries = await ledger.lock(batch.keys(context))
+    keys = {job.event.id: context.ledger_key(job.event) for job in batch.jobs}
+    if batch.is_call:
+        await ledger.prepare(keys.values())
+    entries = await ledger.lock(keys.values())
     held = entries.keys() | await ledger.hold(batch.targets - entries.keys())
     result = BatchResult(await database_time(work.connection, context.clock))
-    application = _Application(work, context, dispatch, batch, held, result)
-    jobs = [_arrived(job, entries[context.ledger_key(job.event)], result.now) for job in batch.jobs]
+    application = _Application(work, context, dispatch, batch, keys, held, result)
+    jobs = [_arrived(job, entries[keys[job.event.id]], result.now) for job in batch.jobs]
     if not batch.is_call:
         result.known |= await _find_known(work.connection, context, jobs)
     await application.apply_all(_ordered(jobs, result.known, context), entries)
@@ -144,6 +148,7 @@ class _Application:
         context: The library's tables, and what handlers know.
         dispatch: Chooses the handlers.
         batch: The events.
+        keys: Their entities, by the ids of the events.
         held: The targets that are held, and the batch's own entities.
         result: Where it notes what events come to.
         journal: What is settled, and is not in the journal yet.
@@ -153,6 +158,7 @@ class _Application:
     context: HandlerContext
     dispatch: Dispatch
     batch: Batch
+    keys: Mapping[str, LedgerKey]
     held: set[LedgerKey]
     result: BatchResult
     journal: list[JournalEntry] = field(default_factory=list)
@@ -164,7 +170,7 @@ class _Application:
             try:
                 applied = await self._apply(job, entries)
             except ValueTaken as taken:
-                refused.append(Refused(job, self.context.ledger_key(job.event), taken))
+                refused.append(Refused(job, self.keys[job.event.id], taken))
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
                 self._note_failure(job, error)
             else:
@@ -185,7 +191,7 @@ class _Application:
         referred to is held. Inside the host's own transaction that is the host's to do.
         """
         event, work = job.event, self.work
-        key = self.context.ledger_key(event)
+        key = self.keys[event.id]
         ledger = Ledger(work.connection, self.context.tables.ledger)
         if self.context.makes_placeholders and len(entries) > 1:
             # An event before it may have made the row that stands for this one's entity.
@@ -197,7 +203,7 @@ class _Application:
                     applied = chosen
                 else:
                     handler, typed = chosen
-                    one = OneEvent(handler, work, typed, entries[key], self.journal)
+                    one = OneEvent(handler, work, typed, key, entries[key], self.journal)
                     applied = await one.apply()
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
@@ -252,7 +258,7 @@ class _Application:
             self.result.waiting[job.event.id] = target
 
     def _came_to(self, job: Job, what: Settled | Waiting | Exception) -> None:
-        self.result.came_to.append(CameTo(job, self.context.ledger_key(job.event), what))
+        self.result.came_to.append(CameTo(job, self.keys[job.event.id], what))
 
 
 def _arrived(job: Job, entry: LedgerEntry, now: datetime) -> Job:

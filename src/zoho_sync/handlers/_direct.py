@@ -53,7 +53,6 @@ async def apply_directly(
         return handler, event
 
     batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
-    await prepare_ledger(work.connection, batch, handler.context)
     result = await _apply_alone(batch, work, handler.context, choose)
     return result.came_to[0].settled_event().result
 
