@@ -11,18 +11,18 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._batch import Batch, BatchResult, apply_batch, entity_key, prepare_ledger
 from zoho_sync._dialects import database_time
 from zoho_sync._dispatch import HandlerDispatch
 from zoho_sync._jobs import Jobs
 from zoho_sync._lease import LeaseKeeper
 from zoho_sync._ledger import Ledger
-from zoho_sync._recording import CameTo
 from zoho_sync._runtime import Runtime
 from zoho_sync._settlement import Settlement
 from zoho_sync._transactions import transaction, was_committed
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.abc import Job
+from zoho_sync.handlers._batch import Batch, BatchResult, apply_batch, prepare_ledger
+from zoho_sync.handlers._recording import CameTo, is_recorded
 
 __all__ = ["Attempt"]
 
@@ -72,7 +72,7 @@ class Attempt:
         with keeper.transaction():
             async with transaction(runtime.sessions, runtime.lease) as work:
                 now = await database_time(work.connection, context.clock)
-                failed = CameTo(job, entity_key(job.event, context), error)
+                failed = CameTo(job, context.ledger_key(job.event), error)
                 settlement = Settlement(runtime, self.batch, BatchResult(now, came_to=[failed]))
                 await self._conclude(settlement, work.connection, keeper)
         return settlement
@@ -86,11 +86,11 @@ class Attempt:
         async with self.runtime.sessions() as session, unit_of_work(session) as work:
             rows = [job for job in settlement.completed if not job.outside]
             if len(rows) < len(settlement.completed):
-                keys = {entity_key(job.event, context) for job in self.batch.jobs}
-                await Ledger(work.connection, context.tables.ledger).lock(keys)
+                ledger = Ledger(work.connection, context.tables.ledger)
+                await ledger.lock(self.batch.keys(context))
             if rows and await Jobs(work.connection, context.tables.jobs).present(rows):
                 return False
-            return await settlement.is_recorded(work.connection)
+            return await is_recorded(work.connection, context.tables, settlement.result.came_to)
 
     async def _conclude(
         self, settlement: Settlement, connection: AsyncConnection, keeper: LeaseKeeper

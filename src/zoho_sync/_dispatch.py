@@ -54,12 +54,23 @@ class HandlerDispatch:
         refuse_future(event.effective_time, arrival_of(event).time, path=entity_type)
         if entity_type == CONTACT:
             return self._tombstone(event, entry)
-        handler_class = self.registry.get(entity_type)
-        if handler_class is None:
+        if entity_type not in self.registry:
             raise UnknownEntityType(entity_type, self.registry)
-        handler = handler_class(session, organization_id=event.organization_id)
-        handler.context, handler.holds_targets = self.context, hold
+        handler = self.handler(entity_type, session, event.organization_id)
+        handler.holds_targets = hold
         return handler, replace(event, entity_type=entity_type)
+
+    def handler(
+        self, entity_type: str, session: AsyncSession, organization_id: str
+    ) -> BaseEntityHandler[Any]:
+        """Make a handler of a type.
+
+        Raises:
+            UnknownEntityType: No handler has it.
+        """
+        handler = self.registry[entity_type](session, organization_id=organization_id)
+        handler.context = self.context
+        return handler
 
     def _tombstone(self, event: SyncEvent, entry: LedgerEntry) -> Applied:
         """Remember a delete of a contact of which nobody knows whether it is customer or vendor."""

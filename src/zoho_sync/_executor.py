@@ -12,16 +12,16 @@ from functools import partial
 from typing import Final
 
 from zoho_sync._attempt import Attempt
-from zoho_sync._batch import Batch
 from zoho_sync._faults import Fault, classify, without_values
 from zoho_sync._lease import LeaseKeeper, keep_leases
-from zoho_sync._recording import tell
 from zoho_sync._runtime import Runtime
 from zoho_sync._settlement import Settlement
 from zoho_sync._transactions import repeat_conflicts
 from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable, ZohoSyncError
+from zoho_sync.handlers._batch import Batch
+from zoho_sync.handlers._recording import tell
 
 __all__ = ["Executor", "WorkerDied"]
 

@@ -17,13 +17,13 @@ from zoho_sync._insertion import insert_absent
 from zoho_sync._ledger import Ledger
 from zoho_sync._parked import Parked, Waiting
 from zoho_sync._pause import Pause, paused_at
-from zoho_sync._recording import log_failure
 from zoho_sync._runtime import Runtime
 from zoho_sync._transactions import transaction
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import ReferenceFailed
 from zoho_sync.handlers._payment import pay_debts
+from zoho_sync.handlers._recording import log_failure
 from zoho_sync.handlers._resolution import find_entity
 
 __all__ = ["Maintenance"]

@@ -8,11 +8,9 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync._apply_now import DirectApplication
 from zoho_sync._dialects import Clock
 from zoho_sync._dispatch import HandlerDispatch
 from zoho_sync._hand_made import EventRules
-from zoho_sync._host_rows import HostRows
 from zoho_sync._intake import Intake
 from zoho_sync._mapping_check import MappingCheck
 from zoho_sync._pause import PauseSwitch
@@ -21,11 +19,16 @@ from zoho_sync._session_factory import checked_session_factory
 from zoho_sync._tables import library_tables
 from zoho_sync._wiring import check_numbers, check_parts, organizations, registry_from
 from zoho_sync.abc import QueueBackend, SettledHook
+from zoho_sync.adoption import count_adoptable
 from zoho_sync.dead_letters import DeadLetters
 from zoho_sync.decoding import DecodingRules
 from zoho_sync.handlers._context import HandlerContext
+from zoho_sync.handlers._direct import DirectApplication
+from zoho_sync.linking import Linker
 from zoho_sync.parked import ParkedEvents
+from zoho_sync.provenance import Histories
 from zoho_sync.queues import Outbox, queue_from
+from zoho_sync.reapplication import Reapplication
 from zoho_sync.receiver import Receiver
 from zoho_sync.registry import HandlerRegistry
 from zoho_sync.retry import RetryPolicy
@@ -104,10 +107,11 @@ class Parts:
         )
         self.receiver = Receiver(verifier, rules, max_body, self.intake, context.clock)
         self.events = EventRules(rules)
+        self.dispatch = HandlerDispatch(runtime.registry, context)
         self.direct = DirectApplication(
             runtime.sessions,
             context,
-            HandlerDispatch(runtime.registry, context),
+            self.dispatch,
             runtime.retry.parked_for,
             runtime.lease,
             runtime.hooks,
@@ -117,9 +121,10 @@ class Parts:
         """Make what the host and its operators look after rows, events and mappings with."""
         runtime, context = self.runtime, self.runtime.context
         sessions, tables, clock = runtime.sessions, context.tables, context.clock
-        self.host_rows = HostRows(
-            sessions, runtime.registry, context, runtime.queue, self.events, self.worker.notify
-        )
+        self.linker = Linker(sessions, context, self.events.organization)
+        self.histories = Histories(sessions, context, self.events.organization)
+        self.reapplication = Reapplication(sessions, context, runtime.queue, self.worker.notify)
+        self.count_adoptable = partial(count_adoptable, sessions, context)
         self.mappings = MappingCheck(sessions, runtime.registry, tables)
         self.switch = PauseSwitch(sessions, tables, clock)
         self.dead_letters = DeadLetters(sessions, tables, self.receiver.decode_again, clock)

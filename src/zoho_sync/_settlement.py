@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._batch import Batch, BatchResult
 from zoho_sync._dead_letter_rows import describe_error
 from zoho_sync._faults import Fault, classify
-from zoho_sync._recording import CameTo, is_recorded, log_failure, record, wake
 from zoho_sync._requeueing import requeue
 from zoho_sync._runtime import Runtime
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
+from zoho_sync.handlers._batch import Batch, BatchResult
+from zoho_sync.handlers._recording import CameTo, log_failure, record, wake
 from zoho_sync.outcomes import Outcome, SyncResult
 
 __all__ = ["Settlement"]
@@ -71,10 +71,6 @@ class Settlement:
             due.append((job, now + delay))
         await requeue(connection, runtime.context.tables, due, now)
         await wake(connection, runtime.context, self._recorded, now)
-
-    async def is_recorded(self, connection: AsyncConnection) -> bool:
-        """Return whether the outcomes are committed; True where nothing would tell."""
-        return await is_recorded(connection, self._runtime.context.tables, self.result.came_to)
 
     def report(self) -> None:
         """Log the events that failed; for whoever knows that what they came to is committed."""

@@ -49,11 +49,31 @@ class UnitOfWork:
         session: The session that was handed over.
         connection: Its connection, inside the transaction.
         joined: Whether the transaction is the host's; then nothing here commits.
+        objects: What the session held before; None inside another unit, which looks after them.
     """
 
     session: AsyncSession
     connection: AsyncConnection
     joined: bool
+    objects: _Objects | None = None
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Run the body in a savepoint: an exception undoes the body, in the session as well.
+
+        Raises:
+            HostTransactionLost: There is nothing to go back to.
+        """
+        try:
+            async with savepoint(self.connection):
+                yield
+        except BaseException as error:
+            if self.objects is not None:
+                if self.objects.flushed and not isinstance(error, HostTransactionLost):
+                    # The session takes for written what the savepoint has taken back.
+                    await _lose(self.connection, error)
+                self.objects.restore()
+            raise
 
 
 @asynccontextmanager
@@ -69,13 +89,15 @@ async def unit_of_work(session: AsyncSession) -> AsyncIterator[UnitOfWork]:
     with _exclusive(session) as outermost:
         if not outermost:
             # Of a handler, inside its `sync`: whoever began looks after the session.
-            connection = await session.connection()
-            async with savepoint(connection):
-                yield UnitOfWork(session, connection, joined=True)
+            work = UnitOfWork(session, await session.connection(), joined=True)
+            async with work.savepoint():
+                yield work
             return
         with _watched(session.sync_session) as objects:
             if session.in_transaction():
-                async with _joined(session, objects) as work:
+                connection = await session.connection()
+                work = UnitOfWork(session, connection, joined=True, objects=objects)
+                async with work.savepoint():
                     yield work
             else:
                 async with _serialized(session), _owned(session, objects) as work:
@@ -119,20 +141,6 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _joined(session: AsyncSession, objects: _Objects) -> AsyncIterator[UnitOfWork]:
-    connection = await session.connection()
-    try:
-        async with savepoint(connection):
-            yield UnitOfWork(session, connection, joined=True)
-    except BaseException as error:
-        if objects.flushed and not isinstance(error, HostTransactionLost):
-            # The session takes for written what the savepoint has taken back.
-            await _lose(connection, error)
-        objects.restore()
-        raise
-
-
-@asynccontextmanager
 async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[UnitOfWork]:
     asked = _cancellations()
     await session.begin()
@@ -140,7 +148,7 @@ async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[Unit
         connection = await session.connection()
         async with isolated(connection), _cancellable(connection):
             await begin_immediately(connection)
-            yield UnitOfWork(session, connection, joined=False)
+            yield UnitOfWork(session, connection, joined=False, objects=objects)
         _heed_cancellation(asked)
         await finish(_commit(session))
     except BaseException as error:

@@ -100,7 +100,7 @@ class ZohoSync:
             clock=clock,
         )
         self._runtime, self._worker = self._parts.runtime, self._parts.worker
-        self._host_rows, self._receiver = self._parts.host_rows, self._parts.receiver
+        self._receiver = self._parts.receiver
         self.registry = self._runtime.registry
         self.dead_letters = self._parts.dead_letters
         """What could not be applied: list, get, replay, resolve, purge."""
@@ -238,7 +238,8 @@ class ZohoSync:
         Raises:
             UnknownEntityType: No handler has that type.
         """
-        return self._host_rows.handler(entity_type, session, organization_id)
+        organization = self._parts.events.organization(organization_id)
+        return self._parts.dispatch.handler(entity_type, session, organization)
 
     async def link(
         self,
@@ -259,11 +260,11 @@ class ZohoSync:
         Raises:
             ConfigurationError: The type has no mapping, or a key does not fit its table.
         """
-        return await self._host_rows.link(entity_type, pairs, organization_id, dry_run=dry_run)
+        return await self._parts.linker.link(entity_type, pairs, organization_id, dry_run=dry_run)
 
     async def adoption_report(self) -> list[AdoptionCount]:
         """Return, for each mapping with natural keys, how many of the host's rows would match."""
-        return await self._host_rows.adoption_report()
+        return await self._parts.count_adoptable()
 
     async def forget(
         self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
@@ -273,7 +274,7 @@ class ZohoSync:
         Its next event is fresh, whatever its version. Its row, and the link to it, stay. Return
         whether anything was known of it.
         """
-        return await self._host_rows.forget(entity_type, zoho_id, organization_id)
+        return await self._parts.linker.forget(entity_type, zoho_id, organization_id)
 
     async def reapply(self, entity_type: str) -> ReapplyReport:
         """Apply a changed mapping to all entities of a type: queue their kept documents again.
@@ -281,13 +282,13 @@ class ZohoSync:
         Raises:
             ConfigurationError: The type has no mapping, or its documents are kept nowhere.
         """
-        return await self._host_rows.reapply(entity_type)
+        return await self._parts.reapplication.queue(entity_type)
 
     async def history(
         self, entity_type: str, zoho_id: str, *, organization_id: str | None = None
     ) -> list[HistoryEntry]:
         """Return every event that was received of an entity, and what became of it."""
-        return await self._host_rows.history(entity_type, zoho_id, organization_id)
+        return await self._parts.histories.history(entity_type, zoho_id, organization_id)
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
         """Return which event wrote each column of a row; None for a row that is the host's own.
@@ -296,7 +297,7 @@ class ZohoSync:
             model: ORM class or `Table` of the host.
             primary_key: Its value, or a tuple of them.
         """
-        return await self._host_rows.provenance(model, primary_key)
+        return await self._parts.histories.provenance(model, primary_key)
 
     async def drain(self) -> dict[Outcome, int]:
         """Work until no job is claimable now; return how many events had which outcome.

@@ -113,29 +113,35 @@ class Linker:
     Args:
         session_factory: Gives an `AsyncSession` on the host's database.
         context: The library's tables, and where each entity type is mapped.
+        organization: Decides which of Zoho's organizations is meant.
     """
 
     def __init__(
-        self, session_factory: Callable[[], AsyncSession], context: HandlerContext
+        self,
+        session_factory: Callable[[], AsyncSession],
+        context: HandlerContext,
+        organization: Callable[[str | None], str],
     ) -> None:
         self._sessions = session_factory
         self._context = context
+        self._organization = organization
 
     async def link(
         self,
         entity_type: str,
         pairs: Iterable[tuple[str, Any]],
+        organization_id: str | None = None,
         *,
-        organization_id: str,
         dry_run: bool = False,
     ) -> LinkReport:
         """Link entities to rows, a few hundred to a transaction; see `ZohoSync.link`."""
+        organization = self._organization(organization_id)
         bound, found = self.bound(entity_type), _Found()
         kind = self._context.catalog.require(entity_type)
         rest = iter(pairs)
         while chunk := list(islice(rest, _BATCH)):
             keys = [
-                (LedgerKey(organization_id, kind.namespace, str(zoho_id)), _as_key(bound, row))
+                (LedgerKey(organization, kind.namespace, str(zoho_id)), _as_key(bound, row))
                 for zoho_id, row in chunk
             ]
             async with self._transaction(dry_run=dry_run) as connection:
@@ -147,19 +153,19 @@ class Linker:
         self,
         entity_type: str,
         entities: Iterable[tuple[str, Mapping[Column[Any], Any]]],
-        *,
-        organization_id: str,
+        organization_id: str | None = None,
     ) -> Matches:
         """Return the rows without an entity that have the natural keys of entities.
 
         An entity that has its row already is paired with it.
         """
+        organization = self._organization(organization_id)
         bound, kind = self.bound(entity_type), self._context.catalog.require(entity_type)
         ledger = self._context.tables.ledger
         pairs, unmatched, ambiguous = [], [], []
         async with self._sessions() as session, unit_of_work(session) as work:
             for zoho_id, values in entities:
-                key = LedgerKey(organization_id, kind.namespace, zoho_id)
+                key = LedgerKey(organization, kind.namespace, zoho_id)
                 entry = (await Ledger(work.connection, ledger).read([key])).get(key)
                 found = await find_key(work.connection, bound, key, entry)
                 try:
@@ -168,7 +174,7 @@ class Linker:
                         bound,
                         ledger,
                         {column: coerce(column, value) for column, value in values.items()},
-                        (organization_id, zoho_id),
+                        (organization, zoho_id),
                     )
                 except AmbiguousMatch as several:
                     rows = tuple(plain_key(row) for row in several.primary_keys)
@@ -180,10 +186,12 @@ class Linker:
                     pairs.append((zoho_id, plain_key(found)))
         return Matches(tuple(pairs), tuple(unmatched), tuple(ambiguous))
 
-    async def forget(self, entity_type: str, zoho_id: str, *, organization_id: str) -> bool:
+    async def forget(
+        self, entity_type: str, zoho_id: str, organization_id: str | None = None
+    ) -> bool:
         """Forget what is known of an entity; see `ZohoSync.forget`."""
         kind = self._context.catalog.require(entity_type)
-        key = LedgerKey(organization_id, kind.namespace, zoho_id)
+        key = LedgerKey(self._organization(organization_id), kind.namespace, zoho_id)
         async with self._sessions() as session, unit_of_work(session) as work:
             ledger = Ledger(work.connection, self._context.tables.ledger)
             entry = (await ledger.lock([key])).get(key)

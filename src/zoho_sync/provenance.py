@@ -87,15 +87,20 @@ class Histories:
     """Reads the library's tables for `ZohoSync.history` and `ZohoSync.provenance`."""
 
     def __init__(
-        self, session_factory: Callable[[], AsyncSession], context: HandlerContext
+        self,
+        session_factory: Callable[[], AsyncSession],
+        context: HandlerContext,
+        organization: Callable[[str | None], str],
     ) -> None:
         self._sessions = session_factory
         self._context = context
+        self._organization = organization
 
     async def history(
-        self, entity_type: str, zoho_id: str, organization_id: str
+        self, entity_type: str, zoho_id: str, organization_id: str | None
     ) -> list[HistoryEntry]:
         """Return the events of an entity in the order of their arrival."""
+        organization = self._organization(organization_id)
         kind = self._context.catalog.require(entity_type)
         catalog = self._context.catalog
         types = [name for name in catalog.kinds if catalog.namespace(name) == kind.namespace]
@@ -105,7 +110,7 @@ class Histories:
                 table: Table = getattr(self._context.tables, place)
                 rows = await work.connection.execute(
                     select(table).where(
-                        table.c.organization_id == organization_id,
+                        table.c.organization_id == organization,
                         table.c.entity_id == zoho_id,
                         table.c.entity_type.in_(types),
                     )

@@ -55,6 +55,7 @@ class Reapplication:
         session_factory: Gives an `AsyncSession` on the host's database.
         context: The library's tables, and where each entity type is mapped.
         queue: Where events wait.
+        notify: Called when something was queued.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Reapplication:
         session_factory: Callable[[], AsyncSession],
         context: HandlerContext,
         queue: QueueBackend,
+        notify: Callable[[], None],
     ) -> None:
         self._sessions = session_factory
         self._context = context
         self._queue = queue
+        self._notify = notify
 
     async def queue(self, entity_type: str) -> ReapplyReport:
         """Queue the newest document of every entity that another mapping wrote.
@@ -98,6 +101,7 @@ class Reapplication:
             counts[0] += len(events) - duplicates
             counts[1] += duplicates
             if len(entities) < _BATCH:
+                self._notify()
                 return ReapplyReport(*counts)
             after = entities[-1][0]
 

@@ -138,20 +138,17 @@ async def _link(
     found = _Links()
     async with opened(target) as chosen:
         linker, bound = chosen.linker, _bound(chosen, entity)
-        organization_id = chosen.sync._parts.events.organization(organization)  # noqa: SLF001  # as in `Opened`
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             header = _header(chosen, bound, list(reader.fieldnames or ()))
             for chunk in _chunks(header.read(reader, path), path):
                 pairs = [(zoho_id, tuple(values.values())) for zoho_id, values in chunk]
                 if not header.is_key:
-                    match = await linker.match(entity, chunk, organization_id=organization_id)
+                    match = await linker.match(entity, chunk, organization)
                     pairs = list(match.pairs)
                     found.inserted += len(match.unmatched)
                     found.ambiguous += match.ambiguous
-                report = await chosen.sync.link(
-                    entity, pairs, organization_id=organization, dry_run=dry_run
-                )
+                report = await linker.link(entity, pairs, organization, dry_run=dry_run)
                 found.linked += len(report.linked)
                 found.unchanged += len(report.unchanged)
                 found.refused += report.refused

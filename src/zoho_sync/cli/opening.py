@@ -58,7 +58,7 @@ class Opened:
     @property
     def linker(self) -> Linker:
         """What links entities to rows."""
-        return self.sync._host_rows.linker  # noqa: SLF001  # as above
+        return self.sync._parts.linker  # noqa: SLF001  # as above
 
     def entity_type(self, name: str | None) -> str | None:
         """Return the entity type that goes by a name; None for none.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from zoho_sync._binding import BoundEntity
 from zoho_sync._host_keys import encode_key, plain_key
@@ -17,20 +16,23 @@ from zoho_sync._references import References, Resolver
 from zoho_sync._row_values import Key
 from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync._upsert import Change
-from zoho_sync.decisions import Decision
+from zoho_sync.decisions import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events import Operation, SyncEvent
-from zoho_sync.handlers._deciding import Known, decide_event, is_hard, proposal_of
 from zoho_sync.handlers._handler import Handler
 from zoho_sync.handlers._placeholders import make_placeholder
 from zoho_sync.handlers._refusal import in_our_words
 from zoho_sync.handlers._resolution import locate, resolve_key
 from zoho_sync.handlers._siblings import retire, sibling
 from zoho_sync.handlers._writing import Writing
+from zoho_sync.mapping import ABSENT, read_source
 from zoho_sync.outcomes import Outcome, SyncResult
 from zoho_sync.payloads import Payload, parse
 from zoho_sync.versions import Version
 
-__all__ = ["Applied", "OneEvent", "journalled"]
+__all__ = ["Applied", "OneEvent"]
+
+_WHOLE_DOCUMENT: Final = frozenset({"*"})
+"""What every event of a handler without a mapping carries: its document is versioned as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,6 @@ class Applied:
     fingerprint: str = ""
 
 
-def journalled(event: SyncEvent, applied: Applied, now: datetime) -> JournalEntry:
-    """Return the journal's entry of an event that was settled by applying it."""
-    return JournalEntry(
-        event,
-        applied.result.outcome,
-        now,
-        reason=applied.result.reason,
-        changed=applied.result.changed,
-        fingerprint=applied.fingerprint,
-    )
-
-
 @dataclass
 class OneEvent:
     """An event whose ledger row is locked, on its way onto the host's rows.
@@ -68,37 +58,39 @@ class OneEvent:
         handler: Of its type.
         work: The transaction.
         event: The event.
+        owner: Its entity.
         entry: The ledger's row.
         settled: What was settled in this transaction, and is not in the journal yet.
         bound: Where its entity is mapped; None for a handler without a mapping.
-        owner: Its entity.
         version: Its place in the order.
         payload: Its document, once it is understood; None for a delete.
         located: The primary key of its entity's row, once that is looked up.
         moved_from: Where its entity is mapped under the other type that it had until now.
         own_code: Whether the handler writes by its own code.
+        own_resolve: Whether it looks references up by its own code.
     """
 
     handler: Handler
     work: UnitOfWork
     event: SyncEvent
+    owner: LedgerKey
     entry: LedgerEntry
-    settled: Iterable[JournalEntry] = ()
+    settled: Iterable[JournalEntry]
     bound: BoundEntity | None = field(init=False)
-    owner: LedgerKey = field(init=False)
     version: Version = field(init=False)
     payload: Payload | None = field(init=False, default=None)
     located: Key | None = field(init=False, default=None)
     moved_from: BoundEntity | None = field(init=False)
     own_code: bool = field(init=False)
+    own_resolve: bool = field(init=False)
 
     def __post_init__(self) -> None:
         context = self.handler.context
         self.bound = self.handler.binding()
-        self.owner = context.ledger_key(self.event)
+        self.own_code = self.handler.overrides("upsert")
+        self.own_resolve = self.handler.overrides("resolve")
         self.version = Version.of(self.event, grace=context.grace)
         self.moved_from = sibling(context.bindings, self.bound, self.entry)
-        self.own_code = self.handler.overrides("upsert")
 
     async def apply(self) -> Applied:
         """Apply the event, and say what the ledger is to hold then.
@@ -112,7 +104,9 @@ class OneEvent:
         self.payload = self._parse()
         if reason := self._unwanted():
             return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
-        self.located = await self._locate()
+        if self.bound is not None:
+            connection = self.work.connection
+            self.located = await locate(connection, self.bound, self.owner, self.entry)
         if self.located is None and self._stays_away():
             return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
         decision = await self._decide()
@@ -142,11 +136,6 @@ class OneEvent:
         is_wanted = when is None or when(self.payload)
         return "" if is_wanted else "the mapping's condition does not hold"
 
-    async def _locate(self) -> Key | None:
-        if self.bound is None:
-            return None
-        return await locate(self.work.connection, self.bound, self.owner, self.entry)
-
     @property
     def _was_linked(self) -> bool:
         is_same = self.bound is not None and self.entry.table_name == self.bound.table.fullname
@@ -159,17 +148,64 @@ class OneEvent:
         return self.bound.mapping.host_deleted == "leave" and self._was_linked
 
     async def _decide(self) -> Decision:
-        context = self.handler.context
-        known = Known(
-            self.bound,
-            self.entry,
-            self.located,
-            moved=self.moved_from is not None,
-            own_code=self.own_code,
+        """Decide what the event does; what its equals have written is not written again."""
+        context, state = self.handler.context, self._state()
+        proposal = Proposal.of(
+            self.event,
+            self._carried(),
+            fingerprint=self._fingerprint,
+            hard=self._is_hard,
+            grace=context.grace,
         )
-        proposal = proposal_of(self.bound, self.event, self.payload, context.grace)
-        journal = Journal(self.work.connection, context.tables.journal)
-        return await decide_event(known, self.event, proposal, journal, self.settled)
+        decision = decide(state, proposal)
+        # Own code may write more than what is mapped; late events do not get there.
+        if decision.state.version != self.version or not self.own_code:
+            arrivals = writers(state, proposal, decision)
+            if arrivals:
+                journal = Journal(self.work.connection, context.tables.journal)
+                equals = await journal.equals_among(
+                    arrivals, self.event, proposal.fingerprint, self.settled
+                )
+                decision = decide(state, replace(proposal, equals=equals))
+        is_rowless = self.located is None and self.own_code
+        if decision.state.version != self.version and (self.moved_from is not None or is_rowless):
+            # Own code sees whole documents, and knows no column's version.
+            return Decision(Outcome.STALE, self.entry.state, reason="overtaken by a newer event")
+        return decision
+
+    def _carried(self) -> frozenset[str]:
+        """Return the names of the columns, and of the lists of lines, that the event carries."""
+        bound, payload = self.bound, self.payload
+        if bound is None or payload is None:
+            return _WHOLE_DOCUMENT
+        sources = {name: source for name, (_, source) in bound.columns.items()}
+        sources |= {reference.name: reference.source for reference in bound.references}
+        sources |= {child.name: child.source for child in bound.children}
+        document = self.event.payload
+        return frozenset(
+            name
+            for name, source in sources.items()
+            if read_source(source, payload, document) is not ABSENT
+        )
+
+    @property
+    def _is_hard(self) -> bool:
+        """Whether deletes of the entity are final."""
+        return self.bound is not None and self.bound.mapping.on_delete == "hard"
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.bound.fingerprint if self.bound is not None else ""
+
+    def _state(self) -> LedgerState:
+        """Return what the ledger knows, as far as it holds for the row that is there."""
+        state = self.entry.state
+        if self.bound is None or (self.located is None and self.own_code):
+            # Whether there is a row, only the handler's own code knows.
+            return state
+        if self.located is None or self.moved_from is not None:
+            return replace(state, carried=frozenset(), older={})
+        return state
 
     def _unwritten(self, decision: Decision) -> Applied:
         """Return the effect of an event that writes no row."""
@@ -195,8 +231,7 @@ class OneEvent:
                 late = self.bound is not None and decision.state.version != self.version
                 upsert = handler.upsert if self.own_code and not late else writing.upsert
                 key = await upsert(self.payload)
-            if not self.work.joined:
-                await self._flush()
+            await self._flush()
         if key is None and writing.located is not None:
             # A delete; or own code that wrote the mapped row, and did not hand the key on.
             key = plain_key(writing.located)
@@ -204,6 +239,7 @@ class OneEvent:
         if writing.adopted:
             result = replace(result, reason="took over a row of the host")
         await handler.after_apply(event, result)
+        await self._flush()
         return result
 
     @contextmanager
@@ -217,9 +253,12 @@ class OneEvent:
             self.handler._writing = None  # noqa: SLF001  # the same
 
     async def _flush(self) -> None:
-        """Write what own code added to the session, so that what is refused is its error."""
+        """Write what own code added to the session, so that what is refused is its error.
+
+        The host's own transaction may hold half-built objects: what is there is flushed by it.
+        """
         session = self.work.session
-        if session.new or session.dirty or session.deleted:
+        if not self.work.joined and (session.new or session.dirty or session.deleted):
             await session.flush()
 
     def _writing(self, decision: Decision) -> Writing:
@@ -250,7 +289,7 @@ class OneEvent:
         handler, connection = self.handler, self.work.connection
         context = handler.context
         resolve: Resolver = handler.resolve
-        if not handler.overrides("resolve"):
+        if not self.own_resolve:
             organization, hold = handler.organization_id, handler.holds_targets
             resolve = partial(resolve_key, connection, context, organization, hold=hold)
         stand_in = partial(make_placeholder, connection, context)
@@ -277,7 +316,7 @@ class OneEvent:
         if key is not None:
             table = bound.table.fullname if bound is not None else None
             link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
-        elif bound is not None and event.operation is Operation.DELETE and not is_hard(bound):
+        elif bound is not None and event.operation is Operation.DELETE and not self._is_hard:
             # The host has deleted the row: that there was one is to be remembered.
             link = entry.row
         known = LedgerEntry(
@@ -294,4 +333,4 @@ class OneEvent:
         return known
 
     def _applied(self, result: SyncResult, known: LedgerEntry) -> Applied:
-        return Applied(result, known, self.bound.fingerprint if self.bound is not None else "")
+        return Applied(result, known, self._fingerprint)

@@ -1,31 +1,33 @@
-"""Applies an event that came from no queue: locks, applies and journals it at once."""
+"""Applies an event that came from no queue, as a batch of one, and answers at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
 
-from zoho_sync._dialects import database_time
-from zoho_sync._journal import Journal
-from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
-from zoho_sync._parked import Parked
-from zoho_sync._unit_of_work import UnitOfWork, savepoint
-from zoho_sync.abc import Job
-from zoho_sync.events import Arrival, Operation, SyncEvent, effective_time, refuse_future
-from zoho_sync.exceptions import PayloadError, ValueTaken
-from zoho_sync.handlers._application import Applied, OneEvent, journalled
-from zoho_sync.handlers._contest import Contest, Refused
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync._ledger import Ledger, LedgerEntry
+from zoho_sync._transactions import repeat_conflicts, transaction, was_committed
+from zoho_sync._unit_of_work import UnitOfWork, unit_of_work
+from zoho_sync.abc import Job, SettledHook
+from zoho_sync.events import Operation, SyncEvent, effective_time
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.handlers._batch import Batch, BatchResult, Dispatch, apply_batch, prepare_ledger
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._handler import Handler
-from zoho_sync.handlers._payment import pay_debts
+from zoho_sync.handlers._recording import is_recorded, record, tell, wake
 from zoho_sync.handlers._siblings import sibling
-from zoho_sync.outcomes import Outcome, SyncResult
+from zoho_sync.outcomes import SyncResult
 from zoho_sync.payloads import Payload
-from zoho_sync.versions import from_microseconds, to_microseconds
 
-__all__ = ["DirectEvent", "apply_directly", "arrived_under_lock"]
+__all__ = ["DirectApplication", "apply_directly"]
+
+_BLOCKED_PAUSE: Final = 0.05
 
 
 async def apply_directly(
@@ -34,97 +36,112 @@ async def apply_directly(
     payload: Payload | Mapping[str, Any],
     operation: Operation,
 ) -> SyncResult:
-    """Apply a change that a handler was called with."""
-    event = _understand(handler, payload, operation)
-    direct = DirectEvent(work, handler.context, event)
-    _refuse_sibling(handler, event, await direct.lock())
-    return await direct.apply(handler)
-
-
-class DirectEvent:
-    """An event that came from no queue, inside a transaction: lock it first, then apply it.
-
-    Args:
-        work: The transaction.
-        context: The library's tables, and where the entity types are mapped.
-        event: The event, without an arrival.
-    """
-
-    def __init__(self, work: UnitOfWork, context: HandlerContext, event: SyncEvent) -> None:
-        self._work = work
-        self._context = context
-        self._event = event
-        self._key = context.ledger_key(event)
-        self._ledger = Ledger(work.connection, context.tables.ledger)
-        self._entries: dict[LedgerKey, LedgerEntry] = {}
-
-    async def lock(self) -> LedgerEntry:
-        """Lock the event's entity, and return what the ledger knows of it."""
-        await self._ledger.prepare([self._key])
-        self._entries = await self._ledger.lock([self._key])
-        return self._entries[self._key]
-
-    async def apply(self, handler: Handler) -> SyncResult:
-        """Apply the event, which arrives now, and record what it came to.
-
-        Args:
-            handler: Of its type.
-
-        Raises:
-            PayloadError: The document cannot be understood, or its time is far ahead.
-            ReferencePending: An entity that it refers to has not arrived yet.
-            ReferenceFailed: An entity that it refers to does not exist.
-            RowRejected: The host's schema refuses the values.
-        """
-        now = await database_time(self._work.connection, self._context.clock)
-        event = arrived_under_lock(self._event, self._entries[self._key], now)
-        applied = await self._contend(handler, Job(None, event, ""))
-        await self._record(event, applied, now)
-        return applied.result
-
-    async def _contend(self, handler: Handler, job: Job) -> Applied:
-        """Apply the event, and if a value has to be set aside for it, once more."""
-
-        async def apply(job: Job, entries: dict[LedgerKey, LedgerEntry]) -> Applied:
-            async with savepoint(self._work.connection):
-                return await OneEvent(handler, self._work, job.event, entries[self._key]).apply()
-
-        try:
-            return await apply(job, self._entries)
-        except ValueTaken as taken:
-            refused = Refused(job, self._key, taken)
-        contest = Contest(self._work.connection, self._context.tables.ledger, apply)
-        won, lost = await contest.decide([refused], self._entries)
-        for each in lost:
-            raise each.error or each.taken
-        return won[0].applied
-
-    async def _record(self, event: SyncEvent, applied: Applied, now: datetime) -> None:
-        connection, tables = self._work.connection, self._context.tables
-        if applied.entry is not None:
-            await self._ledger.write(self._key, applied.entry)
-        await Journal(connection, tables.journal).append([journalled(event, applied, now)])
-        if applied.result.outcome is Outcome.APPLIED:
-            await Parked(connection, tables).wake([self._key], now)
-            await pay_debts(connection, self._context, [self._key])
-
-
-def arrived_under_lock(event: SyncEvent, entry: LedgerEntry, now: datetime) -> SyncEvent:
-    """Return an event that came from no queue, with its arrival.
-
-    It counts as later than everything that the locked ledger row has seen, so that two calls
-    within one tick of the clock keep their order.
+    """Apply a change that a handler was called with.
 
     Raises:
-        PayloadError: Its time is more than a day ahead.
+        PayloadError: The document cannot be understood, or its time is far ahead.
+        ReferencePending: An entity that it refers to has not arrived yet.
+        ReferenceFailed: An entity that it refers to does not exist.
+        RowRejected: The host's schema refuses the values.
     """
-    newest = entry.state.version
-    moment = to_microseconds(now)
-    if newest is not None:
-        moment = max(moment, newest.arrival + 1)
-    arrival = Arrival(from_microseconds(moment), 0)
-    refuse_future(event.effective_time, arrival.time, path=event.entity_type)
-    return replace(event, arrival=arrival)
+
+    def choose(
+        _session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
+    ) -> tuple[Handler, SyncEvent]:
+        _refuse_sibling(handler, event, entry)
+        handler.holds_targets = hold
+        return handler, event
+
+    batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
+    result = await _apply_alone(batch, work, handler.context, choose)
+    return result.came_to[0].settled_event().result
+
+
+@dataclass(frozen=True, slots=True)
+class DirectApplication:
+    """Applies single events without the queue, each in a transaction of its own.
+
+    Attributes:
+        sessions: Gives a new session on the host's database.
+        context: The library's tables, and what handlers know.
+        dispatch: Chooses the handlers.
+        parked_for: How long an event may wait for another entity.
+        lease: How long a transaction may idle or wait, roughly.
+        hooks: Told about settled events after the commit.
+    """
+
+    sessions: Callable[[], AsyncSession]
+    context: HandlerContext
+    dispatch: Dispatch
+    parked_for: timedelta
+    lease: timedelta
+    hooks: Sequence[SettledHook] = ()
+
+    async def apply(self, event: SyncEvent) -> SyncResult:
+        """Apply an event; see `ZohoSync.apply`.
+
+        Raises:
+            Exception: What would make a dead letter or a retry of an event from the queue.
+        """
+        # It arrives when its entity is locked, and no row of a queue holds it.
+        batch = Batch([Job(None, replace(event, arrival=None), "", outside=True)])
+        while True:
+            result = await repeat_conflicts(partial(self._attempt, batch))
+            if event.id in result.known:
+                return result.known[event.id]
+            if result.came_to:
+                settled = result.came_to[0].settled_event()
+                await tell(self.hooks, [settled])
+                return settled.result
+            # It misses an entity: once more, while that is held. One that somebody else holds is
+            # about to change.
+            batch = replace(batch, targets=batch.targets | frozenset(result.waiting.values()))
+            if result.blocked:
+                await asyncio.sleep(_BLOCKED_PAUSE)
+
+    async def _attempt(self, batch: Batch) -> BatchResult:
+        async with transaction(self.sessions, self.lease) as work:
+            await prepare_ledger(work.connection, batch, self.context)
+        result = None
+        try:
+            async with transaction(self.sessions, self.lease) as work:
+                result = await _apply_alone(
+                    batch, work, self.context, self.dispatch, self.parked_for
+                )
+        except Exception as error:
+            if result is None or not result.came_to:
+                raise
+            if not await was_committed(error, partial(self._committed, batch, result)):
+                raise
+        return result
+
+    async def _committed(self, batch: Batch, result: BatchResult) -> bool:
+        """Find out whether a transaction has committed whose end was not heard of."""
+        async with self.sessions() as session, unit_of_work(session) as work:
+            tables = self.context.tables
+            await Ledger(work.connection, tables.ledger).lock(batch.keys(self.context))
+            return await is_recorded(work.connection, tables, result.came_to)
+
+
+async def _apply_alone(
+    batch: Batch,
+    work: UnitOfWork,
+    context: HandlerContext,
+    dispatch: Dispatch,
+    parked_for: timedelta = timedelta(0),
+) -> BatchResult:
+    """Apply the event of a batch of one, and record what it came to.
+
+    Raises:
+        Exception: What made the event fail; nobody but the caller hears of it.
+    """
+    result = await apply_batch(batch, work, context, dispatch)
+    for each in result.came_to:
+        if isinstance(each.what, Exception):
+            raise each.what
+    await record(work.connection, context, result.came_to, result.now, parked_for)
+    await wake(work.connection, context, result.came_to, result.now)
+    return result
 
 
 def _understand(

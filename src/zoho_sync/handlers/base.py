@@ -14,7 +14,7 @@ from zoho_sync._binding import BoundEntity, bind
 from zoho_sync._unit_of_work import unit_of_work
 from zoho_sync.entities import BUILTIN_KINDS, EntityKind
 from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
-from zoho_sync.exceptions import ConfigurationError, MappingError, RowGone
+from zoho_sync.exceptions import ConfigurationError, MappingError
 from zoho_sync.handlers._context import HandlerContext
 from zoho_sync.handlers._declaration import misplaced
 from zoho_sync.handlers._direct import apply_directly
@@ -127,17 +127,9 @@ class BaseEntityHandler(Generic[PayloadT]):
             HostTransactionLost: The database ended the host's transaction.
         """
         understood = operation_of(operation)
-        joined = self.session.in_transaction()
-        try:
-            return await self._sync(payload, understood)
-        except RowGone:
-            if joined:
-                raise
-        self.holds_targets = True
-        try:
-            return await self._sync(payload, understood)
-        finally:
-            self.holds_targets = False
+        async with unit_of_work(self.session) as work:
+            result = await apply_directly(self, work, payload, understood)
+        return replace(result, committed=not work.joined)
 
     async def upsert(self, payload: PayloadT) -> Any:
         """Write the document into the host's tables and return the host's primary key.
@@ -224,13 +216,6 @@ class BaseEntityHandler(Generic[PayloadT]):
         """
         own = getattr(getattr(self, method), "__func__", None)
         return own is not getattr(BaseEntityHandler, method)
-
-    async def _sync(
-        self, payload: PayloadT | Mapping[str, Any], operation: Operation
-    ) -> SyncResult:
-        async with unit_of_work(self.session) as work:
-            result = await apply_directly(self, work, payload, operation)
-        return replace(result, committed=not work.joined)
 
     def _current(self) -> Writing:
         if self._writing is None:

@@ -6,10 +6,10 @@ to is returned: recording it, and the transaction itself, are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -19,20 +19,20 @@ from zoho_sync._journal import JournalEntry
 from zoho_sync._ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync._parked import Waiting
 from zoho_sync._places import Place, find_places
-from zoho_sync._recording import CameTo, Settled
-from zoho_sync._unit_of_work import UnitOfWork, savepoint
+from zoho_sync._unit_of_work import UnitOfWork
 from zoho_sync.abc import Job
 from zoho_sync.entities import CONTACT
-from zoho_sync.events import SyncEvent
+from zoho_sync.events import Arrival, SyncEvent, refuse_future
 from zoho_sync.exceptions import HostTransactionLost, ReferencePending, RowGone, ValueTaken
-from zoho_sync.handlers._application import Applied, OneEvent, journalled
+from zoho_sync.handlers._application import Applied, OneEvent
 from zoho_sync.handlers._contest import Contest, Refused
 from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.handlers._direct import arrived_under_lock
+from zoho_sync.handlers._handler import Handler
+from zoho_sync.handlers._recording import CameTo, Settled
 from zoho_sync.outcomes import Outcome, SyncResult
-from zoho_sync.versions import Version
+from zoho_sync.versions import Version, from_microseconds, to_microseconds
 
-__all__ = ["Batch", "BatchResult", "Dispatch", "apply_batch", "entity_key", "prepare_ledger"]
+__all__ = ["Batch", "BatchResult", "Dispatch", "apply_batch", "prepare_ledger"]
 
 Entries = dict[LedgerKey, LedgerEntry]
 """What the locked ledger rows hold."""
@@ -46,10 +46,18 @@ class Batch:
         jobs: With the events. One that has no arrival came from no queue, and arrives once its
             entity is locked.
         targets: Entities that the events wait for, to be held while that is looked at again.
+        is_call: Whether the one event was made of a handler's call: nobody can know it already,
+            its ledger row is made in the same transaction, and an entity that it misses makes it
+            fail.
     """
 
     jobs: Sequence[Job]
     targets: frozenset[LedgerKey] = frozenset()
+    is_call: bool = False
+
+    def keys(self, context: HandlerContext) -> set[LedgerKey]:
+        """Return the entities of the events."""
+        return {context.ledger_key(job.event) for job in self.jobs}
 
 
 @dataclass(slots=True)
@@ -77,8 +85,8 @@ class Dispatch(Protocol):
     """Chooses who applies an event."""
 
     def __call__(
-        self, session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
-    ) -> tuple[Any, SyncEvent] | Applied:
+        self, session: AsyncSession, event: SyncEvent, entry: LedgerEntry, /, *, hold: bool
+    ) -> tuple[Handler, SyncEvent] | Applied:
         """Return a handler, and the event as of its type; or what it comes to without one.
 
         Args:
@@ -90,21 +98,16 @@ class Dispatch(Protocol):
         ...
 
 
-def entity_key(event: SyncEvent, context: HandlerContext) -> LedgerKey:
-    """Return how the ledger names an event's entity."""
-    namespace = context.catalog.namespace(event.entity_type)
-    return LedgerKey(event.organization_id, namespace, event.entity_id)
-
-
 async def prepare_ledger(
     connection: AsyncConnection, batch: Batch, context: HandlerContext
 ) -> None:
     """Make the ledger rows that a batch locks.
 
-    In a transaction of its own: nobody waits for an uncommitted insert while the batch is applied.
+    Best in a transaction of its own: nobody waits for an uncommitted insert while the batch is
+    applied.
     """
-    keys = {entity_key(job.event, context) for job in batch.jobs}
-    await Ledger(connection, context.tables.ledger).prepare(keys | batch.targets)
+    keys = batch.keys(context) | batch.targets
+    await Ledger(connection, context.tables.ledger).prepare(keys)
 
 
 async def apply_batch(
@@ -113,7 +116,7 @@ async def apply_batch(
     """Apply the events of a batch, parents first; return what each came to.
 
     Args:
-        batch: The events, whose ledger rows are there.
+        batch: The events, whose ledger rows are there, but for a call's.
         work: The transaction.
         context: The library's tables, and what handlers know.
         dispatch: Chooses the handlers.
@@ -122,12 +125,16 @@ async def apply_batch(
         Exception: Whatever ended the transaction.
     """
     ledger = Ledger(work.connection, context.tables.ledger)
-    entries = await ledger.lock({entity_key(job.event, context) for job in batch.jobs})
+    keys = {job.event.id: context.ledger_key(job.event) for job in batch.jobs}
+    if batch.is_call:
+        await ledger.prepare(keys.values())
+    entries = await ledger.lock(keys.values())
     held = entries.keys() | await ledger.hold(batch.targets - entries.keys())
     result = BatchResult(await database_time(work.connection, context.clock))
-    application = _Application(work, context, dispatch, batch.targets, held, result)
-    jobs = [_arrived(job, entries, context, result.now) for job in batch.jobs]
-    result.known |= await _find_known(work.connection, context, jobs)
+    application = _Application(work, context, dispatch, batch, keys, held, result)
+    jobs = [_arrived(job, entries[keys[job.event.id]], result.now) for job in batch.jobs]
+    if not batch.is_call:
+        result.known |= await _find_known(work.connection, context, jobs)
     await application.apply_all(_ordered(jobs, result.known, context), entries)
     return result
 
@@ -140,8 +147,9 @@ class _Application:
         work: The transaction.
         context: The library's tables, and what handlers know.
         dispatch: Chooses the handlers.
-        targets: Entities that were to be held.
-        held: Those of them that are, and the batch's own.
+        batch: The events.
+        keys: Their entities, by the ids of the events.
+        held: The targets that are held, and the batch's own entities.
         result: Where it notes what events come to.
         journal: What is settled, and is not in the journal yet.
     """
@@ -149,7 +157,8 @@ class _Application:
     work: UnitOfWork
     context: HandlerContext
     dispatch: Dispatch
-    targets: frozenset[LedgerKey]
+    batch: Batch
+    keys: Mapping[str, LedgerKey]
     held: set[LedgerKey]
     result: BatchResult
     journal: list[JournalEntry] = field(default_factory=list)
@@ -161,11 +170,13 @@ class _Application:
             try:
                 applied = await self._apply(job, entries)
             except ValueTaken as taken:
-                refused.append(Refused(job, entity_key(job.event, self.context), taken))
+                refused.append(Refused(job, self.keys[job.event.id], taken))
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
                 self._note_failure(job, error)
             else:
                 self._settle(job, applied)
+        if not refused:
+            return
         contest = Contest(self.work.connection, self.context.tables.ledger, self._apply)
         won, lost = await contest.decide(refused, entries)
         for each in won:
@@ -177,45 +188,47 @@ class _Application:
         """Apply an event with its ledger row, in a savepoint.
 
         Where the host has deleted a row that was just looked up, once more, and this time what is
-        referred to is held.
+        referred to is held. Inside the host's own transaction that is the host's to do.
         """
         event, work = job.event, self.work
-        key, ledger = entity_key(event, self.context), self._ledger()
-        if self.context.makes_placeholders:
+        key = self.keys[event.id]
+        ledger = Ledger(work.connection, self.context.tables.ledger)
+        if self.context.makes_placeholders and len(entries) > 1:
             # An event before it may have made the row that stands for this one's entity.
             entries |= await ledger.read([key])
         try:
-            async with savepoint(work.connection):
+            async with work.savepoint():
                 chosen = self.dispatch(work.session, event, entries[key], hold=hold)
                 if isinstance(chosen, Applied):
                     applied = chosen
                 else:
                     handler, typed = chosen
-                    applied = await OneEvent(
-                        handler, work, typed, entries[key], self.journal
-                    ).apply()
-                if work.session.new or work.session.dirty or work.session.deleted:
-                    await work.session.flush()
+                    one = OneEvent(handler, work, typed, key, entries[key], self.journal)
+                    applied = await one.apply()
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
-        except Exception as error:
-            # Objects that a handler added to the worker's session went with its savepoint.
-            work.session.expunge_all()
-            if isinstance(error, RowGone) and not hold:
-                return await self._apply(job, entries, hold=True)
-            raise
+        except RowGone:
+            if hold or work.joined:
+                raise
+            return await self._apply(job, entries, hold=True)
         entries[key] = applied.entry or entries[key]
         # A resend of an undecided contact is looked for before anybody knows its mapping.
         return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
 
     def _settle(self, job: Job, applied: Applied) -> None:
-        entry = replace(
-            journalled(job.event, applied, self.result.now),
+        result = applied.result
+        entry = JournalEntry(
+            job.event,
+            result.outcome,
+            self.result.now,
+            reason=result.reason,
+            changed=result.changed,
+            fingerprint=applied.fingerprint,
             attempts=job.attempts,
             lease_token=job.lease_token or None,
         )
         self.journal.append(entry)
-        self._came_to(job, Settled(applied.result, entry))
+        self._came_to(job, Settled(result, entry))
 
     def _note_failure(self, job: Job, error: Exception) -> None:
         """Note an event that misses an entity, or fails by itself.
@@ -223,7 +236,7 @@ class _Application:
         Raises:
             Exception: It ended the whole transaction.
         """
-        if isinstance(error, ReferencePending):
+        if isinstance(error, ReferencePending) and not self.batch.is_call:
             self._miss(job, error)
         elif isinstance(error, HostTransactionLost):
             raise error.__cause__ or error
@@ -239,23 +252,33 @@ class _Application:
         target = LedgerKey(job.event.organization_id, kind.namespace, pending.zoho_id)
         if target in self.held:
             self._came_to(job, Waiting(target, kind.entity_type, str(pending)))
-        elif target in self.targets:
+        elif target in self.batch.targets:
             self.result.blocked.append(job)
         else:
             self.result.waiting[job.event.id] = target
 
-    def _ledger(self) -> Ledger:
-        return Ledger(self.work.connection, self.context.tables.ledger)
-
     def _came_to(self, job: Job, what: Settled | Waiting | Exception) -> None:
-        self.result.came_to.append(CameTo(job, entity_key(job.event, self.context), what))
+        self.result.came_to.append(CameTo(job, self.keys[job.event.id], what))
 
 
-def _arrived(job: Job, entries: Entries, context: HandlerContext, now: datetime) -> Job:
-    if job.event.arrival is not None:
+def _arrived(job: Job, entry: LedgerEntry, now: datetime) -> Job:
+    """Return a job whose event has an arrival: what came from no queue arrives now.
+
+    It counts as later than everything that the locked ledger row has seen, so that two calls
+    within one tick of the clock keep their order.
+
+    Raises:
+        PayloadError: Its time is more than a day ahead.
+    """
+    event = job.event
+    if event.arrival is not None:
         return job
-    entry = entries[entity_key(job.event, context)]
-    return replace(job, event=arrived_under_lock(job.event, entry, now))
+    moment, newest = to_microseconds(now), entry.state.version
+    if newest is not None:
+        moment = max(moment, newest.arrival + 1)
+    arrival = Arrival(from_microseconds(moment), 0)
+    refuse_future(event.effective_time, arrival.time, path=event.entity_type)
+    return replace(job, event=replace(event, arrival=arrival))
 
 
 async def _find_known(
