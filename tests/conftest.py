@@ -7,7 +7,7 @@ import gc
 import os
 import shutil
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,17 +82,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
 
 
-@pytest.fixture(autouse=True)
-def no_broken_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Collect the connections that a test has broken before the next test is blamed for them.
 
     A driver that is cancelled while it connects leaves a socket to the garbage collector.
     """
-    yield
-    if request.node.get_closest_marker("breaks_connections"):
+    result = yield
+    if item.get_closest_marker("breaks_connections"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        # Else each collection would look again at all that stays, and take longer than most tests.
+        gc.freeze()
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,6 @@ from zoho_sync.queues._rabbitmq_messages import Arrivals
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing.events import events_of, ids
 
-pytestmark = pytest.mark.runs_on("rabbitmq")
-
 SHORT = timedelta(seconds=0.3)
 
 

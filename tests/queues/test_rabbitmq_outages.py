@@ -32,7 +32,7 @@ from zoho_sync.queues import RabbitMQQueue
 from zoho_sync.queues._rabbitmq_messages import Message
 from zoho_sync.testing.events import events_of, ids
 
-pytestmark = [pytest.mark.runs_on("rabbitmq"), pytest.mark.breaks_connections]
+pytestmark = pytest.mark.breaks_connections
 
 COUNT = 200
 HELD_AT_MOST = 1.0  # seconds

@@ -36,7 +36,7 @@ from zoho_sync.queues._rabbitmq_address import Address, address_of
 from zoho_sync.queues._rabbitmq_settings import arguments_for, limit_of, problem_of
 from zoho_sync.testing.events import events_of, ids
 
-pytestmark = [pytest.mark.runs_on("rabbitmq"), pytest.mark.breaks_connections]
+pytestmark = pytest.mark.breaks_connections
 
 FIT = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
 

@@ -25,8 +25,6 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import RabbitMQQueue
 from zoho_sync.queues.outside import OutsideQueue
 
-pytestmark = pytest.mark.runs_on("rabbitmq")
-
 ROOT = Path(__file__).parents[2]
 CLAIMS_AND_WAITS = """
 import asyncio, sys
