@@ -22,7 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from zoho_sync import QueueUnavailable, SignedRequest, SyncEvent, ZohoSync, mirror
 from zoho_sync.blocking import BlockingSync
-from zoho_sync.signature import SIGNATURE_HEADER, sign
+from zoho_sync.web import SIGNATURE_HEADER, sign
 
 SECRET = "abcdef123456"  # noqa: S105  # made up; a real one comes from the environment
 ITEM = b"""{"item": {"item_id": "982000000030049", "name": "Desk lamp", "rate": 74.95,

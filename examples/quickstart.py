@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from zoho_sync import SignedRequest, ZohoSync, mirror
-from zoho_sync.signature import SIGNATURE_HEADER, sign
+from zoho_sync.web import SIGNATURE_HEADER, sign
 
 SECRET = "abcdef123456"  # noqa: S105  # made up; a real one comes from the environment
 INVOICE = b"""{"invoice": {

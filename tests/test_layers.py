@@ -209,15 +209,15 @@ def test_no_part_stands_in_two_places() -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("app.py", "import zoho_sync.worker"),
+        ("app.py", "import zoho_sync.worker.loop"),
         ("app.py", "from zoho_sync.queues.sql import SqlQueue"),
         ("registry.py", "from zoho_sync.handlers.base import BaseEntityHandler"),
         ("handlers/builtin.py", "from zoho_sync.handlers.base import BaseEntityHandler"),
         ("handlers/builtin.py", "from . import base"),
         ("handlers/builtin.py", "from ..payloads import product"),
         ("abc.py", "import asyncio"),
-        ("__init__.py", "from zoho_sync.app import ZohoSync"),
-        ("testing/contracts.py", "from zoho_sync.app import ZohoSync"),
+        ("__init__.py", "from zoho_sync.app.sync import ZohoSync"),
+        ("testing/contracts.py", "from zoho_sync.app.sync import ZohoSync"),
         ("events.py", "import datetime"),
     ],
 )
@@ -228,7 +228,11 @@ def test_what_the_layout_allows(path: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "reason"),
     [
-        ("events.py", "from zoho_sync.versions import Version", "does not stand before events"),
+        (
+            "events.py",
+            "from zoho_sync.events.version import Version",
+            "does not stand before events",
+        ),
         ("events.py", "import sqlalchemy.exc", "does without sqlalchemy"),
         ("events.py", "from asyncio import sleep", "does without asyncio"),
         ("worker.py", "def late():\n    from zoho_sync.queues import sql", "does not stand before"),
@@ -237,17 +241,17 @@ def test_what_the_layout_allows(path: str, text: str) -> None:
         ("_maintenance.py", "from .queues import sql", "does not stand before _maintenance"),
         (
             "handlers/_batch.py",
-            "from zoho_sync.registry import HandlerRegistry",
+            "from zoho_sync.handlers.registry import HandlerRegistry",
             "does not stand before",
         ),
         (
             "handlers/_recording.py",
-            "from zoho_sync._runtime import Runtime",
+            "from zoho_sync.worker.runtime import Runtime",
             "does not stand before",
         ),
-        ("_dispatch.py", "from zoho_sync._runtime import Runtime", "does not stand before"),
-        ("_intake.py", "from zoho_sync._runtime import Runtime", "does not stand before"),
-        ("linking.py", "from zoho_sync._runtime import Runtime", "does not stand before"),
+        ("_dispatch.py", "from zoho_sync.worker.runtime import Runtime", "does not stand before"),
+        ("_intake.py", "from zoho_sync.worker.runtime import Runtime", "does not stand before"),
+        ("linking.py", "from zoho_sync.worker.runtime import Runtime", "does not stand before"),
         ("handlers/builtin.py", "from ..registry import HandlerRegistry", "does not stand before"),
         ("app.py", "import zoho_sync", "nothing imports the package root"),
         ("app.py", "from zoho_sync import ZohoSync", "nothing imports the package root"),

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Date, MetaData, String, Table, Text,
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zoho_sync import mirror
-from zoho_sync._column_types import ExactDecimal, ExactJSON, UtcDateTime
+from zoho_sync.database.types import ExactDecimal, ExactJSON, UtcDateTime
 from zoho_sync.payloads import InvoicePayload, line_key, parse
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")

@@ -14,7 +14,7 @@ from docs.generate.markdown import index
 from docs.generate.pages import PAGES
 from docs.generate.pictures import FLOORS, GAP, WIDTH, Room
 from zoho_sync import default_registry, handlers, payloads
-from zoho_sync._mapping_sources import line_model
+from zoho_sync.checks.sources import line_model
 from zoho_sync.handlers import BUILTIN_HANDLERS
 
 PAGE = FOLDER / "entity-types.md"

@@ -138,10 +138,10 @@ PAGES = (
             Face("zoho_sync", "EntityType"),
             Face("zoho_sync", "Receipt ReceiptStatus SyncResult"),
             Face("zoho_sync", "Outcome"),
-            Face("zoho_sync.events", "DeadLetterKind", read_from="zoho_sync.outcomes"),
-            Face("zoho_sync.events", "Version", read_from="zoho_sync.versions", made="Version"),
+            Face("zoho_sync.events", "DeadLetterKind", read_from="zoho_sync.events"),
+            Face("zoho_sync.events", "Version", read_from="zoho_sync.events", made="Version"),
             Face("zoho_sync.events", "Arrival DEFAULT_ORGANIZATION"),
-            Face("zoho_sync.events", "EntityKind EntityCatalog", read_from="zoho_sync.entities"),
+            Face("zoho_sync.events", "EntityKind EntityCatalog", read_from="zoho_sync.events"),
         ),
     ),
     Page(
@@ -157,7 +157,7 @@ PAGES = (
             Face(
                 "zoho_sync.web",
                 "sign SIGNATURE_HEADER Verifier Verdict",
-                read_from="zoho_sync.signature",
+                read_from="zoho_sync.web",
             ),
             Face("zoho_sync.web", "ASGIApp", read_from="zoho_sync.web.asgi"),
         ),
@@ -205,27 +205,27 @@ PAGES = (
         "This is what the methods of `ZohoSync` return to whoever keeps it running. The guide is "
         "[Operate](../how-to/operate.md).",
         (
-            Face("zoho_sync.operate", "StatusReport", read_from="zoho_sync.status"),
+            Face("zoho_sync.operate", "StatusReport", read_from="zoho_sync.operate"),
             Face(
                 "zoho_sync.operate",
                 "DeadLetters DeadLetter DeadLetterFilter Replayed",
-                read_from="zoho_sync.dead_letters",
+                read_from="zoho_sync.operate",
                 made="DeadLetters",
             ),
             Face(
                 "zoho_sync.operate",
                 "ParkedEvents ParkedEvent",
-                read_from="zoho_sync.parked",
+                read_from="zoho_sync.operate",
                 made="ParkedEvents",
             ),
             Face(
                 "zoho_sync.operate",
                 "HistoryEntry Provenance ColumnSource",
-                read_from="zoho_sync.provenance",
+                read_from="zoho_sync.operate",
             ),
-            Face("zoho_sync.operate", "LinkReport RefusedLink", read_from="zoho_sync.linking"),
-            Face("zoho_sync.operate", "AdoptionCount", read_from="zoho_sync.adoption"),
-            Face("zoho_sync.operate", "ReapplyReport", read_from="zoho_sync.reapplication"),
+            Face("zoho_sync.operate", "LinkReport RefusedLink", read_from="zoho_sync.operate"),
+            Face("zoho_sync.operate", "AdoptionCount", read_from="zoho_sync.operate"),
+            Face("zoho_sync.operate", "ReapplyReport", read_from="zoho_sync.operate"),
         ),
     ),
     Page(

@@ -35,7 +35,7 @@ from examples.erp_awkward.tables import (
     table_of,
 )
 from zoho_sync import RetryPolicy, ZohoSync
-from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter
+from zoho_sync.operate import DeadLetter, DeadLetterFilter
 
 Sessions = async_sessionmaker[AsyncSession]
 

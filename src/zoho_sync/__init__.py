@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from zoho_sync import mirror
-from zoho_sync.app import ZohoSync
-from zoho_sync.entities import EntityType
-from zoho_sync.events import Operation, SyncEvent
+from zoho_sync.app.sync import ZohoSync
+from zoho_sync.events.entities import EntityType
+from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.events.outcome import Outcome, Receipt, ReceiptStatus, SyncResult
+from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.exceptions import (
     ConfigurationError,
     HostTransactionLost,
@@ -20,17 +22,22 @@ from zoho_sync.exceptions import (
     ZohoSyncError,
 )
 from zoho_sync.handlers.base import BaseEntityHandler
-from zoho_sync.mapping import ABSENT, DOCUMENT, ChildMap, EntityMap, Reference, custom_field
-from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus, SyncResult
-from zoho_sync.registry import HandlerRegistry, default_registry
-from zoho_sync.retry import RetryPolicy
-from zoho_sync.signature import (
+from zoho_sync.handlers.registry import HandlerRegistry, default_registry
+from zoho_sync.intake.signature import (
     AnyOf,
     HeaderToken,
     QueryToken,
     SignedBody,
     SignedRequest,
     Unverified,
+)
+from zoho_sync.mapping.declaration import (
+    ABSENT,
+    DOCUMENT,
+    ChildMap,
+    EntityMap,
+    Reference,
+    custom_field,
 )
 
 __all__ = [

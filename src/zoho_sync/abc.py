@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from zoho_sync._job import BULK_PRIORITY, DEFAULT_PRIORITY, Job
-from zoho_sync.events import Arrival, SyncEvent
-from zoho_sync.outcomes import SyncResult
+from zoho_sync.events.event import Arrival, SyncEvent
+from zoho_sync.events.job import BULK_PRIORITY, DEFAULT_PRIORITY, Job
+from zoho_sync.events.outcome import SyncResult
 
 __all__ = [
     "BULK_PRIORITY",

@@ -33,7 +33,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
-from zoho_sync._column_types import (
+from zoho_sync.database.types import (
     LONG_TEXT,
     MARIADB_TABLE,
     ExactDecimal,

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tests.cli.conftest import SECRET_TEXT, Answer, Call, in_database
 from zoho_sync import Outcome, ZohoSync
-from zoho_sync._tables import library_tables
+from zoho_sync.store.tables import library_tables
 
 KEYS = {
     "id",

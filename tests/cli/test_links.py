@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from zoho_sync import DOCUMENT, EntityMap, ZohoSync, default_registry, mirror
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.mapping import folded
+from zoho_sync.mapping.declaration import folded
 
 
 class Base(DeclarativeBase):

@@ -16,7 +16,7 @@ from tests.faults.routes import Route
 from tests.faults.trial import Trial
 from tests.hosts.shop import registry
 from zoho_sync import Receipt, Unverified, ZohoSync
-from zoho_sync.exact_json import dumps
+from zoho_sync.events.exact_json import dumps
 from zoho_sync.exceptions import QueueUnavailable
 
 __all__ = ["a_thousand_times", "door_killed", "queue_down"]

@@ -24,7 +24,7 @@ from tests.hosts.events import customer, invoice
 from tests.hosts.shop import create_shop, registry
 from tests.hosts.sql import Sessions
 from zoho_sync import HostTransactionLost, SyncEvent, ZohoSync
-from zoho_sync._faults import Fault, classify
+from zoho_sync.database.faults import Fault, classify
 
 # Their transactions run into one another; those of SQLite do not.
 pytestmark = [pytest.mark.databases("postgresql", "mariadb"), pytest.mark.breaks_connections]

@@ -29,10 +29,10 @@ from tests.hosts.shop import create_shop, registry
 from tests.hosts.sql import Sessions
 from tests.servers.postgres import PrivatePostgres
 from zoho_sync import Outcome, Unverified, ZohoSync
-from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import SQLQueue
+from zoho_sync.store.tables import library_tables
 
 # The tables must belong to the role that is limited.
 pytestmark = [pytest.mark.breaks_connections, pytest.mark.without_tables]

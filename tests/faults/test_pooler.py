@@ -31,8 +31,8 @@ from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.pgbouncer import Pooler, available_pooler
 from tests.servers.postgres import PostgresServer
 from zoho_sync import Outcome, SyncEvent, ZohoSync
-from zoho_sync._tables import library_tables
 from zoho_sync.queues import SQLQueue
+from zoho_sync.store.tables import library_tables
 
 pytestmark = pytest.mark.breaks_connections
 

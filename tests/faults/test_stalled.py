@@ -23,11 +23,11 @@ from tests.hosts.events import customer
 from tests.hosts.shop import Client, Script, create_shop, registry
 from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, SyncEvent, ZohoSync
-from zoho_sync._dialects import bound_waits
-from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job, SettledEvent
+from zoho_sync.database.dialects import bound_waits
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues import SQLQueue
+from zoho_sync.store.tables import library_tables
 
 pytestmark = pytest.mark.breaks_connections
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import create_shop, registry
 from zoho_sync import Outcome, ZohoSync
-from zoho_sync._tables import library_tables
+from zoho_sync.store.tables import library_tables
 
 JOBS = library_tables().jobs
 

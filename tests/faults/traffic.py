@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.hosts.events import customer, deletion, invoice
 from zoho_sync import SyncEvent
-from zoho_sync.events import new_event_id
+from zoho_sync.events.event import new_event_id
 
 __all__ = ["DEADLY", "Traffic", "traffic"]
 

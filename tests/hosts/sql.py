@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Executable, MetaData, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from zoho_sync._tables import library_tables
+from zoho_sync.store.tables import library_tables
 
 Sessions = async_sessionmaker[AsyncSession]
 

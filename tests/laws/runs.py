@@ -26,8 +26,8 @@ from tests.laws.engines import QueueEngine, nobody
 from tests.laws.histories import Plan
 from tests.laws.worlds import Erp, Failing, World, telling
 from zoho_sync import HandlerRegistry, Operation, RetryPolicy, SyncEvent, ZohoSync
-from zoho_sync.events import Arrival
-from zoho_sync.outcomes import ReceiptStatus
+from zoho_sync.events.event import Arrival
+from zoho_sync.events.outcome import ReceiptStatus
 
 _TURNS: Final = 100
 QUEUED: Final = (library.outbox, library.jobs)

@@ -38,8 +38,8 @@ from zoho_sync import (
     SyncEvent,
     ZohoSync,
 )
+from zoho_sync.events.outcome import ReceiptStatus
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
-from zoho_sync.outcomes import ReceiptStatus
 
 pytestmark = pytest.mark.breaks_connections
 

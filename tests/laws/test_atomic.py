@@ -23,10 +23,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tests.laws.engines import QueueEngine, nobody
 from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
-from zoho_sync._tables import library_tables
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload
+from zoho_sync.store.tables import library_tables
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),

@@ -27,8 +27,8 @@ from tests.laws.histories import ERP_KINDS, Plan, Sent, Way, plans
 from tests.laws.runs import Laboratory, opened_laboratory
 from tests.laws.worlds import Erp, Mirror, World
 from zoho_sync import Operation, SyncEvent, ZohoSync, mirror
+from zoho_sync.events.outcome import Outcome, ReceiptStatus
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.outcomes import Outcome, ReceiptStatus
 
 pytestmark = pytest.mark.breaks_connections
 

@@ -31,7 +31,7 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, PaymentHandler, ProductHandler
-from zoho_sync.mapping import folded
+from zoho_sync.mapping.declaration import folded
 
 CLIENTS = [f"c{number}" for number in range(5)]
 ITEMS = [f"p{number}" for number in range(4)]

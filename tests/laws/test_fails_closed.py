@@ -47,10 +47,10 @@ from zoho_sync import (
     ZohoSync,
     mirror,
 )
+from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.outcomes import Receipt, ReceiptStatus
+from zoho_sync.intake.signature import SIGNATURE_HEADER, Verifier, sign
 from zoho_sync.payloads import CustomerPayload
-from zoho_sync.signature import SIGNATURE_HEADER, Verifier, sign
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),

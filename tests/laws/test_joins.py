@@ -41,8 +41,8 @@ from zoho_sync import (
     SyncResult,
     ZohoSync,
 )
-from zoho_sync._tables import library_tables
 from zoho_sync.handlers import CustomerHandler
+from zoho_sync.store.tables import library_tables
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),

@@ -19,10 +19,10 @@ from tests.hosts.documents import at, customer
 from tests.hosts.handlers import Clients
 from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, RetryPolicy, SyncEvent
-from zoho_sync._executor import Executor
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import LeaseLost
-from zoho_sync.worker import Worker
+from zoho_sync.worker.executor import Executor
+from zoho_sync.worker.loop import Worker
 
 pytestmark = pytest.mark.breaks_connections
 
@@ -148,8 +148,8 @@ async def test_lesson_43_a_worker_comes_back_from_an_outage(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, *, consecutive: bool
 ) -> None:
     """It would be back if its patience grew without end, or remembered failures of long ago."""
-    monkeypatch.setattr("zoho_sync.worker._POLL", 0.001)
-    monkeypatch.setattr("zoho_sync.worker._LONGEST_PAUSE", 0.01 if consecutive else 1e6)
+    monkeypatch.setattr("zoho_sync.worker.loop._POLL", 0.001)
+    monkeypatch.setattr("zoho_sync.worker.loop._LONGEST_PAUSE", 0.01 if consecutive else 1e6)
     over, applied = asyncio.Event(), asyncio.Event()
     host = await open_host(sessions, [Clients], hooks=[lambda _: applied.set()])
     queue, claims = host.sync._runtime.queue, 0
@@ -199,7 +199,7 @@ async def test_lesson_44_what_a_worker_survives_it_says(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It would be back if an error of a batch, of a lease or of the maintenance left no trace."""
-    monkeypatch.setattr("zoho_sync.worker._POLL", 0.01)
+    monkeypatch.setattr("zoho_sync.worker.loop._POLL", 0.01)
     host = await open_host(sessions, [Clients])
     executor, maintenance = host.sync._worker._executor, host.sync._worker._maintenance
     said = {"the worker cannot work", "a sweep failed", "maintenance failed"}

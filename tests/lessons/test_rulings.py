@@ -47,9 +47,9 @@ from zoho_sync import (
     SyncResult,
     mirror,
 )
-from zoho_sync._maintenance import Maintenance
 from zoho_sync.abc import Job
 from zoho_sync.handlers import CustomerHandler
+from zoho_sync.worker.maintenance import Maintenance
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "mariadb"),

@@ -29,9 +29,9 @@ from zoho_sync import (
     ZohoSync,
     mirror,
 )
-from zoho_sync.dead_letters import DeadLetterFilter
+from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.outcomes import DeadLetterKind
+from zoho_sync.operate.dead_letters import DeadLetterFilter
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 

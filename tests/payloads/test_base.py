@@ -11,7 +11,7 @@ import pytest
 from pydantic import AfterValidator, Field, ValidationError
 
 from zoho_sync import payloads
-from zoho_sync.entities import BUILTIN_KINDS
+from zoho_sync.events.entities import BUILTIN_KINDS
 from zoho_sync.exceptions import ConfigurationError, PayloadError
 from zoho_sync.payloads import (
     CustomerPayload,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
+from zoho_sync.events.times import parse_time
 from zoho_sync.payloads import (
     Amount,
     Day,
@@ -26,7 +27,6 @@ from zoho_sync.payloads import (
     Text,
     ZohoId,
 )
-from zoho_sync.times import parse_time
 
 DUBAI = timezone(timedelta(hours=4))
 

@@ -12,7 +12,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from zoho_sync import exact_json
+from zoho_sync.events import exact_json
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads import (
     CreditNotePayload,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from zoho_sync import exact_json
-from zoho_sync.entities import BUILTIN_KINDS, EntityCatalog
+from zoho_sync.events import exact_json
+from zoho_sync.events.entities import BUILTIN_KINDS, EntityCatalog
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads import (
     BillPayload,

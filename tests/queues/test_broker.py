@@ -9,7 +9,7 @@ import pytest
 
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.queues._broker import claim_or_give_back, together
+from zoho_sync.queues.broker import claim_or_give_back, together
 from zoho_sync.testing.events import events_of
 
 JOBS = [Job(number, event, "token") for number, event in enumerate(events_of(2))]

@@ -22,11 +22,11 @@ from sqlalchemy.ext.asyncio import (
 from tests.amounts import examples
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
-from zoho_sync._tables import library_tables
 from zoho_sync.abc import QueueBackend
 from zoho_sync.queues import SQLQueue
+from zoho_sync.store.tables import library_tables
 from zoho_sync.testing import QueueMachine, QueueSuite
-from zoho_sync.testing._host import MovedClock, metadata
+from zoho_sync.testing.host import MovedClock, metadata
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "mariadb"),

@@ -28,7 +28,7 @@ from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.nats import PASSWORD, NATSServer, PrivateNATS, private_nats
 from zoho_sync import Outcome, SyncEvent, ZohoSync
 from zoho_sync.abc import Job, QueueBackend
-from zoho_sync.events import Arrival
+from zoho_sync.events.event import Arrival
 from zoho_sync.exceptions import (
     ConfigurationError,
     LeaseLost,
@@ -37,12 +37,12 @@ from zoho_sync.exceptions import (
     QueueUnavailable,
 )
 from zoho_sync.queues import NATSQueue
-from zoho_sync.queues._nats_server import Address, JetStreamError, address_of
+from zoho_sync.queues.nats.server import Address, JetStreamError, address_of
 from zoho_sync.queues.wire import encode
 from zoho_sync.testing import QueueMachine, QueueSuite
-from zoho_sync.testing._bench import QueueBench
-from zoho_sync.testing._lease_checks import LeaseChecks
+from zoho_sync.testing.bench import QueueBench
 from zoho_sync.testing.events import events_of, ids
+from zoho_sync.testing.lease_checks import LeaseChecks
 
 pytestmark = [pytest.mark.runs_on("nats"), pytest.mark.breaks_connections]
 

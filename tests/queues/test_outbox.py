@@ -27,12 +27,12 @@ from zoho_sync import (
     ReceiptStatus,
     ZohoSync,
 )
-from zoho_sync._new_events import NewEvents
 from zoho_sync.abc import QueueBackend
-from zoho_sync.blocking import enqueue_statement
-from zoho_sync.events import REAPPLIED
+from zoho_sync.blocking.sync import enqueue_statement
+from zoho_sync.events.event import REAPPLIED
 from zoho_sync.queues import MemoryQueue, Outbox, SQLQueue
 from zoho_sync.queues.outbox import OutboxQueue
+from zoho_sync.store.new_events import NewEvents
 from zoho_sync.testing import QueueSuite
 
 

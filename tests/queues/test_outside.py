@@ -28,7 +28,7 @@ from zoho_sync import (
     default_registry,
 )
 from zoho_sync.abc import Capabilities, Job
-from zoho_sync.events import Arrival
+from zoho_sync.events.event import Arrival
 from zoho_sync.exceptions import (
     ConfigurationError,
     LeaseLost,
@@ -306,7 +306,7 @@ async def test_equal_messages_that_hold_no_event_are_one_dead_letter(
 async def test_a_worker_that_is_stopped_gives_back_to_the_engine(
     sync: ZohoSync, engine_outside: MemoryQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoho_sync._attempt import Attempt  # noqa: PLC0415  # what is held up
+    from zoho_sync.worker.attempt import Attempt  # noqa: PLC0415  # what is held up
 
     begun = asyncio.Event()
 

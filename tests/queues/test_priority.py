@@ -21,8 +21,8 @@ from zoho_sync import (
     SyncEvent,
     ZohoSync,
 )
-from zoho_sync._column_types import ExactJSON
 from zoho_sync.abc import BULK_PRIORITY, Job
+from zoho_sync.database.types import ExactJSON
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers import ProductHandler
 from zoho_sync.queues import MemoryQueue, SQLQueue

@@ -24,11 +24,11 @@ from tests.queues.rabbitmq_queues import (
 )
 from tests.servers.rabbitmq import RabbitMQServer
 from zoho_sync.abc import QueueBackend
-from zoho_sync.events import Arrival
+from zoho_sync.events.event import Arrival
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable
 from zoho_sync.queues import RabbitMQQueue
-from zoho_sync.queues import _rabbitmq_messages as messages
-from zoho_sync.queues._rabbitmq_messages import Arrivals
+from zoho_sync.queues.rabbitmq import messages
+from zoho_sync.queues.rabbitmq.messages import Arrivals
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing.events import events_of, ids
 

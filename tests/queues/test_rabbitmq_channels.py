@@ -15,8 +15,8 @@ from pamqp import frame
 from tests.queues.rabbitmq_queues import Way
 from tests.servers.rabbitmq import RabbitMQServer
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.queues import _rabbitmq_line
-from zoho_sync.queues._rabbitmq_line import Line, Refusal
+from zoho_sync.queues.rabbitmq import line as _rabbitmq_line
+from zoho_sync.queues.rabbitmq.line import Line, Refusal
 
 
 @pytest.fixture

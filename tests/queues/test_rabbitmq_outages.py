@@ -26,10 +26,10 @@ from tests.queues.rabbitmq_queues import (
 from tests.servers import ServerUnavailableError, skip_or_fail
 from tests.servers.rabbitmq import LARGEST, PrivateRabbitMQ, RabbitMQServer, private_rabbitmq
 from zoho_sync import SyncEvent
-from zoho_sync.events import Arrival
+from zoho_sync.events.event import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues import RabbitMQQueue
-from zoho_sync.queues._rabbitmq_messages import Message
+from zoho_sync.queues.rabbitmq.messages import Message
 from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections

@@ -31,9 +31,9 @@ from zoho_sync.exceptions import (
     QueueUnavailable,
 )
 from zoho_sync.queues import RabbitMQQueue
-from zoho_sync.queues import _rabbitmq_server as machinery
-from zoho_sync.queues._rabbitmq_address import Address, address_of
-from zoho_sync.queues._rabbitmq_settings import arguments_for, limit_of, problem_of
+from zoho_sync.queues.rabbitmq import server as machinery
+from zoho_sync.queues.rabbitmq.address import Address, address_of
+from zoho_sync.queues.rabbitmq.settings import arguments_for, limit_of, problem_of
 from zoho_sync.testing.events import events_of, ids
 
 pytestmark = pytest.mark.breaks_connections

@@ -22,8 +22,8 @@ from tests.servers.redis import RedisServer
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import ConfigurationError, LeaseLost
 from zoho_sync.queues import RedisQueue
-from zoho_sync.queues._redis_scripts import CLAIM, ENQUEUE
-from zoho_sync.queues.redis import _job, _stored
+from zoho_sync.queues.redis.queue import _job, _stored
+from zoho_sync.queues.redis.scripts import CLAIM, ENQUEUE
 from zoho_sync.testing import QueueMachine, QueueSuite
 from zoho_sync.testing.events import events_of, ids
 

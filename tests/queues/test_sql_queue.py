@@ -19,10 +19,10 @@ from tests.hosts.events import customer, invoice
 from tests.hosts.shop import Client, Script, create_shop, registry
 from tests.hosts.sql import Sessions, count
 from zoho_sync import Operation, Outcome, RetryPolicy, SyncEvent, ZohoSync
-from zoho_sync._tables import library_tables
 from zoho_sync.abc import Job
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import SQLQueue
+from zoho_sync.store.tables import library_tables
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),

@@ -13,7 +13,7 @@ import pytest
 
 from tests.queues.test_memory import Hands
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Enqueued, Job, QueueBackend
-from zoho_sync.events import SyncEvent, new_event_id
+from zoho_sync.events.event import SyncEvent, new_event_id
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import MemoryQueue
 from zoho_sync.testing import QueueSuite

@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import (
 from tests.hosts.events import customer
 from tests.hosts.shop import create_shop, registry
 from zoho_sync import ZohoSync
-from zoho_sync._tables import library_tables
 from zoho_sync.queues import SQLQueue
-from zoho_sync.queues._wakeup import Herald, channel_of
+from zoho_sync.queues.wakeup import Herald, channel_of
+from zoho_sync.store.tables import library_tables
 
 pytestmark = [pytest.mark.databases("postgresql", "psycopg"), pytest.mark.breaks_connections]
 
@@ -111,7 +111,7 @@ def sender(engine: AsyncEngine) -> ZohoSync:
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoho_sync.worker._POLL", NEVER)
+    monkeypatch.setattr("zoho_sync.worker.loop._POLL", NEVER)
 
 
 @pytest.mark.usefixtures("idle")
@@ -135,7 +135,7 @@ async def test_a_worker_is_woken_by_another_process(
 async def test_a_connection_that_is_lost_is_made_anew(
     engine: AsyncEngine, sender: ZohoSync, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoho_sync.queues._wakeup._AGAIN", 0.05)
+    monkeypatch.setattr("zoho_sync.queues.wakeup._AGAIN", 0.05)
     async with at_work(url) as worker:
         await until_listening(engine)
         async with engine.connect() as connection:
@@ -189,7 +189,7 @@ async def test_who_cannot_listen_polls_and_says_so_once(
     sender: ZohoSync, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As behind a pooler that forbids it."""
-    monkeypatch.setattr("zoho_sync.queues._wakeup._AGAIN", 0.01)
+    monkeypatch.setattr("zoho_sync.queues.wakeup._AGAIN", 0.01)
     # A name that PostgreSQL refuses stands for whatever else it may refuse.
     monkeypatch.setattr("zoho_sync.queues.sql.channel_of", lambda _: "")
     async with at_work(url) as worker:

@@ -77,7 +77,7 @@ def test_a_downstream_project_is_told_its_mistakes(project: Path) -> None:
 def test_a_synchronous_host_is_told_its_mistakes(project: Path) -> None:
     wrong = project / "tests/typing/downstream/wrong.py"
     wrong.write_text(
-        "from zoho_sync.blocking import BlockingSync\n"
+        "from zoho_sync.blocking.sync import BlockingSync\n"
         "def wrong(sync: BlockingSync) -> str:\n"
         "    sync.receive('text')\n"
         "    sync.receive(b'', heders={})\n"

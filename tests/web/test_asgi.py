@@ -12,8 +12,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.outcomes import Receipt, ReceiptStatus
 from zoho_sync.web.asgi import ASGIApp, receiver_app
 
 MAX_BODY = 100

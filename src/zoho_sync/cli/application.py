@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from zoho_sync.app import ZohoSync
+from zoho_sync.app.sync import ZohoSync
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["load_application"]

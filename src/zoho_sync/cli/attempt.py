@@ -16,10 +16,10 @@ from zoho_sync.cli.output import counted, indented, one_line, print_json, safe, 
 from zoho_sync.cli.running import FAILED, REFUSED, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.cli.trial import RowChange, Trial, try_event
-from zoho_sync.decoding import decode, hints
-from zoho_sync.events import SyncEvent
+from zoho_sync.events.event import SyncEvent
+from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.outcomes import Outcome
+from zoho_sync.intake.decoding import decode, hints
 
 __all__ = ["try_file"]
 

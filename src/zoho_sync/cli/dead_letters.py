@@ -15,8 +15,8 @@ from zoho_sync.cli.output import counted, print_json, show
 from zoho_sync.cli.running import FAILED, Failure, run
 from zoho_sync.cli.status import duration
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, Replayed
-from zoho_sync.outcomes import DeadLetterKind
+from zoho_sync.events.outcome import DeadLetterKind
+from zoho_sync.operate.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, Replayed
 
 __all__ = ["dead_letters"]
 

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from zoho_sync import exact_json
 from zoho_sync.cli.output import age, indented, one_line, safe, table
-from zoho_sync.dead_letters import DeadLetter
+from zoho_sync.events import exact_json
+from zoho_sync.operate.dead_letters import DeadLetter
 
 __all__ = ["as_json", "for_people", "letter_table", "summary"]
 

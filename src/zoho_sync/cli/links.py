@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import Column
 
-from zoho_sync._binding import BoundEntity
-from zoho_sync.adoption import AdoptionCount
 from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import counted, indented, print_json, safe, show, table
 from zoho_sync.cli.running import FAILED, REFUSED, Failure, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.exceptions import UnknownEntityType
-from zoho_sync.linking import Ambiguous, RefusedLink
-from zoho_sync.reapplication import ReapplyReport
+from zoho_sync.mapping.binding import BoundEntity
+from zoho_sync.operate.adoption_report import AdoptionCount
+from zoho_sync.operate.linking import Ambiguous, RefusedLink
+from zoho_sync.operate.reapplying import ReapplyReport
 
 __all__ = ["adopt", "forget", "link", "reapply"]
 

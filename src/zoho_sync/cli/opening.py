@@ -13,16 +13,16 @@ from sqlalchemy import URL, inspect, select, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from zoho_sync._runtime import Runtime
-from zoho_sync.app import ZohoSync
+from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.application import load_application
 from zoho_sync.cli.database import new_engine, parsed_url
 from zoho_sync.cli.output import shown_url
 from zoho_sync.cli.running import UNREACHABLE, Failure, reason
 from zoho_sync.cli.target import Target
-from zoho_sync.decoding import DecodingRules
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.linking import Linker
+from zoho_sync.intake.decoding import DecodingRules
+from zoho_sync.operate.linking import Linker
+from zoho_sync.worker.runtime import Runtime
 
 __all__ = ["Opened", "opened"]
 

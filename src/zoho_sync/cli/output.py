@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.engine import URL
 
-from zoho_sync import exact_json
+from zoho_sync.events import exact_json
 
 __all__ = [
     "age",

@@ -13,7 +13,7 @@ from zoho_sync.cli.opening import opened
 from zoho_sync.cli.output import age, one_line, print_json, safe, show, table
 from zoho_sync.cli.running import run
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.parked import ParkedEvent
+from zoho_sync.operate.parked import ParkedEvent
 
 __all__ = ["parked"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from zoho_sync._faults import Fault, classify, is_of_database, primary_message
 from zoho_sync.cli.output import redacted
+from zoho_sync.database.faults import Fault, classify, is_of_database, primary_message
 from zoho_sync.exceptions import (
     ConfigurationError,
     MappingError,

@@ -14,8 +14,8 @@ from zoho_sync.cli.opening import opened
 from zoho_sync.cli.output import age, indented, print_json, safe, show, table
 from zoho_sync.cli.running import FAILED, run
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.outcomes import Outcome
-from zoho_sync.status import StatusReport
+from zoho_sync.events.outcome import Outcome
+from zoho_sync.operate.status import StatusReport
 
 __all__ = ["duration", "status"]
 

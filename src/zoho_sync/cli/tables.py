@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
-from zoho_sync._mapping_check import LIBRARY
+from zoho_sync.checks.check import LIBRARY
 from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import counted, indented, print_json, safe, show
 from zoho_sync.cli.running import FAILED, run

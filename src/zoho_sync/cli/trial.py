@@ -10,19 +10,19 @@ from typing import Any, Final, NoReturn
 from sqlalchemy import Connection, event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._binding import BoundEntity, BoundRows
-from zoho_sync._dialects import begin_immediately
-from zoho_sync._faults import Fault, classify
-from zoho_sync._ledger import Ledger, LedgerEntry
-from zoho_sync._row_values import Key, equals
+from zoho_sync.apply.resolving import locate
 from zoho_sync.cli.opening import Opened
 from zoho_sync.cli.running import reason
-from zoho_sync.entities import CONTACT
-from zoho_sync.events import Operation, SyncEvent
+from zoho_sync.database.dialects import begin_immediately
+from zoho_sync.database.faults import Fault, classify
+from zoho_sync.events.entities import CONTACT
+from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
-from zoho_sync.handlers._resolution import locate
 from zoho_sync.handlers.base import BaseEntityHandler
-from zoho_sync.outcomes import Outcome, SyncResult
+from zoho_sync.mapping.binding import BoundEntity, BoundRows
+from zoho_sync.mapping.values import Key, equals
+from zoho_sync.store.ledger import Ledger, LedgerEntry
 
 __all__ = ["ColumnChange", "RowChange", "Trial", "try_event"]
 

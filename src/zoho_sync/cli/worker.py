@@ -18,7 +18,7 @@ from zoho_sync.cli.output import print_json, redacted, show
 from zoho_sync.cli.processes import supervise, without_processes
 from zoho_sync.cli.running import FAILED, reason, run
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.outcomes import Outcome
+from zoho_sync.events.outcome import Outcome
 
 __all__ = ["worker"]
 

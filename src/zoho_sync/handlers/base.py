@@ -10,18 +10,18 @@ from sqlalchemy import Executable, Result
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from zoho_sync._binding import BoundEntity, bind
-from zoho_sync._unit_of_work import unit_of_work
-from zoho_sync.entities import BUILTIN_KINDS, EntityKind
-from zoho_sync.events import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
+from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.directly import apply_directly
+from zoho_sync.apply.resolving import resolve_key
+from zoho_sync.apply.writing import Writing
+from zoho_sync.database.unit_of_work import unit_of_work
+from zoho_sync.events.entities import BUILTIN_KINDS, EntityKind
+from zoho_sync.events.event import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
+from zoho_sync.events.outcome import SyncResult
 from zoho_sync.exceptions import ConfigurationError, MappingError
-from zoho_sync.handlers._context import HandlerContext
-from zoho_sync.handlers._declaration import misplaced
-from zoho_sync.handlers._direct import apply_directly
-from zoho_sync.handlers._resolution import resolve_key
-from zoho_sync.handlers._writing import Writing
-from zoho_sync.mapping import EntityMap
-from zoho_sync.outcomes import SyncResult
+from zoho_sync.handlers.declaration import misplaced
+from zoho_sync.mapping.binding import BoundEntity, bind
+from zoho_sync.mapping.declaration import EntityMap
 from zoho_sync.payloads import Payload
 
 __all__ = ["BaseEntityHandler", "PayloadT"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from zoho_sync.handlers.base import BaseEntityHandler
-from zoho_sync.mapping import DOCUMENT, ChildMap, EntityMap
+from zoho_sync.mapping.declaration import DOCUMENT, ChildMap, EntityMap
 from zoho_sync.mirror import MirrorTable, MirrorTables, tables
 from zoho_sync.payloads import (
     BillPayload,

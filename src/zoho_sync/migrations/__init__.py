@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zoho_sync import mirror
-from zoho_sync._tables import PREFIX
+from zoho_sync.store.tables import PREFIX
 
 __all__ = ["IncludeObject", "combined", "include_object"]
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from zoho_sync.times import parse_date, parse_time
+from zoho_sync.events.times import parse_date, parse_time
 
 __all__ = [
     "NO_ID",

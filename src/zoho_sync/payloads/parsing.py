@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from zoho_sync.exact_json import path_text, scalar_problem
+from zoho_sync.events.exact_json import path_text, scalar_problem
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads.base import Payload
 from zoho_sync.payloads.fields import REFUSED

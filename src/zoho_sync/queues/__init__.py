@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync._dialects import Clock
-from zoho_sync._tables import Tables
 from zoho_sync.abc import QueueBackend
+from zoho_sync.database.dialects import Clock
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.queues._rabbitmq_address import SCHEMES as RABBITMQ_SCHEMES
-from zoho_sync.queues._redis_server import SCHEMES as REDIS_SCHEMES
 from zoho_sync.queues.memory import MemoryQueue
-from zoho_sync.queues.nats import NATSQueue
+from zoho_sync.queues.nats.queue import NATSQueue
 from zoho_sync.queues.outbox import Outbox, OutboxQueue
 from zoho_sync.queues.outside import OutsideQueue
-from zoho_sync.queues.rabbitmq import RabbitMQQueue
-from zoho_sync.queues.redis import RedisQueue
+from zoho_sync.queues.rabbitmq.address import SCHEMES as RABBITMQ_SCHEMES
+from zoho_sync.queues.rabbitmq.queue import RabbitMQQueue
+from zoho_sync.queues.redis.queue import RedisQueue
+from zoho_sync.queues.redis.server import SCHEMES as REDIS_SCHEMES
 from zoho_sync.queues.sql import SQLQueue
+from zoho_sync.store.tables import Tables
 
 __all__ = [
     "MemoryQueue",

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from zoho_sync._event_rows import dedupe_key
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
-from zoho_sync.events import Arrival, SyncEvent
+from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
-from zoho_sync.queues._broker import refuse_what_databases_do
+from zoho_sync.queues.broker import refuse_what_databases_do
+from zoho_sync.store.event_rows import dedupe_key
 
 __all__ = ["MemoryQueue"]
 

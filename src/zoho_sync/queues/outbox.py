@@ -13,13 +13,6 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._faults import without_values
-from zoho_sync._job_rows import job_row
-from zoho_sync._jobs import Jobs
-from zoho_sync._outbox_rows import OutboxRows
-from zoho_sync._places import find_places
-from zoho_sync._requeueing import journal_duplicates
-from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import (
     DEFAULT_PRIORITY,
     Capabilities,
@@ -29,9 +22,16 @@ from zoho_sync.abc import (
     QueueBackend,
     Relayed,
 )
-from zoho_sync.events import SyncEvent
+from zoho_sync.database.faults import without_values
+from zoho_sync.database.unit_of_work import finish
+from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.outside import OutsideQueue
+from zoho_sync.store.job_rows import job_row
+from zoho_sync.store.jobs import Jobs
+from zoho_sync.store.outbox_rows import OutboxRows
+from zoho_sync.store.places import find_places
+from zoho_sync.store.requeueing import journal_duplicates
 
 __all__ = ["Outbox", "OutboxQueue"]
 

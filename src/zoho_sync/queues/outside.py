@@ -15,14 +15,6 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._dead_letter_rows import DeadLetterRows, Undecoded
-from zoho_sync._dialects import Clock
-from zoho_sync._faults import without_values
-from zoho_sync._jobs import ClaimPart
-from zoho_sync._places import find_places
-from zoho_sync._requeueing import requeue
-from zoho_sync._tables import Tables
-from zoho_sync._unit_of_work import finish, unit_of_work
 from zoho_sync.abc import (
     DEFAULT_PRIORITY,
     Capabilities,
@@ -31,11 +23,19 @@ from zoho_sync.abc import (
     Job,
     QueueBackend,
 )
-from zoho_sync.events import DEFAULT_ORGANIZATION, SyncEvent
+from zoho_sync.database.dialects import Clock
+from zoho_sync.database.faults import without_values
+from zoho_sync.database.unit_of_work import finish, unit_of_work
+from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
-from zoho_sync.queues._broker import refuse_what_databases_do
-from zoho_sync.queues._database import HostDatabase
+from zoho_sync.queues.broker import refuse_what_databases_do
+from zoho_sync.queues.database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
+from zoho_sync.store.dead_letter_rows import DeadLetterRows, Undecoded
+from zoho_sync.store.jobs import ClaimPart
+from zoho_sync.store.places import find_places
+from zoho_sync.store.requeueing import requeue
+from zoho_sync.store.tables import Tables
 
 __all__ = ["OutsideQueue"]
 

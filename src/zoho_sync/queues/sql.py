@@ -10,17 +10,17 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync._dialects import Clock, database_time_and
-from zoho_sync._jobs import Claimed, ClaimPart, Jobs
-from zoho_sync._pause import Pause, paused_at
-from zoho_sync._reserved import ReservedConnection
-from zoho_sync._session_factory import dialect_of
-from zoho_sync._tables import Tables, library_tables
-from zoho_sync._unit_of_work import finish
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
-from zoho_sync.events import SyncEvent
-from zoho_sync.queues._database import HostDatabase
-from zoho_sync.queues._wakeup import Herald, Listener, channel_of
+from zoho_sync.database.dialects import Clock, database_time_and
+from zoho_sync.database.reserved import ReservedConnection
+from zoho_sync.database.sessions import dialect_of
+from zoho_sync.database.unit_of_work import finish
+from zoho_sync.events.event import SyncEvent
+from zoho_sync.queues.database import HostDatabase
+from zoho_sync.queues.wakeup import Herald, Listener, channel_of
+from zoho_sync.store.jobs import Claimed, ClaimPart, Jobs
+from zoho_sync.store.pauses import Pause, paused_at
+from zoho_sync.store.tables import Tables, library_tables
 
 __all__ = ["SQLQueue"]
 

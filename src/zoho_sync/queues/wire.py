@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from zoho_sync.events import Arrival, Operation, SyncEvent
-from zoho_sync.exact_json import dumps, loads
+from zoho_sync.events.event import Arrival, Operation, SyncEvent
+from zoho_sync.events.exact_json import dumps, loads
+from zoho_sync.events.version import arrival_of, from_microseconds, to_microseconds
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.versions import arrival_of, from_microseconds, to_microseconds
 
 __all__ = ["decode", "encode", "undecodable_event"]
 

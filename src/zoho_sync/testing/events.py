@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from zoho_sync.abc import Job
-from zoho_sync.events import SyncEvent
+from zoho_sync.events.event import SyncEvent
 
 __all__ = ["PAYLOADS", "events_of", "ids"]
 

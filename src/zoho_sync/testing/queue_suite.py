@@ -21,11 +21,11 @@ host's transactions brings its own, by overriding `database`, and keeps time by 
 
 from __future__ import annotations
 
-from zoho_sync.testing._fault_checks import FaultChecks
-from zoho_sync.testing._joining_checks import JoiningChecks
-from zoho_sync.testing._lease_checks import LeaseChecks
-from zoho_sync.testing._storing_checks import StoringChecks
-from zoho_sync.testing._work_checks import WorkChecks
+from zoho_sync.testing.fault_checks import FaultChecks
+from zoho_sync.testing.joining_checks import JoiningChecks
+from zoho_sync.testing.lease_checks import LeaseChecks
+from zoho_sync.testing.storing_checks import StoringChecks
+from zoho_sync.testing.work_checks import WorkChecks
 
 __all__ = ["QueueSuite"]
 

@@ -1,3 +1,12 @@
-"""What the library offers over HTTP; `zoho_sync.web.asgi` is the endpoint that Zoho calls."""
+"""Serves the front door over ASGI, and says how deliveries are verified.
+
+Comes before `zoho_sync.intake`: it reads a request, hands it on, and says what became of it.
+`ZohoSync.asgi` makes the application.
+"""
 
 from __future__ import annotations
+
+from zoho_sync.intake.signature import SIGNATURE_HEADER, Verdict, Verifier, sign
+from zoho_sync.web.asgi import ASGIApp
+
+__all__ = ["SIGNATURE_HEADER", "ASGIApp", "Verdict", "Verifier", "sign"]

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from zoho_sync._http import pairs
+from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.exceptions.wording import did_you_mean, shown
-from zoho_sync.outcomes import Receipt, ReceiptStatus
+from zoho_sync.intake.http import pairs
 
 __all__ = ["ASGIApp", "FrontDoor", "receiver_app"]
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import assert_type
 
 from zoho_sync import Outcome, Receipt, SyncEvent, SyncResult
-from zoho_sync.blocking import BlockingSync
-from zoho_sync.dead_letters import DeadLetter, DeadLetterFilter, Replayed
-from zoho_sync.linking import LinkReport
-from zoho_sync.parked import ParkedEvent
-from zoho_sync.status import StatusReport
+from zoho_sync.blocking.sync import BlockingSync
+from zoho_sync.operate.dead_letters import DeadLetter, DeadLetterFilter, Replayed
+from zoho_sync.operate.linking import LinkReport
+from zoho_sync.operate.parked import ParkedEvent
+from zoho_sync.operate.status import StatusReport
 
 
 def deliveries(sync: BlockingSync, body: bytes) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Date, ForeignKey, Integer, MetaData, String, Table
 
-from zoho_sync._column_types import ExactDecimal
+from zoho_sync.database.types import ExactDecimal
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
-from zoho_sync.mapping import ChildMap, EntityMap, Reference
-from zoho_sync.registry import HandlerRegistry, default_registry
+from zoho_sync.handlers.registry import HandlerRegistry, default_registry
+from zoho_sync.mapping.declaration import ChildMap, EntityMap, Reference
 
 __all__ = ["customers", "invoice_lines", "invoices", "metadata", "registry"]
 

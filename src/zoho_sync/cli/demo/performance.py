@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from zoho_sync._tables import library_tables
-from zoho_sync.app import ZohoSync
+from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.demo import erp
 from zoho_sync.cli.demo.checks import Check, read_checks
 from zoho_sync.cli.demo.documents import ORGANIZATION
 from zoho_sync.cli.demo.records import State, read_state
 from zoho_sync.cli.demo.story import STORY, Delivery
-from zoho_sync.outcomes import Outcome, Receipt, ReceiptStatus
-from zoho_sync.signature import SIGNATURE_HEADER, SignedRequest, sign
-from zoho_sync.status import StatusReport
+from zoho_sync.events.outcome import Outcome, Receipt, ReceiptStatus
+from zoho_sync.intake.signature import SIGNATURE_HEADER, SignedRequest, sign
+from zoho_sync.operate.status import StatusReport
+from zoho_sync.store.tables import library_tables
 
 __all__ = ["Delivered", "Performance", "perform"]
 

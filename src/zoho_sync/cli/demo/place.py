@@ -10,11 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zoho_sync import mirror
-from zoho_sync._column_types import MARIADB
-from zoho_sync._tables import library_tables
 from zoho_sync.cli.database import new_engine
 from zoho_sync.cli.demo import erp
+from zoho_sync.database.types import MARIADB
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.store.tables import library_tables
 
 __all__ = ["DEFAULT_FILE", "SCHEMA", "NotOurs", "make_anew"]
 

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync._tables import Tables
 from zoho_sync.cli.output import counted
-from zoho_sync.events import Operation
-from zoho_sync.outcomes import Outcome
+from zoho_sync.events.event import Operation
+from zoho_sync.events.outcome import Outcome
+from zoho_sync.store.tables import Tables
 
 __all__ = ["State", "read_state"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from zoho_sync import exact_json
 from zoho_sync.cli.demo import documents
+from zoho_sync.events import exact_json
 
 __all__ = ["STORY", "Delivery"]
 

@@ -1,0 +1,312 @@
+"""Applies a batch of events onto the host's rows, inside one open transaction.
+
+Each event has a savepoint of its own, so that one that fails takes nothing with it. What each came
+to is returned: recording it, and the transaction itself, are the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync.abc import Job
+from zoho_sync.apply.contest import Contest, Refused
+from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.handler import Handler
+from zoho_sync.apply.one_event import Applied, OneEvent
+from zoho_sync.apply.recording import CameTo, Settled
+from zoho_sync.database.dialects import database_time
+from zoho_sync.database.faults import ends_transaction
+from zoho_sync.database.unit_of_work import UnitOfWork
+from zoho_sync.events.entities import CONTACT
+from zoho_sync.events.event import Arrival, SyncEvent, refuse_future
+from zoho_sync.events.outcome import Outcome, SyncResult
+from zoho_sync.events.version import Version, from_microseconds, to_microseconds
+from zoho_sync.exceptions import HostTransactionLost, ReferencePending, RowGone, ValueTaken
+from zoho_sync.store.journal import JournalEntry
+from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
+from zoho_sync.store.parked_rows import Waiting
+from zoho_sync.store.places import Place, find_places
+
+__all__ = ["Batch", "BatchResult", "Dispatch", "apply_batch", "prepare_ledger"]
+
+Entries = dict[LedgerKey, LedgerEntry]
+"""What the locked ledger rows hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that are applied in one transaction.
+
+    Attributes:
+        jobs: With the events. One that has no arrival came from no queue, and arrives once its
+            entity is locked.
+        targets: Entities that the events wait for, to be held while that is looked at again.
+        is_call: Whether the one event was made of a handler's call: nobody can know it already,
+            its ledger row is made in the same transaction, and an entity that it misses makes it
+            fail.
+    """
+
+    jobs: Sequence[Job]
+    targets: frozenset[LedgerKey] = frozenset()
+    is_call: bool = False
+
+    def keys(self, context: HandlerContext) -> set[LedgerKey]:
+        """Return the entities of the events."""
+        return {context.ledger_key(job.event) for job in self.jobs}
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What the events of a batch came to.
+
+    Attributes:
+        now: When their entities had been locked.
+        known: Events that are settled, parked or dead already, and what to answer for them.
+        came_to: What became of the others, in the order of their application.
+        waiting: Events that miss an entity which was not held: to be tried again with it.
+        blocked: Events that miss an entity which another transaction holds.
+        early: Events whose unique value another row has, and that were claimed before their time.
+    """
+
+    now: datetime
+    known: dict[str, SyncResult] = field(default_factory=dict)
+    came_to: list[CameTo] = field(default_factory=list)
+    waiting: dict[str, LedgerKey] = field(default_factory=dict)
+    blocked: list[Job] = field(default_factory=list)
+    early: list[Job] = field(default_factory=list)
+
+
+class Dispatch(Protocol):
+    """Chooses who applies an event."""
+
+    def __call__(
+        self, session: AsyncSession, event: SyncEvent, entry: LedgerEntry, /, *, hold: bool
+    ) -> tuple[Handler, SyncEvent] | Applied:
+        """Return a handler, and the event as of its type; or what it comes to without one.
+
+        Args:
+            session: For the handler.
+            event: The event.
+            entry: What the ledger holds of its entity.
+            hold: Whether what the event refers to is held until the transaction ends.
+        """
+        ...
+
+
+async def prepare_ledger(
+    connection: AsyncConnection, batch: Batch, context: HandlerContext
+) -> None:
+    """Make the ledger rows that a batch locks.
+
+    Best in a transaction of its own: nobody waits for an uncommitted insert while the batch is
+    applied.
+    """
+    keys = batch.keys(context) | batch.targets
+    await Ledger(connection, context.tables.ledger).prepare(keys)
+
+
+async def apply_batch(
+    batch: Batch, work: UnitOfWork, context: HandlerContext, dispatch: Dispatch
+) -> BatchResult:
+    """Apply the events of a batch, parents first; return what each came to.
+
+    Args:
+        batch: The events, whose ledger rows are there, but for a call's.
+        work: The transaction.
+        context: The library's tables, and what handlers know.
+        dispatch: Chooses the handlers.
+
+    Raises:
+        Exception: Whatever ended the transaction.
+    """
+    ledger = Ledger(work.connection, context.tables.ledger)
+    keys = {job.event.id: context.ledger_key(job.event) for job in batch.jobs}
+    if batch.is_call:
+        await ledger.prepare(keys.values())
+    entries = await ledger.lock(keys.values())
+    held = entries.keys() | await ledger.hold(batch.targets - entries.keys())
+    result = BatchResult(await database_time(work.connection, context.clock))
+    application = _Application(work, context, dispatch, batch, keys, held, result)
+    jobs = [_arrived(job, entries[keys[job.event.id]], result.now) for job in batch.jobs]
+    if not batch.is_call:
+        result.known |= await _find_known(work.connection, context, jobs)
+    await application.apply_all(_ordered(jobs, result.known, context), entries)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """The application of one batch, whose ledger rows are locked.
+
+    Attributes:
+        work: The transaction.
+        context: The library's tables, and what handlers know.
+        dispatch: Chooses the handlers.
+        batch: The events.
+        keys: Their entities, by the ids of the events.
+        held: The targets that are held, and the batch's own entities.
+        result: Where it notes what events come to.
+        journal: What is settled, and is not in the journal yet.
+    """
+
+    work: UnitOfWork
+    context: HandlerContext
+    dispatch: Dispatch
+    batch: Batch
+    keys: Mapping[str, LedgerKey]
+    held: set[LedgerKey]
+    result: BatchResult
+    journal: list[JournalEntry] = field(default_factory=list)
+
+    async def apply_all(self, jobs: Iterable[Job], entries: Entries) -> None:
+        """Apply events one by one, and those together that unique constraints refused."""
+        refused: list[Refused] = []
+        for job in jobs:
+            try:
+                applied = await self._apply(job, entries)
+            except ValueTaken as taken:
+                refused.append(Refused(job, self.keys[job.event.id], taken))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
+                self._note_failure(job, error)
+            else:
+                self._settle(job, applied)
+        if not refused:
+            return
+        contest = Contest(self.work.connection, self.context.tables.ledger, self._apply)
+        won, lost = await contest.decide(refused, entries)
+        for each in won:
+            self._settle(each.job, each.applied)
+        for loser in lost:
+            self._note_failure(loser.job, loser.error or loser.taken)
+
+    async def _apply(self, job: Job, entries: Entries, *, hold: bool = False) -> Applied:
+        """Apply an event with its ledger row, in a savepoint.
+
+        Where the host has deleted a row that was just looked up, once more, and this time what is
+        referred to is held. Inside the host's own transaction that is the host's to do.
+        """
+        event, work = job.event, self.work
+        key = self.keys[event.id]
+        ledger = Ledger(work.connection, self.context.tables.ledger)
+        if self.context.makes_placeholders and len(entries) > 1:
+            # An event before it may have made the row that stands for this one's entity.
+            entries |= await ledger.read([key])
+        try:
+            async with work.savepoint():
+                chosen = self.dispatch(work.session, event, entries[key], hold=hold)
+                if isinstance(chosen, Applied):
+                    applied = chosen
+                else:
+                    handler, typed = chosen
+                    one = OneEvent(handler, work, typed, key, entries[key], self.journal)
+                    applied = await one.apply()
+                if applied.entry is not None:
+                    await ledger.write(key, applied.entry)
+        except RowGone:
+            if hold or work.joined:
+                raise
+            return await self._apply(job, entries, hold=True)
+        entries[key] = applied.entry or entries[key]
+        # A resend of an undecided contact is looked for before anybody knows its mapping.
+        return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
+
+    def _settle(self, job: Job, applied: Applied) -> None:
+        result = applied.result
+        entry = JournalEntry(
+            job.event,
+            result.outcome,
+            self.result.now,
+            reason=result.reason,
+            changed=result.changed,
+            fingerprint=applied.fingerprint,
+            attempts=job.attempts,
+            lease_token=job.lease_token or None,
+        )
+        self.journal.append(entry)
+        self._came_to(job, Settled(result, entry))
+
+    def _note_failure(self, job: Job, error: Exception) -> None:
+        """Note an event that misses an entity, or fails by itself.
+
+        Raises:
+            Exception: It ended the whole transaction.
+        """
+        if isinstance(error, ReferencePending) and not self.batch.is_call:
+            self._miss(job, error)
+        elif isinstance(error, HostTransactionLost):
+            raise error.__cause__ or error
+        elif ends_transaction(error):
+            raise error
+        elif isinstance(error, ValueTaken) and job.early:
+            self.result.early.append(job)
+        else:
+            self._came_to(job, error)
+
+    def _miss(self, job: Job, pending: ReferencePending) -> None:
+        kind = self.context.catalog.require(pending.entity_type)
+        target = LedgerKey(job.event.organization_id, kind.namespace, pending.zoho_id)
+        if target in self.held:
+            self._came_to(job, Waiting(target, kind.entity_type, str(pending)))
+        elif target in self.batch.targets:
+            self.result.blocked.append(job)
+        else:
+            self.result.waiting[job.event.id] = target
+
+    def _came_to(self, job: Job, what: Settled | Waiting | Exception) -> None:
+        self.result.came_to.append(CameTo(job, self.keys[job.event.id], what))
+
+
+def _arrived(job: Job, entry: LedgerEntry, now: datetime) -> Job:
+    """Return a job whose event has an arrival: what came from no queue arrives now.
+
+    It counts as later than everything that the locked ledger row has seen, so that two calls
+    within one tick of the clock keep their order.
+
+    Raises:
+        PayloadError: Its time is more than a day ahead.
+    """
+    event = job.event
+    if event.arrival is not None:
+        return job
+    moment, newest = to_microseconds(now), entry.state.version
+    if newest is not None:
+        moment = max(moment, newest.arrival + 1)
+    arrival = Arrival(from_microseconds(moment), 0)
+    refuse_future(event.effective_time, arrival.time, path=event.entity_type)
+    return replace(job, event=replace(event, arrival=arrival))
+
+
+async def _find_known(
+    connection: AsyncConnection, context: HandlerContext, jobs: Sequence[Job]
+) -> dict[str, SyncResult]:
+    """Return the events that are in some place already: nothing is written for them.
+
+    The entity's ledger row is locked, so that whoever applied the event has committed. A job is
+    completed all the same: its event was applied directly while it was queued.
+    """
+    places = await find_places(connection, context.tables, [job.event.id for job in jobs])
+    known = {}
+    for job in jobs:
+        place = places.get(job.event.id)
+        # Its own row is there, unless it came from elsewhere: then it was taken over before.
+        is_own = place is Place.QUEUED and not job.outside
+        if place is not None and not is_own:
+            outcome = Outcome.PARKED if place is Place.PARKED else Outcome.DUPLICATE
+            known[job.event.id] = SyncResult(outcome, committed=True, reason=place.value)
+    return known
+
+
+def _ordered(jobs: Sequence[Job], known: Iterable[str], context: HandlerContext) -> list[Job]:
+    """Return parents before children, and each entity's events in version order."""
+    left_out = set(known)
+
+    def place(job: Job) -> tuple[int, Version]:
+        rank = context.catalog.rank(job.event.entity_type)
+        return rank, Version.of(job.event, grace=context.grace)
+
+    return sorted((job for job in jobs if job.event.id not in left_out), key=place)

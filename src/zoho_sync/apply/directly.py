@@ -1,0 +1,178 @@
+"""Applies an event that came from no queue, as a batch of one, and answers at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync.abc import Job, SettledHook
+from zoho_sync.apply.batch import Batch, BatchResult, Dispatch, apply_batch, prepare_ledger
+from zoho_sync.apply.changed_type import sibling
+from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.handler import Handler
+from zoho_sync.apply.recording import is_recorded, record, tell, wake
+from zoho_sync.database.transactions import repeat_conflicts, transaction, was_committed
+from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
+from zoho_sync.events.event import Operation, SyncEvent, effective_time
+from zoho_sync.events.outcome import SyncResult
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.payloads import Payload
+from zoho_sync.store.ledger import Ledger, LedgerEntry
+
+__all__ = ["DirectApplication", "apply_directly"]
+
+_BLOCKED_PAUSE: Final = 0.05
+
+
+async def apply_directly(
+    handler: Handler,
+    work: UnitOfWork,
+    payload: Payload | Mapping[str, Any],
+    operation: Operation,
+) -> SyncResult:
+    """Apply a change that a handler was called with.
+
+    Raises:
+        PayloadError: The document cannot be understood, or its time is far ahead.
+        ReferencePending: An entity that it refers to has not arrived yet.
+        ReferenceFailed: An entity that it refers to does not exist.
+        RowRejected: The host's schema refuses the values.
+    """
+
+    def choose(
+        _session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
+    ) -> tuple[Handler, SyncEvent]:
+        _refuse_sibling(handler, event, entry)
+        handler.holds_targets = hold
+        return handler, event
+
+    batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
+    result = await _apply_alone(batch, work, handler.context, choose)
+    return result.came_to[0].settled_event().result
+
+
+@dataclass(frozen=True, slots=True)
+class DirectApplication:
+    """Applies single events without the queue, each in a transaction of its own.
+
+    Attributes:
+        sessions: Gives a new session on the host's database.
+        context: The library's tables, and what handlers know.
+        dispatch: Chooses the handlers.
+        parked_for: How long an event may wait for another entity.
+        lease: How long a transaction may idle or wait, roughly.
+        hooks: Told about settled events after the commit.
+    """
+
+    sessions: Callable[[], AsyncSession]
+    context: HandlerContext
+    dispatch: Dispatch
+    parked_for: timedelta
+    lease: timedelta
+    hooks: Sequence[SettledHook] = ()
+
+    async def apply(self, event: SyncEvent) -> SyncResult:
+        """Apply an event; see `ZohoSync.apply`.
+
+        Raises:
+            Exception: What would make a dead letter or a retry of an event from the queue.
+        """
+        # It arrives when its entity is locked, and no row of a queue holds it.
+        batch = Batch([Job(None, replace(event, arrival=None), "", outside=True)])
+        while True:
+            result = await repeat_conflicts(partial(self._attempt, batch))
+            if event.id in result.known:
+                return result.known[event.id]
+            if result.came_to:
+                settled = result.came_to[0].settled_event()
+                await tell(self.hooks, [settled])
+                return settled.result
+            # It misses an entity: once more, while that is held. One that somebody else holds is
+            # about to change.
+            batch = replace(batch, targets=batch.targets | frozenset(result.waiting.values()))
+            if result.blocked:
+                await asyncio.sleep(_BLOCKED_PAUSE)
+
+    async def _attempt(self, batch: Batch) -> BatchResult:
+        async with transaction(self.sessions, self.lease) as work:
+            await prepare_ledger(work.connection, batch, self.context)
+        result = None
+        try:
+            async with transaction(self.sessions, self.lease) as work:
+                result = await _apply_alone(
+                    batch, work, self.context, self.dispatch, self.parked_for
+                )
+        except Exception as error:
+            if result is None or not result.came_to:
+                raise
+            if not await was_committed(error, partial(self._committed, batch, result)):
+                raise
+        return result
+
+    async def _committed(self, batch: Batch, result: BatchResult) -> bool:
+        """Find out whether a transaction has committed whose end was not heard of."""
+        async with self.sessions() as session, unit_of_work(session) as work:
+            tables = self.context.tables
+            await Ledger(work.connection, tables.ledger).lock(batch.keys(self.context))
+            return await is_recorded(work.connection, tables, result.came_to)
+
+
+async def _apply_alone(
+    batch: Batch,
+    work: UnitOfWork,
+    context: HandlerContext,
+    dispatch: Dispatch,
+    parked_for: timedelta = timedelta(0),
+) -> BatchResult:
+    """Apply the event of a batch of one, and record what it came to.
+
+    Raises:
+        Exception: What made the event fail; nobody but the caller hears of it.
+    """
+    result = await apply_batch(batch, work, context, dispatch)
+    for each in result.came_to:
+        if isinstance(each.what, Exception):
+            raise each.what
+    await record(work.connection, context, result.came_to, result.now, parked_for)
+    await wake(work.connection, context, result.came_to, result.now)
+    return result
+
+
+def _understand(
+    handler: Handler, payload: Payload | Mapping[str, Any], operation: Operation
+) -> SyncEvent:
+    context, kind = handler.context, handler.kind()
+    document = payload.model_dump(exclude_unset=True) if isinstance(payload, Payload) else payload
+    entity_id = kind.entity_id(document)
+    if not entity_id:
+        raise PayloadError(f"{kind.entity_type}.{kind.id_fields[0]}", "missing or empty")
+    moment = effective_time(
+        document, path=kind.entity_type, time_zone=context.time_zone, formats=context.date_formats
+    )
+    return SyncEvent(
+        entity_type=kind.entity_type,
+        entity_id=entity_id,
+        payload=document,
+        operation=operation,
+        organization_id=handler.organization_id,
+        effective_time=moment,
+    )
+
+
+def _refuse_sibling(handler: Handler, event: SyncEvent, entry: LedgerEntry) -> None:
+    """Refuse the delete of a contact by the handler of the other type.
+
+    Raises:
+        PayloadError: The row is the other handler's to delete.
+    """
+    if event.operation is not Operation.DELETE:
+        return
+    if sibling(handler.context.bindings, handler.binding(), entry) is not None:
+        problem = f"it is a {entry.entity_type} by now; call that type's handler"
+        raise PayloadError(f"{event.entity_type}.{handler.kind().id_fields[0]}", problem)

@@ -1,0 +1,336 @@
+"""Applies one event through a handler: understand, decide, write; the ledger comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from zoho_sync.apply.changed_type import retire, sibling
+from zoho_sync.apply.entity_row import Change
+from zoho_sync.apply.handler import Handler
+from zoho_sync.apply.placeholders import make_placeholder
+from zoho_sync.apply.references import References, Resolver
+from zoho_sync.apply.refusals import in_our_words
+from zoho_sync.apply.resolving import locate, resolve_key
+from zoho_sync.apply.writing import Writing
+from zoho_sync.database.unit_of_work import UnitOfWork
+from zoho_sync.events.decision import Decision, LedgerState, Proposal, decide, writers
+from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.events.outcome import Outcome, SyncResult
+from zoho_sync.events.version import Version
+from zoho_sync.mapping.binding import BoundEntity
+from zoho_sync.mapping.declaration import ABSENT, read_source
+from zoho_sync.mapping.keys import encode_key, plain_key
+from zoho_sync.mapping.values import Key
+from zoho_sync.payloads import Payload, parse
+from zoho_sync.store.journal import Journal, JournalEntry
+from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
+
+__all__ = ["Applied", "OneEvent"]
+
+_WHOLE_DOCUMENT: Final = frozenset({"*"})
+"""What every event of a handler without a mapping carries: its document is versioned as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One event's effect, before the ledger is written.
+
+    Attributes:
+        result: What was done.
+        entry: What the ledger knows from now on; None where it stays as it is.
+        fingerprint: Of the mapping in force.
+    """
+
+    result: SyncResult
+    entry: LedgerEntry | None
+    fingerprint: str = ""
+
+
+@dataclass
+class OneEvent:
+    """An event whose ledger row is locked, on its way onto the host's rows.
+
+    Attributes:
+        handler: Of its type.
+        work: The transaction.
+        event: The event.
+        owner: Its entity.
+        entry: The ledger's row.
+        settled: What was settled in this transaction, and is not in the journal yet.
+        bound: Where its entity is mapped; None for a handler without a mapping.
+        version: Its place in the order.
+        payload: Its document, once it is understood; None for a delete.
+        located: The primary key of its entity's row, once that is looked up.
+        moved_from: Where its entity is mapped under the other type that it had until now.
+        own_code: Whether the handler writes by its own code.
+        own_resolve: Whether it looks references up by its own code.
+    """
+
+    handler: Handler
+    work: UnitOfWork
+    event: SyncEvent
+    owner: LedgerKey
+    entry: LedgerEntry
+    settled: Iterable[JournalEntry]
+    bound: BoundEntity | None = field(init=False)
+    version: Version = field(init=False)
+    payload: Payload | None = field(init=False, default=None)
+    located: Key | None = field(init=False, default=None)
+    moved_from: BoundEntity | None = field(init=False)
+    own_code: bool = field(init=False)
+    own_resolve: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = self.handler.context
+        self.bound = self.handler.binding()
+        self.own_code = self.handler.overrides("upsert")
+        self.own_resolve = self.handler.overrides("resolve")
+        self.version = Version.of(self.event, grace=context.grace)
+        self.moved_from = sibling(context.bindings, self.bound, self.entry)
+
+    async def apply(self) -> Applied:
+        """Apply the event, and say what the ledger is to hold then.
+
+        Raises:
+            PayloadError: The document cannot be understood.
+            ReferencePending: An entity that it refers to has not arrived yet.
+            ReferenceFailed: An entity that it refers to does not exist.
+            RowRejected: The host's schema refuses the values.
+        """
+        self.payload = self._parse()
+        if reason := self._unwanted():
+            return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
+        if self.bound is not None:
+            connection = self.work.connection
+            self.located = await locate(connection, self.bound, self.owner, self.entry)
+        if self.located is None and self._stays_away():
+            return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
+        decision = await self._decide()
+        if decision.outcome is not Outcome.APPLIED:
+            return self._unwritten(decision)
+        result = await self._write(decision)
+        return self._applied(result, await self._linked(decision, result))
+
+    def _parse(self) -> Payload | None:
+        if self.event.operation is Operation.DELETE:
+            return None
+        context = self.handler.context
+        return parse(
+            self.handler.payload_model,
+            self.event.payload,
+            time_zone=context.time_zone,
+            date_formats=context.date_formats,
+        )
+
+    def _unwanted(self) -> str:
+        """Return why the mapping does not want the event; ``""`` where it does."""
+        if self.bound is None:
+            return ""
+        if self.payload is None:
+            return "deletes are ignored" if self.bound.mapping.on_delete == "ignore" else ""
+        when = self.bound.when
+        is_wanted = when is None or when(self.payload)
+        return "" if is_wanted else "the mapping's condition does not hold"
+
+    @property
+    def _was_linked(self) -> bool:
+        is_same = self.bound is not None and self.entry.table_name == self.bound.table.fullname
+        return is_same and self.entry.primary_key is not None
+
+    def _stays_away(self) -> bool:
+        """Return whether a row that the host has deleted is not made again."""
+        if self.bound is None or self.payload is None:
+            return False
+        return self.bound.mapping.host_deleted == "leave" and self._was_linked
+
+    async def _decide(self) -> Decision:
+        """Decide what the event does; what its equals have written is not written again."""
+        context, state = self.handler.context, self._state()
+        proposal = Proposal.of(
+            self.event,
+            self._carried(),
+            fingerprint=self._fingerprint,
+            hard=self._is_hard,
+            grace=context.grace,
+        )
+        decision = decide(state, proposal)
+        # Own code may write more than what is mapped; late events do not get there.
+        if decision.state.version != self.version or not self.own_code:
+            arrivals = writers(state, proposal, decision)
+            if arrivals:
+                journal = Journal(self.work.connection, context.tables.journal)
+                equals = await journal.equals_among(
+                    arrivals, self.event, proposal.fingerprint, self.settled
+                )
+                decision = decide(state, replace(proposal, equals=equals))
+        is_rowless = self.located is None and self.own_code
+        if decision.state.version != self.version and (self.moved_from is not None or is_rowless):
+            # Own code sees whole documents, and knows no column's version.
+            return Decision(Outcome.STALE, self.entry.state, reason="overtaken by a newer event")
+        return decision
+
+    def _carried(self) -> frozenset[str]:
+        """Return the names of the columns, and of the lists of lines, that the event carries."""
+        bound, payload = self.bound, self.payload
+        if bound is None or payload is None:
+            return _WHOLE_DOCUMENT
+        sources = {name: source for name, (_, source) in bound.columns.items()}
+        sources |= {reference.name: reference.source for reference in bound.references}
+        sources |= {child.name: child.source for child in bound.children}
+        document = self.event.payload
+        return frozenset(
+            name
+            for name, source in sources.items()
+            if read_source(source, payload, document) is not ABSENT
+        )
+
+    @property
+    def _is_hard(self) -> bool:
+        """Whether deletes of the entity are final."""
+        return self.bound is not None and self.bound.mapping.on_delete == "hard"
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.bound.fingerprint if self.bound is not None else ""
+
+    def _state(self) -> LedgerState:
+        """Return what the ledger knows, as far as it holds for the row that is there."""
+        state = self.entry.state
+        if self.bound is None or (self.located is None and self.own_code):
+            # Whether there is a row, only the handler's own code knows.
+            return state
+        if self.located is None or self.moved_from is not None:
+            return replace(state, carried=frozenset(), older={})
+        return state
+
+    def _unwritten(self, decision: Decision) -> Applied:
+        """Return the effect of an event that writes no row."""
+        known = replace(self.entry, state=decision.state)
+        if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
+            known = replace(known, entity_type=self.event.entity_type)
+        return self._applied(self._result(decision, plain_key(self.located)), known)
+
+    async def _write(self, decision: Decision) -> SyncResult:
+        """Write as the mapping says, or by the handler's own code; its hooks run around that."""
+        handler, event = self.handler, self.event
+        writing = self._writing(decision)
+        if self.moved_from is not None:
+            await retire(writing, self.moved_from, self.entry, self.version.effective_time)
+        await handler.before_apply(event)
+        key: Any = None
+        with self._handed_over(writing):
+            if self.payload is None:
+                delete = handler.delete if handler.overrides("delete") else writing.delete
+                await delete(event.entity_id)
+            else:
+                # Own code sees whole documents; of a late one some columns alone are written.
+                late = self.bound is not None and decision.state.version != self.version
+                upsert = handler.upsert if self.own_code and not late else writing.upsert
+                key = await upsert(self.payload)
+            await self._flush()
+        if key is None and writing.located is not None:
+            # A delete; or own code that wrote the mapped row, and did not hand the key on.
+            key = plain_key(writing.located)
+        result = self._result(decision, key)
+        if writing.adopted:
+            result = replace(result, reason="took over a row of the host")
+        await handler.after_apply(event, result)
+        await self._flush()
+        return result
+
+    @contextmanager
+    def _handed_over(self, writing: Writing) -> Iterator[None]:
+        """Let own code reach what is written, and say in our words what is refused."""
+        self.handler._writing = writing  # noqa: SLF001  # `super().upsert()` finds it there
+        try:
+            with in_our_words(self.bound, self.event.entity_id, deletes=self.payload is None):
+                yield
+        finally:
+            self.handler._writing = None  # noqa: SLF001  # the same
+
+    async def _flush(self) -> None:
+        """Write what own code added to the session, so that what is refused is its error.
+
+        The host's own transaction may hold half-built objects: what is there is flushed by it.
+        """
+        session = self.work.session
+        if not self.work.joined and (session.new or session.dirty or session.deleted):
+            await session.flush()
+
+    def _writing(self, decision: Decision) -> Writing:
+        change, payload = None, self.payload
+        if payload is not None:
+            # A contact that comes back to a table finds the row there that it was deleted from.
+            was_deleted = self.entry.state.deleted_at is not None or self.moved_from is not None
+            change = Change(
+                payload=payload,
+                document=self.event.payload,
+                write=decision.write,
+                deleted_at=decision.state.deleted_at,
+                revives=was_deleted and decision.state.deleted_at is None,
+            )
+        return Writing(
+            connection=self.work.connection,
+            bound=self.bound,
+            tables=self.handler.context.tables,
+            references=self._references(),
+            owner=self.owner,
+            located=self.located,
+            may_adopt=not self._was_linked,
+            change=change,
+            deleted_at=decision.state.deleted_at if payload is None else None,
+        )
+
+    def _references(self) -> References:
+        handler, connection = self.handler, self.work.connection
+        context = handler.context
+        resolve: Resolver = handler.resolve
+        if not self.own_resolve:
+            organization, hold = handler.organization_id, handler.holds_targets
+            resolve = partial(resolve_key, connection, context, organization, hold=hold)
+        stand_in = partial(make_placeholder, connection, context)
+        return References(resolve, stand_in, context.catalog, self.owner, self.event.entity_type)
+
+    def _result(self, decision: Decision, key: Any) -> SyncResult:
+        changed = decision.write
+        if decision.outcome is Outcome.APPLIED and self.event.operation is Operation.DELETE:
+            column = self.bound.mapping.deleted_column if self.bound is not None else None
+            changed = frozenset({column} if column else ())
+        return SyncResult(
+            outcome=decision.outcome,
+            primary_key=key,
+            version=self.version,
+            changed=tuple(sorted(changed)),
+            reason=decision.reason,
+        )
+
+    async def _linked(self, decision: Decision, result: SyncResult) -> LedgerEntry:
+        """Return what the ledger is to hold, with the link to the row; another loses its own."""
+        entry, event, bound, key = self.entry, self.event, self.bound, result.primary_key
+        newest = decision.state.version == self.version
+        link: tuple[str | None, str | None] = (None, None)
+        if key is not None:
+            table = bound.table.fullname if bound is not None else None
+            link = (table, encode_key(key if isinstance(key, tuple) else (key,)))
+        elif bound is not None and event.operation is Operation.DELETE and not self._is_hard:
+            # The host has deleted the row: that there was one is to be remembered.
+            link = entry.row
+        known = LedgerEntry(
+            state=decision.state,
+            entity_type=event.entity_type if newest else entry.entity_type or event.entity_type,
+            event_id=event.id if newest else entry.event_id or event.id,
+            table_name=link[0],
+            primary_key=link[1],
+        )
+        if bound is not None and bound.key is not None and known.row != entry.row:
+            # What the host's key column says goes before a link that was made for another row.
+            ledger = Ledger(self.work.connection, self.handler.context.tables.ledger)
+            await ledger.unlink(known, self.owner)
+        return known
+
+    def _applied(self, result: SyncResult, known: LedgerEntry) -> Applied:
+        return Applied(result, known, self._fingerprint)

@@ -1,0 +1,16 @@
+"""Lets hosts without asyncio use a `ZohoSync`: every call waits for its answer.
+
+Stands outside `zoho_sync.app`: it runs an event loop in a thread of its own, and the same
+`ZohoSync` in it.
+"""
+
+from __future__ import annotations
+
+from zoho_sync.blocking.sync import (
+    BlockingDeadLetters,
+    BlockingParkedEvents,
+    BlockingSync,
+    enqueue_statement,
+)
+
+__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]

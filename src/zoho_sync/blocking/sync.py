@@ -1,0 +1,281 @@
+"""`BlockingSync` for hosts without an event loop: Flask, Django under WSGI, scripts, task queues.
+
+::
+
+    def make_sync() -> ZohoSync:
+        engine = create_async_engine("postgresql+asyncpg://…")
+        return ZohoSync(async_sessionmaker(engine, expire_on_commit=False), verifier=…)
+
+
+    with BlockingSync(make_sync) as sync:
+        sync.create_tables()
+        sync.start_worker()
+        receipt = sync.receive(body, headers=headers, query=query)
+
+The `ZohoSync` lives in an event loop that runs in a thread of its own. The methods are those of
+`ZohoSync`, with its arguments and docstrings: each waits for the answer and raises what the other
+one raises, and may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import wraps
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
+
+from sqlalchemy import Insert
+
+from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
+from zoho_sync.app.sync import ZohoSync
+from zoho_sync.blocking.hosted import Hosted, hosted
+from zoho_sync.blocking.loop_thread import LoopThread
+from zoho_sync.events.event import SyncEvent
+from zoho_sync.events.outcome import Receipt
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
+from zoho_sync.operate.parked import ParkedEvents
+from zoho_sync.store.job_rows import check_priority
+from zoho_sync.store.new_events import enqueueing
+
+__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_HostedT = TypeVar("_HostedT")
+_HostedT_co = TypeVar("_HostedT_co", covariant=True)
+
+# Some databases take no more than 32,767 parameters in a statement; an event has 18.
+_LONGEST_STATEMENT: Final = 1000
+
+
+class _Blocking(ABC, Generic[_HostedT_co]):
+    """Stands for an object that lives in the loop."""
+
+    @abstractmethod
+    def _call(self, work: Callable[[_HostedT_co], Awaitable[_T]]) -> _T:
+        """Await in the loop what is done with that object."""
+
+
+def _blocking(
+    method: Callable[Concatenate[_HostedT, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[_Blocking[_HostedT], _P], _T]:
+    """Return a method that waits for the answer of that one, with its arguments and docstring."""
+    name = method.__name__
+
+    @wraps(method)
+    def waiting(self: _Blocking[_HostedT], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def ask(hosted: _HostedT) -> Awaitable[_T]:
+            # By name: the factory may make a subclass.
+            own: Callable[_P, Awaitable[_T]] = getattr(hosted, name)
+            return own(*args, **kwargs)
+
+        return self._call(ask)
+
+    return waiting
+
+
+def _reading(argument: str, method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Return the method with an argument that is read in the thread that calls.
+
+    What iterates over rows of the host's belongs to that thread.
+    """
+    signature, inner = inspect.signature(method), cast("Callable[..., _T]", method)
+
+    @wraps(method)
+    def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        given = signature.bind(*args, **kwargs)
+        value = given.arguments[argument]
+        if not isinstance(value, (str, DeadLetterFilter)):
+            given.arguments[argument] = [*value]
+        return inner(*given.args, **given.kwargs)
+
+    return reading
+
+
+class BlockingSync(_Blocking[ZohoSync]):
+    """A `ZohoSync` for synchronous code, in an event loop in a thread of its own.
+
+    Start and close it with `with`, or with `start` and `close`. It belongs to the process that
+    started it: after a fork, make one in each process.
+
+    Args:
+        factory: Makes the `ZohoSync`, and the asynchronous engine that its sessions use. It is
+            called in the loop, and everything that it makes belongs to that loop: share no
+            asynchronous engine with it.
+
+    Raises:
+        ConfigurationError: By each method, where it is not started, closed, of another process, or
+            called in its own loop, by a handler for example.
+    """
+
+    def __init__(self, factory: Callable[[], ZohoSync]) -> None:
+        self._thread: LoopThread[Hosted] = LoopThread(lambda: hosted(factory))
+        self.dead_letters = BlockingDeadLetters(self)
+        """What could not be applied: list, get, replay, resolve, purge."""
+        self.parked = BlockingParkedEvents(self)
+        """What waits for another entity."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the thread and make the `ZohoSync` in it; at the exit of the process it is closed.
+
+        Raises:
+            ConfigurationError: It was started before, or the factory makes something else.
+            Exception: What the factory raised; nothing is left behind then.
+        """
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the worker, close the `ZohoSync`, dispose of its engine, end the loop and thread.
+
+        Calls of other threads have ten seconds to end. Harmless when it is closed, and in a process
+        that was forked.
+        """
+        self._thread.close()
+
+    def call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
+        """Await in the loop what `work` returns: for everything that has no method here.
+
+        ::
+
+            history = sync.call(lambda inner: inner.history("invoice", "982000000567114"))
+
+        Args:
+            work: Is given the `ZohoSync`, and returns what to await.
+        """
+        return self._thread.call(lambda running: work(running.sync))
+
+    def _call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
+        return self.call(work)
+
+    create_tables = _blocking(ZohoSync.create_tables)
+    check = _blocking(ZohoSync.check)
+    receive = _blocking(ZohoSync.receive)
+    ingest = _blocking(ZohoSync.ingest)
+    apply = _blocking(ZohoSync.apply)
+    drain = _blocking(ZohoSync.drain)
+    pause = _blocking(ZohoSync.pause)
+    resume = _blocking(ZohoSync.resume)
+    status = _blocking(ZohoSync.status)
+    link = _reading("pairs", _blocking(ZohoSync.link))
+
+    # Not `_blocking`: an asynchronous session belongs to the loop, so the host has none to give.
+    def enqueue(
+        self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+    ) -> list[Receipt]:
+        """Queue events that the host made itself; see `ZohoSync.enqueue`.
+
+        In a transaction of its own; for one of the host's, see `enqueue_statement`.
+        """
+        return self.call(lambda sync: sync.enqueue(events, priority=priority))
+
+    def enqueue_statement(
+        self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+    ) -> Insert:
+        """Return a statement that queues events in the host's own, synchronous transaction.
+
+        See `zoho_sync.blocking.sync.enqueue_statement`.
+        """
+        return enqueue_statement(self._thread.resource().sync, events, priority=priority)
+
+    def start_worker(self) -> None:
+        """Run `ZohoSync.run` in the loop, until `stop_worker` or `close`; harmless while it runs.
+
+        Where the database does not answer, the worker waits for it. One that ends by itself is
+        logged as an error.
+
+        Raises:
+            ConfigurationError: A mapping is wrong, or all sessions share one connection.
+        """
+        self._thread.call(lambda running: running.start_worker())
+
+    def stop_worker(self) -> None:
+        """Stop the worker: what is being applied is rolled back and given back to the queue."""
+        self._thread.call(lambda running: running.stop_worker())
+
+
+class BlockingDeadLetters(_Blocking[DeadLetters]):
+    """The dead letters of a `BlockingSync`; see `zoho_sync.operate.dead_letters.DeadLetters`."""
+
+    def __init__(self, sync: BlockingSync) -> None:
+        self._sync = sync
+
+    def _call(self, work: Callable[[DeadLetters], Awaitable[_T]]) -> _T:
+        return self._sync.call(lambda sync: work(sync.dead_letters))
+
+    list = _blocking(DeadLetters.list)
+    get = _blocking(DeadLetters.get)
+    replay = _reading("which", _blocking(DeadLetters.replay))
+    resolve = _reading("which", _blocking(DeadLetters.resolve))
+    purge = _reading("which", _blocking(DeadLetters.purge))
+
+
+class BlockingParkedEvents(_Blocking[ParkedEvents]):
+    """The parked events of a `BlockingSync`; see `zoho_sync.operate.parked.ParkedEvents`."""
+
+    def __init__(self, sync: BlockingSync) -> None:
+        self._sync = sync
+
+    def _call(self, work: Callable[[ParkedEvents], Awaitable[_T]]) -> _T:
+        return self._sync.call(lambda sync: work(sync.parked))
+
+    list = _blocking(ParkedEvents.list)
+
+
+def enqueue_statement(
+    sync: ZohoSync, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
+) -> Insert:
+    """Return a statement that queues events when it is executed, in the host's own transaction.
+
+    ::
+
+        with Session(engine) as session, session.begin():
+            session.add(order)
+            session.execute(sync.enqueue_statement([event]))
+
+    Any synchronous `Session` or `Connection` on the database of the `ZohoSync` can execute it. The
+    jobs become visible with the host's commit, and vanish with its rollback. The events arrive when
+    it is executed, by the database's clock; it may be executed again, in a transaction that is
+    repeated for example. It needs no event loop.
+
+    An event whose equal is queued already is left out, and so is one whose id is; ``rowcount`` says
+    how many went in. `ZohoSync.enqueue` recognises events that are parked or settled as well. Here
+    these are queued, and the ledger decides: one whose equal wrote what it would write is a
+    duplicate, one that another has overtaken is stale, and neither writes a row. With an `Outbox`
+    the events go there, and those that have left it are not looked at either.
+
+    Args:
+        sync: Whose queue is meant, and whose entity types, organizations and time zone.
+        events: At most 1,000; none make a statement that does nothing.
+        priority: The smaller, the sooner; see `ZohoSync.enqueue`.
+
+    Raises:
+        PayloadError: An event cannot be understood.
+        ConfigurationError: The queue is not in the host's database, nor has an `Outbox` there;
+            there are too many events, or the priority is none.
+    """
+    queue, context = sync._runtime.queue, sync._runtime.context  # noqa: SLF001  # its other half
+    if not queue.capabilities.enqueues_in_transaction:
+        message = (
+            "the queue is not in the host's database; give it an outbox, which is:"
+            ' queue=Outbox("redis://…"), or call enqueue() after your commit'
+        )
+        raise ConfigurationError(message)
+    check_priority(priority)
+    if len(events) > _LONGEST_STATEMENT:
+        message = f"one statement queues at most {_LONGEST_STATEMENT} events; make several"
+        raise ConfigurationError(message)
+    understood = [sync._parts.events.completed(event) for event in events]  # noqa: SLF001  # as above
+    bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
+    tables = context.tables
+    relayed = isinstance(queue, RelaysOutbox) and priority == DEFAULT_PRIORITY
+    table = tables.outbox if relayed else tables.jobs
+    return enqueueing(bind.dialect.name, table, understood, context.clock, priority)

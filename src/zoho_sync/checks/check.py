@@ -1,0 +1,250 @@
+"""The check at start-up: every mapping against the real schema and the documents it reads.
+
+Everything that is wrong is reported at once, each thing with the attribute, the nearest right name
+and the remedy. What may be meant is a warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync import mirror
+from zoho_sync.checks.overrides import HandlerCheck
+from zoho_sync.checks.references import ReferenceCheck
+from zoho_sync.checks.report import Report
+from zoho_sync.checks.rows import RowsCheck
+from zoho_sync.database.faults import is_of_database, without_values
+from zoho_sync.database.reflection import TableFacts, read_table, table_names
+from zoho_sync.database.unit_of_work import unit_of_work
+from zoho_sync.exceptions import MappingError
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.handlers.registry import HandlerRegistry
+from zoho_sync.store.tables import Tables
+
+__all__ = ["LIBRARY", "MappingCheck"]
+
+_log = logging.getLogger(__name__)
+LIBRARY: Final = "zoho_sync"
+"""Where a finding is that names the library's own tables."""
+
+_PAUSE: Final = 5.0
+_CREATE: Final = "Run `await sync.create_tables()`, or `zoho-sync tables create`."
+_OTHER_BIND: Final = (
+    "the session factory sends it to another database than the library's tables; one event could "
+    "not be one transaction."
+)
+
+
+class MappingCheck:
+    """Checks the mappings of one `ZohoSync`.
+
+    Args:
+        sessions: Gives a session on the host's database.
+        registry: The handlers.
+        tables: The library's own.
+    """
+
+    def __init__(
+        self, sessions: Callable[[], AsyncSession], registry: HandlerRegistry, tables: Tables
+    ) -> None:
+        self._sessions, self._registry, self._tables = sessions, registry, tables
+        self._passed = False
+
+    async def once(self) -> None:
+        """Check the host's own tables, unless that was done; log the warnings at INFO.
+
+        Raises:
+            MappingError: With everything that is wrong.
+        """
+        if self._passed:
+            return
+        for warning in await self.check(whole_mirror=False):
+            _log.info("%s", warning)
+        self._passed = True
+
+    async def when_reachable(self) -> None:
+        """Do as `once` does, and wait for a database that does not answer.
+
+        Raises:
+            MappingError: With everything that is wrong.
+        """
+        while True:
+            try:
+                return await self.once()
+            except Exception as error:
+                if not is_of_database(error):
+                    raise
+                problem = without_values(error)
+                _log.error(  # a traceback quotes values
+                    "the mappings cannot be checked; again in %.0f s: %s", _PAUSE, problem
+                )
+                await asyncio.sleep(_PAUSE)
+
+    async def check(self, *, whole_mirror: bool = True) -> list[str]:
+        """Check all mappings; return the warnings.
+
+        Args:
+            whole_mirror: Whether the mirror's tables are read, or need only be there.
+
+        Raises:
+            MappingError: With everything that is wrong.
+        """
+        report = Report()
+        handlers = self._bindable(report)
+        async with self._sessions() as session:
+            if self._is_bound(session, report):
+                targets = _on_one_bind(session, handlers, self._tables.metadata, report)
+                async with unit_of_work(session) as work:
+                    job = _Job(report, self._registry, self._tables, handlers, targets)
+                    if not whole_mirror:
+                        job = replace(job, unread=mirror.metadata)
+                    await work.connection.run_sync(job.run)
+        if report.findings:
+            raise MappingError(report.findings)
+        return report.warned()
+
+    def _bindable(self, report: Report) -> list[type[BaseEntityHandler[Any]]]:
+        """Return the handlers whose mappings name only what their tables declare."""
+        handlers = []
+        for name in self._registry:
+            try:
+                self._registry[name].binding()
+            except MappingError as error:
+                report.findings += error.findings
+            else:
+                handlers.append(self._registry[name])
+        return handlers
+
+    def _is_bound(self, session: AsyncSession, report: Report) -> bool:
+        try:
+            session.get_bind()
+        except UnboundExecutionError:
+            report.refuse(
+                "session_factory",
+                "its sessions have no database of their own, only binds= of classes.",
+                "Give the factory bind=engine, the engine of the library's and the host's tables.",
+            )
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One check, on one connection.
+
+    Attributes:
+        report: Where findings go.
+        registry: The handlers.
+        tables: The library's own.
+        handlers: Those whose mappings are bound.
+        targets: The host's tables that can be read, each with the first attribute that names it.
+        unread: Tables of this metadata need only be there.
+    """
+
+    report: Report
+    registry: HandlerRegistry
+    tables: Tables
+    handlers: list[type[BaseEntityHandler[Any]]]
+    targets: dict[Table, str]
+    unread: MetaData | None = None
+
+    def run(self, connection: Connection) -> None:
+        """Check everything."""
+        facts = self._facts(connection)
+        catalog = self.registry.catalog()
+        for handler in self.handlers:
+            HandlerCheck(self.report).run(handler)
+            bound = handler.binding()
+            if bound is not None:
+                rows = RowsCheck(self.report, connection.dialect, facts)
+                rows.entity(handler.__name__, handler.payload_model, bound)
+        ignored, dialect = self.registry.is_ignored, connection.dialect
+        ReferenceCheck(self.report, catalog, self.handlers, dialect, ignored).run()
+
+    def _facts(self, connection: Connection) -> dict[Table, TableFacts]:
+        """Return what the database has of the tables that are to be read."""
+        wanted = [*self.tables.metadata.sorted_tables, *self.targets]
+        schemas = {table: connection.schema_for_object(table) for table in wanted}
+        known = {schema: table_names(connection, schema) for schema in {*schemas.values()}}
+        folds = connection.dialect.name == "sqlite"
+        names = {
+            table: _among(table.name, known[schema], folds=folds)
+            for table, schema in schemas.items()
+        }
+        absent = [table for table, name in names.items() if name is None]
+        self._report_absent(absent, [name for listed in known.values() for name in listed])
+        return {
+            table: read_table(connection, name, schemas[table])
+            for table, name in names.items()
+            if name and table in self.targets and table.metadata is not self.unread
+        }
+
+    def _report_absent(self, absent: list[Table], known: list[str]) -> None:
+        for made, where in ((self.tables.metadata, LIBRARY), (mirror.metadata, "mirror")):
+            names = [table.fullname for table in absent if table.metadata is made]
+            if names:
+                problem = f"tables that the library makes are missing: {', '.join(names)}."
+                self.report.refuse(where, problem, _CREATE)
+        for table in absent:
+            if table.metadata not in {self.tables.metadata, mirror.metadata}:
+                near = difflib.get_close_matches(table.name, known, n=1)
+                remedy = f"Did you mean {near[0]!r}?" if near else "Create it with your migrations."
+                problem = f"the database has no table {table.fullname!r}."
+                self.report.refuse(self.targets[table], problem, remedy)
+
+
+def _among(name: str, known: list[str], *, folds: bool) -> str | None:
+    """Return a table's name as the database spells it; on SQLite case does not matter."""
+    if name in known or not folds:
+        return name if name in known else None
+    return next((each for each in known if each.lower() == name.lower()), None)
+
+
+def _on_one_bind(
+    session: AsyncSession,
+    handlers: Iterable[type[BaseEntityHandler[Any]]],
+    library: MetaData,
+    report: Report,
+) -> dict[Table, str]:
+    """Return the host's tables that are in the library's database, and report the others."""
+    for table in library.sorted_tables:
+        if not _is_here(session, table, None):
+            report.refuse(table.fullname, _OTHER_BIND, "Take it out of the factory's binds=.")
+    targets: dict[Table, str] = {}
+    for handler in handlers:
+        bound = handler.binding()
+        if bound is None:
+            continue
+        own = f"{handler.__name__}.table"
+        places = [(own, part.table, bound.mapping.table) for part in bound.parts]
+        for position, (child, declared) in enumerate(
+            zip(bound.children, bound.mapping.children, strict=True)
+        ):
+            where = f"{handler.__name__}.children[{position}].table"
+            places += [(where, part.table, declared.table) for part in child.parts]
+        for where, table, declared_table in places:
+            if _is_here(session, table, declared_table):
+                targets.setdefault(table, where)
+            else:
+                remedy = "Give ZohoSync the session factory of the database that has the table."
+                report.refuse(where, _OTHER_BIND, remedy)
+    return targets
+
+
+def _is_here(session: AsyncSession, table: Table, declared: Any) -> bool:  # what the host gave
+    mapper = inspect(declared, raiseerr=False) if isinstance(declared, type) else None
+    try:
+        found = session.get_bind(mapper=mapper, clause=table)
+    except UnboundExecutionError:
+        return False
+    # Engines that differ in their options only share a pool.
+    return found.engine.pool is session.get_bind().engine.pool

@@ -1,0 +1,216 @@
+"""Whether the references of all mappings lead to something, and can all be waited for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import Dialect
+
+from zoho_sync.checks.foreign_keys import ForeignKeyCheck
+from zoho_sync.checks.report import Report
+from zoho_sync.checks.rows import same_values
+from zoho_sync.checks.sources import Model, SourceCheck, line_model, nearest, source_kind
+from zoho_sync.events.entities import CONTACT, EntityCatalog
+from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.mapping.binding import BoundEntity, BoundReference, BoundRows
+from zoho_sync.payloads import FieldKind
+
+__all__ = ["ReferenceCheck"]
+
+_IDS = {None, FieldKind.ID, FieldKind.TEXT}
+
+
+class ReferenceCheck:
+    """Checks the references of all handlers.
+
+    Args:
+        report: Where findings go.
+        catalog: The names of all entity types.
+        handlers: Those whose mappings are bound.
+        dialect: Of the database.
+        is_ignored: Whether the events of an entity type are ignored.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        catalog: EntityCatalog,
+        handlers: list[type[BaseEntityHandler[Any]]],
+        dialect: Dialect,
+        is_ignored: Callable[[str], bool],
+    ) -> None:
+        self._report, self._catalog, self._dialect = report, catalog, dialect
+        self._is_ignored = is_ignored
+        self._handlers = {handler.entity_type: handler for handler in handlers}
+        self._waits: dict[str, set[str]] = {}
+        self._keys = ForeignKeyCheck(report, handlers)
+
+    def run(self) -> None:
+        """Check each reference, and then all of them together."""
+        for handler in self._handlers.values():
+            bound = handler.binding()
+            # What is ignored refers to nothing, whatever its mapping says.
+            if bound is not None and not self._is_ignored(handler.entity_type):
+                for where, model, rows, lines in _all_rows(handler, bound):
+                    self._keys.columns(where, model, rows)
+                    sources = SourceCheck(self._report, model, self._dialect, lines=lines)
+                    for reference in rows.references:
+                        place = f"{where}.references[{reference.name!r}]"
+                        self._reference(handler.entity_type, place, reference, model, sources)
+        self._cycles()
+
+    def _reference(
+        self,
+        owner: str,
+        where: str,
+        reference: BoundReference,
+        model: Model | None,
+        sources: SourceCheck,
+    ) -> None:
+        if sources.exists(where, reference.source):
+            self._source(where, reference, model)
+        self._choices(where, reference)
+        targets = self._targets(where, reference.to)
+        fits = self._keys.reference(where, reference, targets)
+        for target in targets:
+            if fits:
+                self._target(where, reference, target)
+            if reference.missing == "park":
+                self._wait(owner, where, target.entity_type)
+
+    def _choices(self, where: str, reference: BoundReference) -> None:
+        missing, deleted = reference.missing, reference.deleted
+        if not callable(missing):
+            also = ", or a callable that makes a placeholder"
+            self._report.choice(f"{where}.missing", missing, ("park", "fail", "null"), also)
+        self._report.choice(f"{where}.deleted", deleted, ("null", "fail"))
+        for name, choice in (("missing", missing), ("deleted", deleted)):
+            if isinstance(choice, str) and choice == "null" and not reference.column.nullable:
+                problem = f'{name}="null", and the column may not be NULL.'
+                remedy = f'Allow NULL, or give {name}="{"park" if name == "missing" else "fail"}".'
+                self._report.refuse(where, problem, remedy)
+
+    def _source(self, where: str, reference: BoundReference, model: Model | None) -> None:
+        source = reference.source
+        is_list = line_model(model, source) is not None
+        kind = source_kind(model, source)
+        if is_list or kind not in _IDS:
+            self._report.refuse(
+                where,
+                f"{source!r} holds no id.",
+                f"Give the field with the id of the {reference.to}.",
+            )
+        elif kind is FieldKind.TEXT and model is not None:
+            stem = str(source).removesuffix("_name").removesuffix("_number")
+            if source_kind(model, f"{stem}_id") is FieldKind.ID:
+                remedy = f"Did you mean '{stem}_id'?"
+                self._report.refuse(where, f"{source!r} is text, and no id.", remedy)
+            else:
+                problem = f"{source!r} is text, and a reference is found by Zoho's id alone."
+                remedy = f"Give the field with the id of the {reference.to}, if there is one."
+                self._report.warn(where, problem, remedy)
+
+    def _targets(self, where: str, name: str) -> list[type[BaseEntityHandler[Any]]]:
+        found = self._catalog.resolve(name)
+        if found is None:
+            problem = f"{name!r} is no entity type."
+            kind = self._kept_by(name)
+            remedy = f"It is where {kind!r} is kept: to={kind!r}." if kind else ""
+            self._report.refuse(where, problem, remedy or nearest(name, self._catalog.kinds))
+            return []
+        types = [found]
+        if found == CONTACT:
+            types = [each for each in self._handlers if self._catalog.namespace(each) == CONTACT]
+        kept = [each for each in types if each in self._handlers]
+        targets = [self._handlers[each] for each in kept if not self._is_ignored(each)]
+        if not kept:
+            problem = f"no handler keeps {name!r}, so that nothing can be referred to."
+            self._report.refuse(where, problem, "Register a handler of that type, with a mapping.")
+        elif not targets:
+            problem = f"events of {name!r} are ignored, so that nothing can be referred to."
+            remedy = f"Take registry.ignore({kept[0]!r}) back, or the reference out."
+            self._report.refuse(where, problem, remedy)
+        return targets
+
+    def _kept_by(self, name: str) -> str:
+        """Return the entity type whose table, ORM class or handler has that name."""
+        for handler in self._handlers.values():
+            bound = handler.binding()
+            names = {handler.__name__}
+            if bound is not None:
+                declared = getattr(bound.mapping.table, "__name__", bound.table.name)
+                names |= {bound.table.name, declared}
+            if name in names:
+                return handler.entity_type
+        return ""
+
+    def _target(
+        self, where: str, reference: BoundReference, target: type[BaseEntityHandler[Any]]
+    ) -> None:
+        bound = target.binding()
+        if bound is None:
+            # A handler that writes by its own code says what the key is only when it runs.
+            return
+        if len(bound.primary_key) > 1:
+            names = ", ".join(column.name for column in bound.primary_key)
+            problem = f"the primary key of {bound.table.name!r} has several columns: {names}."
+            remedy = (
+                f"Map {reference.to!r} to a table of your own with one key column, or keep the "
+                f"Zoho id as it is: columns={{{reference.name!r}: {reference.source!r}}}."
+            )
+            self._report.refuse(where, problem, remedy)
+            return
+        for key in bound.primary_key:
+            if not same_values(reference.column, key, self._dialect):
+                problem = (
+                    f"the column is {reference.column.type}, and the primary key of "
+                    f"{bound.table.name!r} is {key.type}."
+                )
+                self._report.refuse(where, problem, "Give both columns one type.")
+
+    def _wait(self, owner: str, where: str, target: str) -> None:
+        self._waits.setdefault(owner, set()).add(target)
+        if owner == target:
+            self._report.warn(
+                where,
+                "an entity that refers to itself would wait for itself.",
+                'Give missing="null" where that can happen.',
+            )
+
+    def _cycles(self) -> None:
+        seen: set[frozenset[str]] = set()
+        for start in sorted(self._waits):
+            cycle = self._way_back(start)
+            if cycle and frozenset(cycle) not in seen:
+                seen.add(frozenset(cycle))
+                way = " → ".join([*cycle, start])
+                self._report.refuse(
+                    f"{self._handlers[start].__name__}.references",
+                    f"{way}: each would wait for the next, and none would be written.",
+                    'Give one of these references missing="null".',
+                )
+
+    def _way_back(self, start: str) -> list[str]:
+        """Return the shortest way from a type over others back to it; empty if there is none."""
+        ways = deque([[start]])
+        reached: set[str] = {start}
+        while ways:
+            way = ways.popleft()
+            for following in sorted(self._waits.get(way[-1], ())):
+                if following == start and len(way) > 1:
+                    return way
+                if following not in reached:
+                    reached.add(following)
+                    ways.append([*way, following])
+        return []
+
+
+def _all_rows(
+    handler: type[BaseEntityHandler[Any]], bound: BoundEntity
+) -> Iterator[tuple[str, Model | None, BoundRows, bool]]:
+    yield handler.__name__, handler.payload_model, bound, False
+    for position, child in enumerate(bound.children):
+        lines = line_model(handler.payload_model, child.source)
+        yield f"{handler.__name__}.children[{position}]", lines, child, True

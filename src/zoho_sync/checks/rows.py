@@ -1,0 +1,303 @@
+"""Whether a mapping fits its table: keys, columns, deletes, lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Computed,
+    DateTime,
+    DefaultClause,
+    Dialect,
+    FetchedValue,
+    Identity,
+    Table,
+)
+from sqlalchemy.types import TypeDecorator
+
+from zoho_sync.checks.deletion import DeletionCheck
+from zoho_sync.checks.identity import IdentityCheck
+from zoho_sync.checks.report import Report
+from zoho_sync.checks.sources import Model, SourceCheck, family, line_model, nearest
+from zoho_sync.database.reflection import RealColumn, TableFacts, stored_type
+from zoho_sync.database.types import MARIADB
+from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundRows
+from zoho_sync.mapping.declaration import DOCUMENT, CustomField
+from zoho_sync.mapping.foreign_keys import referring, same_row
+from zoho_sync.mapping.keys import KEY_TYPES
+
+__all__ = ["RowsCheck", "same_values"]
+
+_MISMATCH_IS_FINE = {("integer", "number"), ("float", "number"), ("enum", "text")}
+# MariaDB has other types that stand in for these, and no time zones.
+_FINE_ON_MARIADB = {("boolean", "integer"), ("json", "text"), ("uuid", "text")}
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A column that a mapping names.
+
+    Attributes:
+        where: The attribute that names it.
+        column: The column.
+        source: What fills it, where a source does.
+    """
+
+    where: str
+    column: Column[Any]
+    source: Any = None
+
+
+def same_values(column: Column[Any], key: Column[Any], dialect: Dialect) -> bool:
+    """Return whether a column can hold another table's key, as far as their types tell."""
+    mine, other = family(column.type, dialect), family(key.type, dialect)
+    # Integers are turned into text on the way; text is not always an integer.
+    return mine is None or other is None or mine == other or (mine, other) == ("text", "integer")
+
+
+class RowsCheck:
+    """Checks the tables of one handler.
+
+    Args:
+        report: Where findings go.
+        dialect: Of the database.
+        facts: What the database has of each table that could be read.
+    """
+
+    def __init__(self, report: Report, dialect: Dialect, facts: Mapping[Table, TableFacts]) -> None:
+        self._report, self._dialect, self._facts = report, dialect, facts
+
+    def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
+        """Check an entity's own table, and those of its lines."""
+        self._rows(owner, model, bound, lines=False)
+        IdentityCheck(self._report, self._dialect, self._facts).run(owner, bound)
+        place = bound.deleted.table if bound.deleted is not None else bound.table
+        DeletionCheck(self._report, self._dialect, self._facts.get(place)).run(owner, bound)
+        listed: dict[Table, str] = {}
+        for position, child in enumerate(bound.children):
+            where = f"{owner}.children[{position}]"
+            self._lines(where, model, bound, child)
+            if child.table in listed:
+                problem = f"{listed[child.table]} fills {child.table.name!r} as well."
+                remedy = "Make one ChildMap with a callable source that returns the lines of both."
+                self._report.refuse(f"{where}.table", problem, remedy)
+            listed.setdefault(child.table, where)
+
+    def _rows(
+        self,
+        owner: str,
+        model: Model | None,
+        rows: BoundRows,
+        *,
+        lines: bool,
+        parent: Sequence[Column[Any]] = (),
+    ) -> None:
+        uses = list(_uses(owner, rows))
+        self._primary_key(owner, rows, lines=lines)
+        self._repeated(uses)
+        self._real_columns(uses)
+        self._unfilled(owner, rows, {use.column for use in uses} | {*parent})
+        sources = SourceCheck(self._report, model, self._dialect, lines=lines)
+        for use in uses:
+            if use.source is not None and sources.exists(use.where, use.source):
+                facts = self._facts.get(use.column.table)
+                real = facts.column(use.column.name) if facts else None
+                sources.fits(use.where, use.source, use.column, real)
+                self._empty(use, model, lines=lines)
+        for column, value in rows.insert_only.items():
+            sources.constant(f"{owner}.insert_only[{column.key!r}]", column, value)
+        for reference in rows.references:
+            if not reference.column.nullable and not _has_default(reference.column):
+                where = f"{owner}.references[{reference.name!r}]"
+                self._warn_of_null(where, reference.source)
+
+    def _primary_key(self, owner: str, rows: BoundRows, *, lines: bool) -> None:
+        where = f"{owner}.table"
+        if not rows.primary_key:
+            problem = f"{rows.table.name!r} has no primary key."
+            self._report.refuse(where, problem, "Declare one: rows are found and changed by it.")
+        # The primary key of a line is kept only where the line has no key column.
+        for column in () if lines and rows.key is not None else rows.primary_key:
+            if not isinstance(column.type, TypeDecorator) and _python(column) not in KEY_TYPES:
+                known = ", ".join(each.__name__ for each in KEY_TYPES)
+                problem = f"its primary key {column.name!r} is {column.type}."
+                remedy = f"Map a table whose key is one of {known} in Python."
+                self._report.refuse(where, problem, remedy)
+        # What is inherited from gives out the keys.
+        root = rows.parts[0].table
+        facts = self._facts.get(root)
+        if rows.key is None and facts is not None and facts.reuses_rowids:
+            self._report.refuse(
+                where,
+                f"SQLite gives the primary key of a deleted row of {root.name!r} to the "
+                "next one, and the library's link would then overwrite a stranger.",
+                "Create the table with sqlite_autoincrement=True, or give a key= column.",
+            )
+
+    def _repeated(self, uses: list[_Use]) -> None:
+        seen: dict[Column[Any], str] = {}
+        for use in uses:
+            if use.column in seen:
+                problem = f"{seen[use.column]} fills column {use.column.name!r} as well."
+                self._report.refuse(use.where, problem, "Keep one of the two.")
+            seen.setdefault(use.column, use.where)
+
+    def _real_columns(self, uses: list[_Use]) -> None:
+        for use in uses:
+            name, table = use.column.name, use.column.table
+            facts = self._facts.get(table)
+            real = facts.column(name) if facts is not None else None
+            if facts is not None and real is None:
+                problem = f"the database has no column {name!r} in {table.name!r}."
+                names = [column.name for column in facts.columns.values()]
+                self._report.refuse(use.where, problem, nearest(name, names))
+            elif real is not None and self._dialect.name != "sqlite":
+                # SQLite stores any value in any column: there the declared type decides.
+                self._declared_as_it_is(use, real)
+
+    def _declared_as_it_is(self, use: _Use, real: RealColumn) -> None:
+        declared = stored_type(use.column.type, self._dialect)
+        pair = family(declared, self._dialect), family(real.type, self._dialect)
+        zones = [t.timezone for t in (declared, real.type) if isinstance(t, DateTime)]
+        fine = None in pair or pair[0] == pair[1] or pair in _MISMATCH_IS_FINE
+        if self._dialect.name in MARIADB:
+            fine, zones = fine or pair in _FINE_ON_MARIADB, []
+        if not fine or len(set(zones)) > 1:
+            problem = (
+                f"the column is declared as {_named(declared)}, and the database has "
+                f"{_named(real.type)}."
+            )
+            self._report.refuse(use.where, problem, "Declare the type that the database has.")
+
+    def _unfilled(self, owner: str, rows: BoundRows, uses: set[Column[Any]]) -> None:
+        for part in rows.parts:
+            facts = self._facts.get(part.table)
+            used = uses | {column for column, _ in part.inherits}
+            if rows.discriminator is not None:
+                used.add(rows.discriminator.column)
+            names = {column.name for column in used if column.table is part.table}
+            for name in _unfilled(part.table, facts, names) if facts is not None else ():
+                problem = (
+                    f"column {name!r} of {part.table.name!r} may not be NULL and has no "
+                    "default, and nothing fills it."
+                )
+                remedy = f"Map it, or give a value: insert_only={{{name!r}: …}}."
+                self._report.refuse(f"{owner}.columns", problem, remedy)
+
+    def _empty(self, use: _Use, model: Model | None, *, lines: bool) -> None:
+        known = use.source is DOCUMENT or (callable(use.source) and use.source is not DOCUMENT)
+        identity = None if lines or model is None else getattr(model, "id_fields", ("",))[0]
+        if known or use.source == identity or use.column.nullable or _has_default(use.column):
+            return
+        self._warn_of_null(use.where, use.source)
+
+    def _warn_of_null(self, where: str, source: Any) -> None:
+        name = source.name if isinstance(source, CustomField) else source
+        # A list that is present is the whole truth of its lines: what one lacks is empty.
+        problem = (
+            "can be empty, and the column may not be NULL: an empty one becomes a dead letter, and "
+            "so does a line without it; a document without it waits for a fuller one."
+        )
+        remedy = (
+            "Leave it where Zoho always has a value, or give a callable that has one, declare a "
+            "default, or allow NULL."
+        )
+        self._report.warn(where, problem, remedy, subject=repr(name))
+
+    def _lines(self, where: str, model: Model, bound: BoundEntity, child: BoundChild) -> None:
+        lines = line_model(model, child.source)
+        if lines is None and (isinstance(child.source, str) or not callable(child.source)):
+            lists = [name for name in model.model_fields if line_model(model, name)]
+            problem = f"{child.source!r} is no list of lines of {model.__name__}."
+            remedy = f"Lists are: {', '.join(lists) or 'none'}; or give a callable."
+            if isinstance(child.source, str) and lists:
+                remedy = nearest(child.source, lists)
+            self._report.refuse(f"{where}.source", problem, remedy)
+        meant = self._parent(f"{where}.parent", bound, child)
+        self._rows(where, lines, child, lines=True, parent=meant)
+        if child.key is not None and family(child.key.type, self._dialect) not in {None, "text"}:
+            problem = f"a line without an id is keyed '#0', which {child.key.type} does not hold."
+            self._report.refuse(f"{where}.key", problem, "Make the column String.")
+
+    def _parent(self, where: str, bound: BoundEntity, child: BoundChild) -> list[Column[Any]]:
+        """Check the columns that hold the parent's key; return those that are meant instead."""
+        keys = ", ".join(column.name for column in bound.primary_key)
+        refer = referring(child.table, same_row(bound.parts))
+        meant = [] if {*refer} & {*child.parent} else refer
+        if meant:
+            names = " or ".join(repr(column.key) for column in meant)
+            problem = f"it has no ForeignKey to {bound.table.name!r}, and {names} has one."
+            self._report.refuse(where, problem, f"Did you mean parent={meant[0].key!r}?")
+            return meant
+        if len(child.parent) != len(bound.primary_key):
+            problem = (
+                f"it names {len(child.parent)} column(s), and the primary key of "
+                f"{bound.table.name!r} has {len(bound.primary_key)}."
+            )
+            self._report.refuse(where, problem, f"Name a column for each of ({keys}), in order.")
+            return meant
+        for column, key in zip(child.parent, bound.primary_key, strict=True):
+            if not same_values(column, key, self._dialect):
+                problem = (
+                    f"column {column.name!r} is {column.type}, and {bound.table.name}.{key.name} "
+                    f"is {key.type}."
+                )
+                remedy = f"Name the columns that hold ({keys}), in this order."
+                self._report.refuse(where, problem, remedy)
+        return meant
+
+
+def _uses(owner: str, rows: BoundRows) -> Iterator[_Use]:
+    if rows.key is not None:
+        yield _Use(f"{owner}.key", rows.key)
+    if rows.organization is not None:
+        yield _Use(f"{owner}.organization_column", rows.organization)
+    for column in rows.parent if isinstance(rows, BoundChild) else ():
+        yield _Use(f"{owner}.parent", column)
+    for name, (column, source) in rows.columns.items():
+        yield _Use(f"{owner}.columns[{name!r}]", column, source)
+    for column in rows.insert_only:
+        yield _Use(f"{owner}.insert_only[{column.key!r}]", column)
+    for reference in rows.references:
+        yield _Use(f"{owner}.references[{reference.name!r}]", reference.column)
+    if isinstance(rows, BoundEntity) and rows.deleted is not None:
+        yield _Use(f"{owner}.deleted_column", rows.deleted)
+
+
+def _unfilled(table: Table, facts: TableFacts, names: set[str]) -> Iterator[str]:
+    """Give the columns that may not be NULL, and that neither the database nor ``names`` fill."""
+    filled = {id(found) for name in names if (found := facts.column(name))}
+    declared = {column.name: column for column in table.columns}
+    for real in facts.columns.values():
+        made = real.generated or _is_generated(declared.get(real.name))
+        if not real.nullable and not made and id(real) not in filled:
+            yield real.name
+
+
+def _has_default(column: Column[Any]) -> bool:
+    return column.default is not None or isinstance(column.server_default, DefaultClause)
+
+
+def _is_generated(column: Column[Any] | None) -> bool:
+    """Return whether SQLAlchemy, or a trigger that the host declared, fills a column."""
+    if column is None:
+        return False
+    default = column.server_default
+    declared = isinstance(default, (DefaultClause, Computed, Identity))
+    # What is declared as the database's doing must be there; what is only fetched may be a trigger.
+    return column.default is not None or (isinstance(default, FetchedValue) and not declared)
+
+
+def _python(column: Column[Any]) -> type | None:
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return None
+
+
+def _named(kind: Any) -> str:  # any type
+    zone = " with" if getattr(kind, "timezone", False) else " without"
+    return f"{kind}{zone} time zone" if isinstance(kind, DateTime) else str(kind)

@@ -1,0 +1,145 @@
+"""INSERTs that leave out what is there already, which every database says in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Insert, Table, insert, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.database.dialects import is_mariadb
+from zoho_sync.database.faults import breaks_uniqueness
+from zoho_sync.database.types import MARIADB
+from zoho_sync.exceptions import ConfigurationError
+
+__all__ = ["insert_absent", "insert_if_absent"]
+
+
+async def insert_absent(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    unique: Sequence[str] = (),
+    *,
+    returning: Sequence[ColumnElement[Any]] = (),
+) -> list[tuple[Any, ...]]:
+    """Insert the rows that are not there already; return columns of those that were inserted.
+
+    Args:
+        connection: Where to insert.
+        table: The table.
+        rows: The rows, all with the same keys; in the order in which they are to be locked.
+        unique: The columns whose conflict means "there already"; any unique constraint if empty.
+        returning: The columns that are wanted.
+
+    Raises:
+        IntegrityError: Another constraint refuses a row.
+    """
+    if is_mariadb(connection):
+        return await _insert_absent_on_mariadb(connection, table, rows, unique, returning)
+    statement = insert_if_absent(connection.dialect.name, table, rows, unique)
+    if not returning:
+        await connection.execute(statement)
+        return []
+    result = await connection.execute(statement.returning(*returning))
+    return [tuple(row) for row in result]
+
+
+async def _insert_absent_on_mariadb(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    unique: Sequence[str],
+    returning: Sequence[ColumnElement[Any]],
+) -> list[tuple[Any, ...]]:
+    """Insert, look at what is refused, and insert the others one by one.
+
+    MariaDB cannot say which constraint may be in conflict: its IGNORE would hide every error, cut
+    long text and break foreign keys. A row that is refused costs its statement alone there, and
+    not the transaction.
+    """
+    wanted = await _absent(connection, table, rows, unique)
+    if len(wanted) > 1:
+        try:
+            return await _insert_all(connection, table, wanted, returning)
+        except IntegrityError as error:
+            if not breaks_uniqueness(error):
+                raise
+    inserted = []
+    for row in wanted:
+        try:
+            inserted += await _insert_all(connection, table, [row], returning)
+        except IntegrityError as error:
+            other = unique and not await _is_there(connection, table, row, unique)
+            if other or not breaks_uniqueness(error):
+                raise
+    return inserted
+
+
+async def _insert_all(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    returning: Sequence[ColumnElement[Any]],
+) -> list[tuple[Any, ...]]:
+    statement = insert(table).values([dict(row) for row in rows])
+    if not returning:
+        await connection.execute(statement)
+        return []
+    return [tuple(row) for row in await connection.execute(statement.returning(*returning))]
+
+
+async def _absent(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    unique: Sequence[str],
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows whose unique columns no other row has; all where none are named."""
+    if not unique:
+        return rows
+    columns = [table.c[name] for name in unique]
+    keys = [tuple(row[name] for name in unique) for row in rows]
+    found = await connection.execute(select(*columns).where(tuple_(*columns).in_(keys)))
+    there = {tuple(row) for row in found}
+    return [row for row, key in zip(rows, keys, strict=True) if key not in there]
+
+
+async def _is_there(
+    connection: AsyncConnection, table: Table, row: Mapping[str, Any], unique: Sequence[str]
+) -> bool:
+    same = [table.c[name] == row[name] for name in unique]
+    # Locked, since what is in the way may be newer than what the transaction sees.
+    statement = select(table.c[unique[0]]).where(*same).with_for_update(read=True)
+    return (await connection.execute(statement)).first() is not None
+
+
+def insert_if_absent(
+    dialect: str, table: Table, rows: Sequence[Mapping[str, Any]], unique: Sequence[str] = ()
+) -> Insert:
+    """Return an INSERT that leaves out the rows which are there already.
+
+    On MariaDB it is for the library's own rows alone, whose values are known to fit: there an
+    INSERT that ignores one conflict ignores every other error as well.
+
+    Args:
+        dialect: SQLAlchemy's name of the database.
+        table: Where to insert.
+        rows: The rows, all with the same keys.
+        unique: The columns whose conflict means "there already"; any unique constraint if empty.
+    """
+    elements: Any = [table.c[name] for name in unique] or None
+    values = [dict(row) for row in rows]
+    if dialect == "postgresql":
+        return (
+            postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=elements)
+        )
+    if dialect == "sqlite":
+        return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=elements)
+    if dialect in MARIADB and not unique:
+        return insert(table).values(values).prefix_with("IGNORE")
+    message = f"{dialect} is not supported; supported are postgresql, mariadb and sqlite"
+    raise ConfigurationError(message)

@@ -1,0 +1,283 @@
+"""Decodes the bytes of a delivery into an event, or refuses them and names what is wrong.
+
+Zoho, and the templates that its administrators write, send one entity in many shapes: wrapped or
+bare, as JSON or as a form, with the organization beside it or within, in the envelope of the API,
+or as a ping with nothing at all. What cannot be understood is a `PayloadError` that names the
+field and holds nothing of the body; nothing is guessed.
+
+Of equal keys in one JSON object, and of equal fields in one form, the last counts. Text is kept as
+it came, NUL characters included. A body is UTF-8, with or without a byte order mark; another
+charset is refused. JSON is recognised as such under any content type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final, NamedTuple
+
+from zoho_sync.events import exact_json
+from zoho_sync.events.entities import CONTACT, EntityCatalog, EntityKind
+from zoho_sync.events.event import (
+    DEFAULT_ORGANIZATION,
+    Operation,
+    SyncEvent,
+    operation_of,
+    with_own_time,
+)
+from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions.wording import did_you_mean, shown
+from zoho_sync.intake.hints import ENTITY_HEADER, OPERATION_HEADER, Hints, hints
+from zoho_sync.intake.http import is_form, pairs
+from zoho_sync.intake.identification import CONTACT_KINDS, Recognised, given, recognise
+
+__all__ = ["ENTITY_HEADER", "OPERATION_HEADER", "DecodingRules", "Hints", "decode", "hints"]
+
+_ID: Final = re.compile(r"[!-~]{1,100}")
+_CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
+_UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+_HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+# Ids that a document of a kind never has at its top: with one, it is something else.
+_FOREIGN_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
+    "payment": ("vendor_id", "the payment is one to a vendor, not from a customer"),
+    "price_list": ("item_id", "a row of a list, for one item, is not a price list"),
+    "stock_adjustment": ("item_id", "a row of a list, for one item, is not an adjustment"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingRules:
+    """What the host has configured.
+
+    Attributes:
+        catalog: The entity types that exist.
+        organization_ids: None: every event belongs to one constant organization. One: a body that
+            names none means that one. Several: the delivery must name one of them.
+        time_zone: Of times without an offset; None refuses those.
+        date_formats: `datetime.strptime` formats that are accepted besides ISO 8601.
+    """
+
+    catalog: EntityCatalog
+    organization_ids: tuple[str, ...] = ()
+    time_zone: tzinfo | None = None
+    date_formats: tuple[str, ...] = ()
+
+
+class _Body(NamedTuple):
+    """A body's object, and the fields of a form that stand beside it."""
+
+    content: Mapping[str, Any]
+    beside: Mapping[str, Any]
+
+
+def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
+    """Return the event that a delivery makes; None if it is a ping.
+
+    A ping is an empty body, ``""`` or ``{}``, unless it is told to delete: an id then, or else
+    nobody knows what.
+
+    Args:
+        body: As received.
+        content_type: The header's value; ``""`` if there is none.
+        hints: What route, query, headers and method say.
+        rules: What the host has configured.
+
+    Raises:
+        PayloadError: It cannot be understood; names the field, never its content.
+    """
+    read = _read(body, content_type)
+    hinted = _hinted_kind(hints, rules.catalog)
+    if not read.content:
+        return _event_without_body(read, hints, hinted, rules)
+    _refuse_error_answer(read.content)
+    operation = _operation(hints, read)
+    found = recognise(read.content, hinted, rules.catalog)
+    kind = _decided(found, hinted, operation, rules.catalog)
+    _refuse_foreign(kind, found.document)
+    event = SyncEvent(
+        entity_type=kind.entity_type,
+        entity_id=_entity_id(kind, found.document, hints, operation),
+        payload=dict(found.document),
+        operation=operation,
+        organization_id=_organization(hints, rules, (read.beside, *found.around, found.document)),
+    )
+    return with_own_time(event, time_zone=rules.time_zone, formats=rules.date_formats)
+
+
+def _read(body: bytes, content_type: str) -> _Body:
+    charset = _CHARSET.search(content_type)
+    if charset and charset[1].lower() not in _UNICODE:
+        raise PayloadError("", "the charset of the body is not UTF-8")
+    try:
+        text = body.decode("utf-8-sig").strip()
+        form = _is_form(text, content_type)
+        fields = dict(pairs(text.encode())) if form else {}
+    except UnicodeDecodeError:
+        raise PayloadError("", "the body is not UTF-8") from None
+    if form and "JSONString" not in fields:
+        return _Body(fields, {})
+    content = fields.pop("JSONString", text)
+    return _Body(_object(content.strip()), fields)
+
+
+def _is_form(text: str, content_type: str) -> bool:
+    # A form begins with the name of a field, JSON does not: neither can be taken for the other.
+    json = text.startswith(("{", '"'))
+    return text.startswith("JSONString=") or (is_form(content_type) and not json)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        value = exact_json.loads(text) if text else {}
+    except ValueError as error:
+        raise PayloadError("", f"the body is not JSON: {error}") from None
+    if value == "":
+        return {}
+    if not isinstance(value, dict):
+        raise PayloadError("", f"expected an object, not {_named(value)}")
+    if _HALF_A_PAIR.search(text):
+        _refuse_half_pairs(value)
+    return value
+
+
+def _named(value: object) -> str:
+    names = {list: "a list", str: "text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _refuse_half_pairs(value: Mapping[str, Any]) -> None:
+    try:
+        # exact_json would escape it, and PostgreSQL refuse it later, far from its sender.
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise PayloadError("", "the body holds half of a surrogate pair") from None
+
+
+def _hinted_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
+    if hints.entity is None:
+        return None
+    name = catalog.resolve(hints.entity)
+    if name is None:
+        # The word came from the route, the query or a header, not from the body.
+        known, near = ", ".join(catalog.kinds), did_you_mean(hints.entity, catalog.names)
+        problem = f"no entity type goes by {shown(hints.entity)}; known are {known}{near}"
+        raise PayloadError("entity", problem)
+    return catalog.kinds[name]
+
+
+def _event_without_body(
+    read: _Body, hints: Hints, hinted: EntityKind | None, rules: DecodingRules
+) -> SyncEvent | None:
+    operation = _operation(hints, read)
+    if operation is not Operation.DELETE:
+        return None
+    if hints.entity_id is None:
+        raise PayloadError("id", "a delete without a body needs the id in the route, or as ?id=…")
+    if hinted is None:
+        raise PayloadError("entity", "a delete without a body must be told which entity it deletes")
+    return SyncEvent(
+        entity_type=hinted.entity_type,
+        entity_id=_checked_id(hints.entity_id, "entity_id"),
+        operation=operation,
+        organization_id=_organization(hints, rules, (read.beside,)),
+    )
+
+
+def _refuse_error_answer(body: Mapping[str, Any]) -> None:
+    if "code" in body and "message" in body and str(body["code"]).strip() != "0":
+        raise PayloadError("code", "the body is an error that the API answered")
+
+
+def _operation(hints: Hints, read: _Body) -> Operation:
+    if hints.operation is not None:
+        return operation_of(hints.operation)
+    for field in ("operation", "event"):
+        word = read.content.get(field)
+        if word is None or word == "":
+            continue
+        if not isinstance(word, str):
+            raise PayloadError(field, f"expected text, not {_named(word)}")
+        # "bill.created", "Bill Created", "bill_created"
+        return operation_of(re.split(r"[^a-z]+", word.strip().lower())[-1], field, quoted=False)
+    return Operation.DELETE if hints.method.upper() == "DELETE" else Operation.UPSERT
+
+
+def _decided(
+    found: Recognised, hinted: EntityKind | None, operation: Operation, catalog: EntityCatalog
+) -> EntityKind:
+    if found.kind.entity_type not in CONTACT_KINDS:
+        return found.kind
+    decided = _contact_type(found, hinted)
+    if decided == CONTACT and operation is not Operation.DELETE:
+        raise PayloadError("contact.contact_type", "missing: is it a customer or a vendor?")
+    kind = catalog.kinds.get(decided)
+    if kind is None:
+        raise PayloadError("contact.contact_type", "an entity that is not synced")
+    return kind
+
+
+def _contact_type(found: Recognised, hinted: EntityKind | None) -> str:
+    document = found.document
+    if document.get("contact_type") not in (None, ""):
+        word = str(document["contact_type"]).strip().lower()
+        if word not in ("customer", "vendor"):
+            raise PayloadError("contact.contact_type", "expected customer or vendor")
+        return word
+    for kind in (hinted, found.kind):
+        if kind is not None and kind.entity_type != CONTACT:
+            return kind.entity_type
+    is_customer = given(document, "customer_id") or given(document, "customer_name")
+    is_vendor = given(document, "vendor_id") or given(document, "vendor_name")
+    if is_customer == is_vendor:
+        return CONTACT
+    return "vendor" if is_vendor else "customer"
+
+
+def _refuse_foreign(kind: EntityKind, document: Mapping[str, Any]) -> None:
+    field, problem = _FOREIGN_FIELDS.get(kind.entity_type, ("", ""))
+    if field and given(document, field) and not given(document, "customer_id"):
+        raise PayloadError(f"{kind.entity_type}.{field}", problem)
+
+
+def _entity_id(
+    kind: EntityKind, document: Mapping[str, Any], hints: Hints, operation: Operation
+) -> str:
+    path = f"{kind.entity_type}.{kind.id_fields[0]}"
+    own = kind.entity_id(document)
+    if not own:
+        if operation is not Operation.DELETE or hints.entity_id is None:
+            raise PayloadError(path, "missing, or not an id: expected text or a whole number")
+        return _checked_id(hints.entity_id, "entity_id")
+    if hints.entity_id not in (None, own):
+        raise PayloadError(path, "another id than the one that was told")
+    return _checked_id(own, path)
+
+
+def _checked_id(text: str, path: str) -> str:
+    if not _ID.fullmatch(text):
+        raise PayloadError(path, "not an id: expected up to 100 characters without blanks")
+    return text
+
+
+def _organization(hints: Hints, rules: DecodingRules, objects: Iterable[Mapping[str, Any]]) -> str:
+    if not rules.organization_ids:
+        return DEFAULT_ORGANIZATION
+    named = {hints.organization_id} - {None}
+    for each in objects:
+        value = each.get("organization_id")
+        if given(each, "organization_id"):
+            named.add(str(value).strip())
+        elif value not in (None, "") and not isinstance(value, str):
+            raise PayloadError("organization_id", f"expected text, not {_named(value)}")
+    if not named and len(rules.organization_ids) > 1:
+        raise PayloadError("organization_id", "missing, and several organizations are configured")
+    if len(named) > 1:
+        raise PayloadError("organization_id", "several organizations are named")
+    chosen = named.pop() if named else rules.organization_ids[0]
+    if chosen not in rules.organization_ids:
+        raise PayloadError("organization_id", "an organization that is not configured")
+    return chosen

@@ -1,0 +1,212 @@
+"""Reports how the synchronisation is doing, from recorded outcomes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync.abc import Depth, QueueBackend, RelaysOutbox
+from zoho_sync.database.creation import needing_tables
+from zoho_sync.database.dialects import Clock, database_time
+from zoho_sync.database.unit_of_work import one_snapshot
+from zoho_sync.events.outcome import DeadLetterKind, Outcome
+from zoho_sync.store.outbox_rows import OutboxRows
+from zoho_sync.store.pauses import Pause
+from zoho_sync.store.tables import Tables
+
+__all__ = ["StatusReport", "read_status"]
+
+_NOTHING: Final = Depth(0, 0, 0)
+_SLOW: Final = timedelta(minutes=5)
+_SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Says where every accepted event is, and what is wrong.
+
+    Attributes:
+        at: When it was read, by the database's clock.
+        window: How far back ``recent`` and the verdict look.
+        queue: What waits in the queue, and in an outbox that the host had before.
+        parked: Events that wait for another entity.
+        dead_letters: Events and bodies that wait for an operator.
+        failures: Those of them that the application caused, and not the data. Alarms go by this
+            number, which does not count what users get wrong.
+        settled: All settled events, by outcome.
+        recent: Those that were settled within the window, by outcome; dead letters that died
+            within it are among them.
+        entities: Settled events by entity type and outcome.
+        last_arrival: When the newest event was received; None if there never was one.
+        paused_since: Since when the queue is paused; None if it is not.
+        problems: What is wrong, in sentences; empty if nothing is.
+    """
+
+    at: datetime
+    window: timedelta
+    queue: Depth
+    parked: int
+    dead_letters: int
+    failures: int
+    settled: Mapping[Outcome, int]
+    recent: Mapping[Outcome, int]
+    entities: Mapping[str, Mapping[Outcome, int]]
+    last_arrival: datetime | None
+    paused_since: datetime | None
+    problems: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def accepted(self) -> int:
+        """All events that were ever accepted, dead letters included."""
+        settled = sum(self.settled.values())
+        return self.queue.total + self.parked + self.dead_letters + settled
+
+
+async def read_status(
+    sessions: Callable[[], AsyncSession],
+    queue: QueueBackend,
+    tables: Tables,
+    clock: Clock | None,
+    window: timedelta,
+) -> StatusReport:
+    """Read the report from the library's tables, all of it from one state of the database.
+
+    A queue outside the database is read first: an event that is settled meanwhile is counted twice
+    then, and none is missed.
+    """
+    depth = None if queue.capabilities.completes_in_transaction else await queue.depth()
+    with needing_tables():
+        async with one_snapshot(sessions) as connection:
+            now = await database_time(connection, clock)
+            depth = depth or await queue.depth(connection=connection)
+            stranded = _NOTHING
+            if not isinstance(queue, RelaysOutbox):
+                stranded = await OutboxRows(connection, tables).depth()
+            report = await _read(connection, tables, depth + stranded, now, window)
+    return replace(report, problems=(*_left_behind(stranded, now), *report.problems))
+
+
+async def _read(
+    connection: AsyncConnection, tables: Tables, queue: Depth, now: datetime, window: timedelta
+) -> StatusReport:
+    journal, dead, parked = tables.journal, tables.dead_letters, tables.parked
+    entities: dict[str, dict[Outcome, int]] = {}
+    grouped = select(journal.c.entity_type, journal.c.outcome, func.count())
+    for name, outcome, count in await connection.execute(
+        grouped.group_by(journal.c.entity_type, journal.c.outcome)
+    ):
+        entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
+    recent_rows = await connection.execute(
+        select(journal.c.outcome, func.count())
+        .where(journal.c.settled_at > now - window)
+        .group_by(journal.c.outcome)
+    )
+    recent = {Outcome(outcome): count for outcome, count in recent_rows}
+    died = select(func.count()).select_from(dead).where(dead.c.died_at > now - window)
+    recent[Outcome.DEAD_LETTER] = (await connection.execute(died)).scalar_one()
+    last, paused = await _last_arrival(connection, tables), await Pause(connection, tables).since()
+    failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
+    waiting = await _count(connection, parked, parked.c.parked_at > now - window)
+    return StatusReport(
+        at=now,
+        window=window,
+        queue=queue,
+        parked=await _count(connection, parked),
+        dead_letters=await _count(connection, dead),
+        failures=await _count(connection, dead, dead.c.kind == DeadLetterKind.FAILURE),
+        settled=_totals(entities),
+        recent={outcome: count for outcome, count in recent.items() if count},
+        entities=entities,
+        last_arrival=last,
+        paused_since=paused,
+        problems=(
+            *_pause(paused),
+            *await _broken(connection, dead, now - window),
+            *_failures(recent, failing, waiting),
+            *_delays(queue, last, now, window),
+        ),
+    )
+
+
+def _totals(entities: Mapping[str, Mapping[Outcome, int]]) -> dict[Outcome, int]:
+    totals: dict[Outcome, int] = {}
+    for counts in entities.values():
+        for outcome, count in counts.items():
+            totals[outcome] = totals.get(outcome, 0) + count
+    return totals
+
+
+async def _count(connection: AsyncConnection, table: Table, *where: ColumnElement[bool]) -> int:
+    statement = select(func.count()).select_from(table).where(*where)
+    count: int = (await connection.execute(statement)).scalar_one()
+    return count
+
+
+async def _last_arrival(connection: AsyncConnection, tables: Tables) -> datetime | None:
+    newest = []
+    for table in (
+        tables.outbox,
+        tables.jobs,
+        tables.parked,
+        tables.dead_letters,
+        tables.journal,
+    ):
+        found = await connection.execute(select(func.max(table.c.arrival_time)))
+        newest.append(found.scalar())
+    return max((moment for moment in newest if moment is not None), default=None)
+
+
+def _pause(since: datetime | None) -> Iterator[str]:
+    # Whoever paused it knows; whoever comes after them must not take it for a quiet day.
+    if since is not None:
+        yield f"the queue has been paused since {since.isoformat()}, and nothing is applied"
+
+
+def _left_behind(stranded: Depth, now: datetime) -> Iterator[str]:
+    # Newer ones may be on their way: others may have an outbox where this process has none.
+    if stranded.oldest is not None and now - stranded.oldest > _SLOW:
+        yield (
+            f"{stranded.total} event(s) are in an outbox, since {stranded.oldest.isoformat()}, and"
+            " this queue does not empty it: run a worker whose queue is an Outbox"
+        )
+
+
+async def _broken(connection: AsyncConnection, dead: Table, since: datetime) -> list[str]:
+    failed = (dead.c.kind == DeadLetterKind.FAILURE) & (dead.c.died_at > since)
+    counted = select(dead.c.error_type, func.count()).where(failed).group_by(dead.c.error_type)
+    found = (await connection.execute(counted.order_by(dead.c.error_type))).all()
+    if not found:
+        return []
+    names = ", ".join(name for name, _ in found)
+    total = sum(count for _, count in found)
+    return [f"{total} event(s) are dead letters since the application failed: {names}"]
+
+
+def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Iterator[str]:
+    # What the mapping ignores, or an operator closes, is neither success nor failure.
+    dead = recent.get(Outcome.DEAD_LETTER, 0)
+    total = dead + sum(recent.get(outcome, 0) for outcome in _SUCCESS)
+    if total and dead * 2 > total:
+        yield f"{dead} of the last {total} events became dead letters"
+    if failing and total == dead:
+        yield f"{failing} event(s) failed and will be tried again, and none was applied"
+    if parked and total == dead:
+        yield f"{parked} event(s) were parked, and none was applied"
+
+
+def _delays(queue: Depth, last: datetime | None, now: datetime, window: timedelta) -> Iterator[str]:
+    since = queue.claimable_since or queue.oldest
+    if since is not None and queue.ready and now - since > _SLOW:
+        yield f"an event has been waiting since {since.isoformat()}"
+    if last is not None and now - last > window:
+        yield f"nothing was received since {last.isoformat()}"

@@ -1,0 +1,149 @@
+"""Does what the engines outside the database do alike: claim, read messages, refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from zoho_sync.abc import DEFAULT_PRIORITY, Job
+from zoho_sync.database.unit_of_work import finish
+from zoho_sync.events.event import SyncEvent
+from zoho_sync.exceptions import (
+    ConfigurationError,
+    MissingExtra,
+    PayloadError,
+    QueueUnavailable,
+)
+from zoho_sync.queues.wire import decode, undecodable_event
+
+__all__ = [
+    "claim_or_give_back",
+    "job_of",
+    "needing",
+    "refuse_what_databases_do",
+    "together",
+    "unknown_client",
+    "unreadable_url",
+]
+
+_T = TypeVar("_T")
+
+
+def refuse_what_databases_do(engine: str, session: Any, priority: int = DEFAULT_PRIORITY) -> None:
+    """Refuse to take part in the host's transaction, and a priority that would not be kept.
+
+    Raises:
+        ConfigurationError: A session was given, or another priority than the default.
+    """
+    if session is not None:
+        message = (
+            f"{engine} is outside your database and cannot enqueue inside your transaction; give it"
+            ' an outbox, which can: queue=Outbox("redis://…"), from zoho_sync.queues. Or enqueue'
+            " after the commit, or leave queue= out: the queue in your database can, too"
+        )
+        raise ConfigurationError(message)
+    if priority != DEFAULT_PRIORITY:
+        message = f"{engine} has no priorities; ZohoSync.enqueue keeps such events in the database"
+        raise ConfigurationError(message)
+
+
+async def claim_or_give_back(
+    claim: Callable[[list[Job]], Coroutine[Any, Any, None]],
+    release: Callable[[Sequence[Job]], Coroutine[Any, Any, None]],
+) -> list[Job]:
+    """Claim jobs; a claim that fails or is cancelled gives back what it has.
+
+    What is begun is finished before a cancellation is heeded: the server may be delivering.
+
+    Args:
+        claim: Appends what it has claimed to a list.
+        release: Gives jobs back.
+    """
+    claimed: list[Job] = []
+    try:
+        await finish(claim(claimed))
+    except BaseException:
+        # Nobody will work on these now, and at the end of their leases they would look as if they
+        # had killed a worker.
+        if claimed:
+            with suppress(QueueUnavailable):
+                await finish(release(claimed))
+        raise
+    return claimed
+
+
+def job_of(
+    handle: Any,
+    message: bytes,
+    token: str,
+    deliveries: int,
+    arrived: Callable[[SyncEvent], SyncEvent] = lambda event: event,
+) -> Job:
+    """Return the job that a message is, also one that holds no event.
+
+    Args:
+        handle: What the engine knows it by.
+        message: Its bytes.
+        token: Of the lease.
+        deliveries: How often it was delivered, with this time.
+        arrived: Completes an event by what the engine knows of its arrival.
+    """
+    undecodable = None
+    try:
+        event = arrived(decode(message))
+    except PayloadError:
+        event, undecodable = undecodable_event(message), message
+    return Job(
+        handle,
+        event,
+        token,
+        suspect=deliveries > 1,
+        deliveries=deliveries,
+        undecodable=undecodable,
+    )
+
+
+async def together(steps: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Await steps at once, and only when all have ended raise what the first of them raised."""
+    ended = await asyncio.gather(*steps, return_exceptions=True)
+    for each in ended:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in ended if not isinstance(each, BaseException)]
+
+
+@contextmanager
+def needing(extra: str, purpose: str) -> Iterator[None]:
+    """Import what an extra brings, in the body.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(extra, purpose) from error
+
+
+def unreadable_url(form: str) -> ConfigurationError:
+    """Return what to raise for a URL: without its text, which may hold a password.
+
+    Args:
+        form: What such a URL looks like.
+    """
+    message = f"the URL of the queue cannot be read; it looks like {form}, and @ is %40 in it"
+    return ConfigurationError(message)
+
+
+def unknown_client(given: Any, wanted: str, remedy: str) -> ConfigurationError:
+    """Return what to raise for an object that is not what the engine works with.
+
+    Args:
+        given: The object.
+        wanted: What it should be, in a word.
+        remedy: What to give instead of a URL.
+    """
+    message = f"a {type(given).__name__} is no {wanted} for the queue; give it a URL, or {remedy}"
+    return ConfigurationError(message)

@@ -1,0 +1,204 @@
+"""Keeps the rows of the dead-letter table: an event, or a body, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.abc import Job
+from zoho_sync.database.dialects import chunks
+from zoho_sync.database.faults import primary_message, refuses_values
+from zoho_sync.events.event import new_event_id
+from zoho_sync.events.outcome import DeadLetterKind
+from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
+from zoho_sync.exceptions.wording import raised_in
+from zoho_sync.store.event_rows import event_row
+from zoho_sync.store.tables import Tables
+
+__all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
+
+_LONGEST_ERROR = 2_000
+_LONGEST_NAME = 255
+_NAMES_A_FIELD = (PayloadError, ReferenceFailed, RowRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event, or one body, that could not be applied.
+
+    Attributes:
+        id: Of the event; a body that was not understood has one as well.
+        organization_id: Zoho's organization.
+        entity_type: None for a body that was not understood.
+        entity_id: None for a body that was not understood.
+        operation: None for a body that was not understood.
+        payload: The document; None for a body that was not understood.
+        body: The bytes as received, where they were not understood.
+        content_type: Of the body.
+        hints: What was said about the body: entity, operation, entity_id, organization_id.
+        kind: Whether the data is wrong, or the application failed.
+        error_type: Name of the exception.
+        error: What is wrong.
+        path: The field that is wrong; ``""`` where it is none.
+        attempts: Failed attempts.
+        history: One entry for each of them: ``{"at", "error_type", "error"}``.
+        arrived_at: When it was received.
+        died_at: When it became a dead letter.
+    """
+
+    id: str
+    organization_id: str
+    entity_type: str | None
+    entity_id: str | None
+    operation: str | None
+    payload: Mapping[str, Any] | None
+    body: bytes | None
+    content_type: str | None
+    hints: Mapping[str, Any] | None
+    kind: DeadLetterKind
+    error_type: str
+    error: str
+    path: str
+    attempts: int
+    history: Sequence[Mapping[str, Any]]
+    arrived_at: datetime
+    died_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """A body that was received and not understood.
+
+    Attributes:
+        body: The bytes.
+        content_type: As received.
+        hints: What was said about it.
+        organization_id: Zoho's organization, as far as known.
+    """
+
+    body: bytes
+    content_type: str
+    hints: Mapping[str, str | None]
+    organization_id: str
+
+
+def letter_from_row(row: Mapping[Any, Any]) -> DeadLetter:
+    """Return what operators see of a row."""
+    return DeadLetter(
+        id=row["event_id"],
+        arrived_at=row["arrival_time"],
+        kind=DeadLetterKind(row["kind"]),
+        **{
+            name: row[name]
+            for name in DeadLetter.__dataclass_fields__
+            if name not in {"id", "arrived_at", "kind"}
+        },
+    )
+
+
+def describe_error(error: BaseException) -> dict[str, str]:
+    """Return an error as it is stored: kind, type, text (without statements), field."""
+    return {
+        "kind": _kind(error).value,
+        "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
+        "error": _storable(
+            _text(error) + (f" (in {place})" if (place := raised_in(error)) else "")
+        ),
+        # Others' errors may have a path as well, of another meaning and type.
+        "path": _storable(error.path) if isinstance(error, _NAMES_A_FIELD) else "",
+    }
+
+
+def _kind(error: BaseException) -> DeadLetterKind:
+    understood = isinstance(error, (PayloadError, ReferenceFailed))
+    return DeadLetterKind.DATA if understood or refuses_values(error) else DeadLetterKind.FAILURE
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, SQLAlchemyError):
+        # Those without an origin may quote another's text, statement and parameters included.
+        return primary_message(error)[0]
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  # a handler's error that cannot even say what it is
+        return type(error).__name__
+
+
+def _storable(text: str) -> str:
+    clean = text[:_LONGEST_ERROR].replace("\x00", "\\0")
+    return clean.encode("utf-8", "replace").decode()[:_LONGEST_ERROR]
+
+
+class DeadLetterRows:
+    """The rows of the dead-letter table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._table = tables.dead_letters
+
+    async def keep_job(self, job: Job, error: BaseException, now: datetime) -> None:
+        """Keep an event that cannot be applied."""
+        row = {
+            **event_row(job.event),
+            "payload": job.event.payload,
+            "attempts": job.attempts,
+            "history": [dict(entry) for entry in job.history],
+            "first_parked_at": job.first_parked_at,
+            "priority": job.priority,
+            **describe_error(error),
+            "died_at": now,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+
+    async def keep_body(
+        self,
+        received: Undecoded,
+        error: PayloadError,
+        now: datetime,
+        *,
+        event_id: str | None = None,
+    ) -> str:
+        """Keep a body that is not understood, and return the id of its dead letter."""
+        event_id = event_id or new_event_id()
+        row = {
+            "event_id": event_id,
+            "organization_id": received.organization_id,
+            "arrival_time": now,
+            "attempts": 0,
+            "history": [],
+            "body": received.body,
+            "content_type": received.content_type[:255].replace("\x00", ""),
+            "hints": {name: value for name, value in received.hints.items() if value is not None},
+            **describe_error(error),
+            "died_at": now,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+        return event_id
+
+    async def select(
+        self, condition: ColumnElement[bool] | None, limit: int | None = None, *, lock: bool = False
+    ) -> Sequence[Mapping[Any, Any]]:
+        """Return rows, oldest first."""
+        statement = select(self._table).order_by(self._table.c.id).limit(limit)
+        if condition is not None:
+            statement = statement.where(condition)
+        if lock:
+            statement = statement.with_for_update(skip_locked=True)
+        return (await self._connection.execute(statement)).mappings().all()
+
+    async def remove(self, ids: Iterable[int]) -> None:
+        """Remove rows: their events are queued or settled."""
+        for chunk in chunks(ids):
+            await self._connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
+
+    async def update_error(self, row_id: int, error: PayloadError) -> None:
+        """Note why a body is still not understood."""
+        statement = update(self._table).where(self._table.c.id == row_id)
+        await self._connection.execute(statement.values(describe_error(error)))

@@ -1,0 +1,141 @@
+"""Keeps every settled event, once, for good, and finds the equals of new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Table, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.database.dialects import chunks
+from zoho_sync.events.event import Arrival, SyncEvent
+from zoho_sync.events.outcome import Outcome
+from zoho_sync.events.version import arrival_of, from_microseconds, to_microseconds
+from zoho_sync.store.event_rows import dedupe_key, event_row
+
+__all__ = ["Journal", "JournalEntry"]
+
+_SETTLED: Final = (Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value)
+"""Outcomes of events whose equals need not be applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One settled event.
+
+    Attributes:
+        event: The event.
+        outcome: How it was settled.
+        settled_at: When, by the database's clock.
+        reason: Why, where the outcome alone does not say.
+        changed: The columns, and the lists of children, that it wrote.
+        fingerprint: Of the mapping in force.
+        attempts: Attempts that failed before.
+        lease_token: Of the claim that settled it; None for a direct call.
+    """
+
+    event: SyncEvent
+    outcome: Outcome
+    settled_at: datetime
+    reason: str = ""
+    changed: Sequence[str] = ()
+    fingerprint: str = ""
+    attempts: int = 0
+    lease_token: str | None = None
+
+
+class Journal:
+    """The journal's rows, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+
+    async def append(self, entries: Iterable[JournalEntry]) -> None:
+        """Record events as settled."""
+        rows = [_row(entry) for entry in entries]
+        if rows:
+            await self._connection.execute(insert(self._table), rows)
+
+    async def append_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record rows that hold the columns of an event, some of them perhaps NULL."""
+        if rows:
+            await self._connection.execute(insert(self._table), list(rows))
+
+    async def recorded(self, event_ids: Iterable[str], lease_token: str | None = None) -> set[str]:
+        """Return which events are settled; under one lease, if it is given."""
+        table = self._table
+        statement = select(table.c.event_id).where(table.c.event_id.in_(list(event_ids)))
+        if lease_token is not None:
+            statement = statement.where(table.c.lease_token == lease_token)
+        return set((await self._connection.execute(statement)).scalars())
+
+    async def equals_among(
+        self,
+        arrivals: Collection[tuple[int, int]],
+        event: SyncEvent,
+        fingerprint: str,
+        unwritten: Iterable[JournalEntry],
+    ) -> set[tuple[int, int]]:
+        """Return which arrivals are those of equal events, settled by the same mapping.
+
+        Args:
+            arrivals: As versions have them: microseconds of Unix time, and the sequence.
+            event: What they may equal.
+            fingerprint: Of the mapping.
+            unwritten: Entries that this transaction will append.
+        """
+        key, table = dedupe_key(event), self._table
+        if key is None:
+            return set()
+        rows = await self._connection.execute(
+            select(table.c.arrival_time, table.c.arrival_sequence).where(
+                table.c.dedupe_key == key,
+                table.c.arrival_time.in_([from_microseconds(time) for time, _ in arrivals]),
+                table.c.outcome.in_(_SETTLED),
+                table.c.fingerprint == fingerprint,
+            )
+        )
+        found = {_in_versions(Arrival(*row)) for row in rows} & {*arrivals}
+        here = (each.event for each in unwritten)
+        return found | {
+            arrival
+            for arrival, each in ((_in_versions(arrival_of(each)), each) for each in here)
+            if arrival in arrivals and dedupe_key(each) == key
+        }
+
+    async def equals(self, keys: Iterable[str], fingerprints: Iterable[str]) -> dict[str, str]:
+        """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
+        table = self._table
+        prints, found = set(fingerprints), dict[str, str]()
+        for chunk in chunks(keys):
+            rows = await self._connection.execute(
+                select(table.c.dedupe_key, table.c.event_id).where(
+                    table.c.dedupe_key.in_(chunk),
+                    table.c.outcome.in_(_SETTLED),
+                    table.c.fingerprint.in_(prints),
+                )
+            )
+            found |= {row.dedupe_key: row.event_id for row in rows}
+        return found
+
+
+def _in_versions(arrival: Arrival) -> tuple[int, int]:
+    return to_microseconds(arrival.time), arrival.sequence
+
+
+def _row(entry: JournalEntry) -> dict[str, Any]:
+    return {
+        **event_row(entry.event),
+        "dedupe_key": dedupe_key(entry.event),
+        "fingerprint": entry.fingerprint,
+        "outcome": entry.outcome.value,
+        "reason": entry.reason,
+        "changed": list(entry.changed),
+        "attempts": entry.attempts,
+        "lease_token": entry.lease_token,
+        "settled_at": entry.settled_at,
+    }

@@ -1,0 +1,227 @@
+"""The ledger: for every entity what was applied last, locked while an event is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Executable, Table, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.database.dialects import indexed
+from zoho_sync.database.insertion import insert_absent
+from zoho_sync.events.decision import LedgerState
+from zoho_sync.events.version import Version, from_microseconds, to_microseconds
+
+__all__ = ["Ledger", "LedgerEntry", "LedgerKey"]
+
+_BATCH = 200
+
+
+class LedgerKey(NamedTuple):
+    """An entity, as the ledger names it; keys are locked in their sort order.
+
+    Attributes:
+        organization_id: Zoho's organization.
+        namespace: Of the id; customers and vendors share ``contact``.
+        entity_id: Zoho's id.
+    """
+
+    organization_id: str
+    namespace: str
+    entity_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the ledger holds about one entity.
+
+    Attributes:
+        state: What the version order needs.
+        entity_type: The type that its newest event had; None while the entity is unknown.
+        event_id: Of the newest event.
+        table_name: The host's table that holds the entity.
+        primary_key: The host's primary key, as the text that `_host_keys` reads and writes.
+    """
+
+    state: LedgerState = field(default_factory=LedgerState)
+    entity_type: str | None = None
+    event_id: str | None = None
+    table_name: str | None = None
+    primary_key: str | None = None
+
+    @property
+    def row(self) -> tuple[str | None, str | None]:
+        """The host's row: its table and its primary key."""
+        return self.table_name, self.primary_key
+
+
+class Ledger:
+    """The ledger's rows, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+
+    async def prepare(self, keys: Iterable[LedgerKey]) -> None:
+        """Make an empty row for every entity that has none, so that there is one to lock."""
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), _BATCH):
+            rows = [
+                {**key._asdict(), "content_hash": "", "fingerprint": "", "carried": [], "older": {}}
+                for key in ordered[start : start + _BATCH]
+            ]
+            await insert_absent(self._connection, self._table, rows, LedgerKey._fields)
+
+    async def lock(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
+        """Lock entities in key order, waiting, and return what the locked rows say.
+
+        The rows are read by the locking statement itself: an earlier snapshot could be old.
+        """
+        entries: dict[LedgerKey, LedgerEntry] = {}
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), _BATCH):
+            statement = self._rows(ordered[start : start + _BATCH], lock={})
+            for row in (await self._connection.execute(statement)).mappings():
+                entries[_key(row)] = _entry(row)
+        return entries
+
+    async def try_lock(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
+        """Lock entities that no other transaction holds, and return what the rows say."""
+        ordered = sorted(set(keys))
+        if not ordered:
+            return {}
+        rows = await self._connection.execute(self._rows(ordered, lock={"skip_locked": True}))
+        return {_key(row): _entry(row) for row in rows.mappings()}
+
+    async def hold(self, keys: Iterable[LedgerKey]) -> set[LedgerKey]:
+        """Take entities that are waited for, and return those that were free.
+
+        Nobody can make such an entity appear until this transaction ends, so nobody can miss the
+        event that parks for it. A row that another transaction holds is skipped, never waited for.
+        """
+        ordered = sorted(set(keys))
+        if not ordered:
+            return set()
+        statement = self._rows(ordered, lock={"read": True, "skip_locked": True})
+        return {_key(row) for row in (await self._connection.execute(statement)).mappings()}
+
+    async def read(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
+        """Return what the ledger says now, without a lock."""
+        rows = await self._connection.execute(self._rows(sorted(set(keys))))
+        return {_key(row): _entry(row) for row in rows.mappings()}
+
+    async def owner(
+        self, table_name: str, primary_key: str
+    ) -> tuple[LedgerKey, LedgerEntry] | None:
+        """Return the entity that has a row of the host; None where none has it."""
+        table = self._table
+        found = await self._connection.execute(
+            select(table).where(
+                table.c.table_name == table_name, table.c.primary_key == primary_key
+            )
+        )
+        row = found.mappings().first()
+        return None if row is None else (_key(row), _entry(row))
+
+    async def page(
+        self, entity_type: str, after: LedgerKey | None, limit: int
+    ) -> list[tuple[LedgerKey, LedgerEntry]]:
+        """Return entities of a type that events were applied to, in key order, behind ``after``."""
+        table = self._table
+        columns = (table.c.organization_id, table.c.namespace, table.c.entity_id)
+        statement = select(table).where(
+            table.c.entity_type == entity_type, table.c.effective_time.is_not(None)
+        )
+        if after is not None:
+            behind = tuple_(*(literal(value) for value in after))
+            statement = statement.where(tuple_(*columns) > behind)
+        rows = await self._connection.execute(statement.order_by(*columns).limit(limit))
+        return [(_key(row), _entry(row)) for row in rows.mappings()]
+
+    async def write(self, key: LedgerKey, entry: LedgerEntry) -> None:
+        """Store what the ledger knows of an entity from now on."""
+        statement = update(self._table).where(self._is(key)).values(_row(entry))
+        await self._connection.execute(statement)
+
+    async def unlink(self, entry: LedgerEntry, owner: LedgerKey) -> None:
+        """Take the link to an entry's row from whichever entity had the row before.
+
+        The host has deleted the row that the link was made for, and the database has given its
+        primary key away, or the host has written another Zoho id into the row.
+        """
+        table = self._table
+        if entry.primary_key is not None:
+            statement = update(table).where(
+                table.c.table_name == entry.table_name,
+                table.c.primary_key == entry.primary_key,
+                # The same id in another organization is a stranger: its row is not to be had.
+                table.c.entity_id != owner.entity_id,
+            )
+            await self._connection.execute(statement.values(table_name=None, primary_key=None))
+
+    def _rows(self, keys: list[LedgerKey], lock: Mapping[str, Any] | None = None) -> Executable:
+        table = self._table
+        identity = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
+        order = (table.c.organization_id, table.c.namespace, table.c.entity_id)
+        wanted = identity.in_([tuple(key) for key in keys])
+        statement = select(table).where(wanted).order_by(*order)
+        if lock is None:
+            return statement
+        return indexed(statement, table, "PRIMARY").with_for_update(**lock)
+
+    def _is(self, key: LedgerKey) -> ColumnElement[bool]:
+        table = self._table
+        return (
+            (table.c.organization_id == key.organization_id)
+            & (table.c.namespace == key.namespace)
+            & (table.c.entity_id == key.entity_id)
+        )
+
+
+def _key(row: Mapping[Any, Any]) -> LedgerKey:
+    return LedgerKey(row["organization_id"], row["namespace"], row["entity_id"])
+
+
+def _entry(row: Mapping[Any, Any]) -> LedgerEntry:
+    version = None
+    if row["effective_time"] is not None:
+        version = Version(
+            second=int(row["effective_time"].timestamp()),
+            rank=row["version_rank"],
+            arrival=to_microseconds(row["arrival_time"]),
+            sequence=row["arrival_sequence"],
+        )
+    state = LedgerState(
+        version=version,
+        deleted_at=row["deleted_at"],
+        content_hash=row["content_hash"],
+        fingerprint=row["fingerprint"],
+        carried=frozenset(row["carried"]),
+        older={column: Version(*parts) for column, parts in row["older"].items()},
+    )
+    return LedgerEntry(
+        state, row["entity_type"], row["event_id"], row["table_name"], row["primary_key"]
+    )
+
+
+def _row(entry: LedgerEntry) -> dict[str, Any]:
+    state, version = entry.state, entry.state.version
+    row: dict[str, Any] = {
+        "entity_type": entry.entity_type,
+        "event_id": entry.event_id,
+        "content_hash": state.content_hash,
+        "fingerprint": state.fingerprint,
+        "deleted_at": state.deleted_at,
+        "carried": sorted(state.carried),
+        "older": {column: list(state.older[column]) for column in sorted(state.older)},
+        "table_name": entry.table_name,
+        "primary_key": entry.primary_key,
+    }
+    return row | {
+        "effective_time": version.effective_time if version else None,
+        "version_rank": version.rank if version else None,
+        "arrival_time": from_microseconds(version.arrival) if version else None,
+        "arrival_sequence": version.sequence if version else None,
+    }

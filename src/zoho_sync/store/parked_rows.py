@@ -1,0 +1,207 @@
+"""Parks events until the entity that each waits for arrives, and puts them back then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, literal, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.abc import Job
+from zoho_sync.database.dialects import chunks, indexed, is_mariadb
+from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.store.event_rows import dedupe_key, event_from_row, event_row
+from zoho_sync.store.ledger import LedgerKey
+from zoho_sync.store.requeueing import requeue
+from zoho_sync.store.tables import Tables
+
+__all__ = ["Parked", "ParkedEvent", "Waiting", "parked_from_row"]
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a parked event waits for.
+
+    Attributes:
+        key: The entity.
+        entity_type: Its type, as the reference names it.
+        reason: In words.
+    """
+
+    key: LedgerKey
+    entity_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that waits for an entity.
+
+    Attributes:
+        event: The event.
+        waiting_type: Type of the entity that it waits for.
+        waiting_id: Zoho's id of that entity.
+        reason: In words.
+        parked_at: Since when.
+        expires_at: When it becomes a dead letter.
+    """
+
+    event: SyncEvent
+    waiting_type: str
+    waiting_id: str
+    reason: str
+    parked_at: datetime
+    expires_at: datetime
+
+    @property
+    def entity_type(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_type
+
+    @property
+    def entity_id(self) -> str:
+        """The event's, as a dead letter has it."""
+        return self.event.entity_id
+
+
+class Parked:
+    """The rows of the parked table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._table = tables.parked
+
+    async def park(
+        self, job: Job, namespace: str, waiting: Waiting, now: datetime, expires: datetime
+    ) -> None:
+        """Park an event; the entity that it waits for is held, so that it cannot arrive unseen."""
+        row = {
+            **event_row(job.event),
+            "payload": job.event.payload,
+            "dedupe_key": dedupe_key(job.event),
+            "attempts": job.attempts,
+            "history": [dict(entry) for entry in job.history],
+            "first_parked_at": job.first_parked_at or now,
+            "priority": job.priority,
+            "namespace": namespace,
+            "waiting_namespace": waiting.key.namespace,
+            "waiting_type": waiting.entity_type,
+            "waiting_id": waiting.key.entity_id,
+            "reason": waiting.reason,
+            "parked_at": now,
+            "expires_at": expires,
+        }
+        await self._connection.execute(insert(self._table).values(row))
+
+    async def wake(self, keys: Iterable[LedgerKey], now: datetime) -> int:
+        """Put back every event that waits for these entities, or is one of theirs.
+
+        An event of the entity itself may have been overtaken by the one that was just applied.
+        Returns how many went back into the queue.
+        """
+        woken = 0
+        ordered = sorted(set(keys))
+        for start in range(0, len(ordered), _BATCH):
+            woken += await self._move(self._concerns(ordered[start : start + _BATCH]), now)
+        return woken
+
+    async def expired(self, now: datetime, limit: int) -> list[tuple[Job, Waiting]]:
+        """Take out events that have waited too long, and return them with what for."""
+        table = self._table
+        due = (
+            select(table.c.id)
+            .where(table.c.expires_at <= now)
+            .order_by(table.c.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        found = await self._connection.execute(indexed(due, table, f"ix_{table.name}_expires_at"))
+        ids = list(found.scalars())
+        rows = await self._take(table.c.id.in_(ids)) if ids else []
+        return [(_job(row), _waiting(row)) for row in rows]
+
+    async def targets(
+        self, after: LedgerKey | None, limit: int, *, deletes: bool = True
+    ) -> list[Waiting]:
+        """Return entities that events wait for, in key order, from behind ``after``.
+
+        Deletes that wait for rows of the host to let go of their own entity can be left out.
+        """
+        table = self._table
+        columns = (table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
+        statement = (
+            select(*columns, table.c.waiting_type).distinct().order_by(*columns).limit(limit)
+        )
+        if not deletes:
+            own = (table.c.waiting_id == table.c.entity_id) & (
+                table.c.waiting_namespace == table.c.namespace
+            )
+            statement = statement.where(~(own & (table.c.operation == Operation.DELETE.value)))
+        if after is not None:
+            statement = statement.where(
+                tuple_(*columns) > tuple_(*(literal(value) for value in after))
+            )
+        rows = await self._connection.execute(statement.limit(limit))
+        return [Waiting(LedgerKey(*row[:3]), row[3], "") for row in rows]
+
+    async def equals(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return, by dedupe key, the ids of events that are parked."""
+        table, found = self._table, dict[str, str]()
+        for chunk in chunks(keys):
+            statement = select(table.c.dedupe_key, table.c.event_id)
+            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
+            found |= {row.dedupe_key: row.event_id for row in rows}
+        return found
+
+    async def _move(self, condition: ColumnElement[bool], now: datetime) -> int:
+        jobs = [_job(row) for row in await self._take(condition)]
+        due = [(job, now) for job in jobs]
+        return len(await requeue(self._connection, self._tables, due, now))
+
+    async def _take(self, condition: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
+        table, rows = self._table, list[Mapping[Any, Any]]()
+        conditions = [condition]
+        if is_mariadb(self._connection):
+            # It would look at every row to find these, and wait for those that others are parking.
+            ids = (await self._connection.execute(select(table.c.id).where(condition))).scalars()
+            conditions = [(table.c.id == row_id) & condition for row_id in ids]
+        for each in conditions:
+            statement = delete(table).where(each).returning(table)
+            rows += (await self._connection.execute(statement)).mappings()
+        return sorted(rows, key=lambda row: (row["arrival_time"], row["arrival_sequence"]))
+
+    def _concerns(self, keys: Sequence[LedgerKey]) -> ColumnElement[bool]:
+        table = self._table
+        waits = tuple_(table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
+        is_one = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
+        values = [tuple(key) for key in keys]
+        return or_(waits.in_(values), is_one.in_(values))
+
+
+def parked_from_row(row: Mapping[Any, Any]) -> ParkedEvent:
+    """Return what operators see of a row."""
+    names = ("waiting_type", "waiting_id", "reason", "parked_at", "expires_at")
+    return ParkedEvent(event_from_row(row), **{name: row[name] for name in names})
+
+
+def _waiting(row: Mapping[Any, Any]) -> Waiting:
+    key = LedgerKey(row["organization_id"], row["waiting_namespace"], row["waiting_id"])
+    return Waiting(key, row["waiting_type"], row["reason"])
+
+
+def _job(row: Mapping[Any, Any]) -> Job:
+    return Job(
+        handle=row["id"],
+        event=event_from_row(row),
+        lease_token="",
+        attempts=row["attempts"],
+        history=tuple(row["history"]),
+        first_parked_at=row["first_parked_at"],
+        priority=row["priority"],
+    )

@@ -1,0 +1,110 @@
+"""Whether the host has paused its queue: a row of its database, which every worker looks at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from zoho_sync.database.creation import needing_tables
+from zoho_sync.database.dialects import Clock, database_time
+from zoho_sync.database.insertion import insert_absent
+from zoho_sync.database.unit_of_work import unit_of_work
+from zoho_sync.store.tables import Tables
+
+__all__ = ["Pause", "PauseSwitch", "paused_at"]
+
+_QUEUE: Final = "all"
+"""The row's name. There is one queue; a part of it would have a name of its own."""
+
+
+def paused_at(tables: Tables) -> ColumnElement[Any]:
+    """Return what gives, in a statement, since when the queue has been paused, or NULL."""
+    table = tables.pauses
+    return select(table.c.paused_at).where(table.c.queue == _QUEUE).scalar_subquery()
+
+
+class Pause:
+    """The row of the pauses table, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+
+    async def since(self) -> datetime | None:
+        """Return since when the queue has been paused; None if it is not."""
+        found = await self._connection.execute(select(paused_at(self._tables)))
+        since: datetime | None = found.scalar_one()
+        return since
+
+    async def begin(self, now: datetime) -> bool:
+        """Pause the queue; return whether it was not paused before."""
+        table = self._tables.pauses
+        row = {"queue": _QUEUE, "paused_at": now}
+        made = await insert_absent(
+            self._connection, table, [row], ["queue"], returning=[table.c.queue]
+        )
+        return bool(made)
+
+    async def end(self, now: datetime) -> bool:
+        """End the pause; return whether there was one.
+
+        What waited for another entity had no chance to meet it: its deadline is put off for as long
+        as the pause was.
+        """
+        since, table = await self.since(), self._tables.pauses
+        ended = await self._connection.execute(delete(table).where(table.c.queue == _QUEUE))
+        if since is None or ended.rowcount == 0:
+            return False
+        await self._put_off(since, now)
+        return True
+
+    async def _put_off(self, since: datetime, now: datetime) -> None:
+        table = self._tables.parked
+        found = await self._connection.execute(
+            select(table.c.id, table.c.expires_at, table.c.parked_at).order_by(table.c.id)
+        )
+        later = [
+            {"row": row_id, "expires": expires_at + (now - max(since, parked_at))}
+            for row_id, expires_at, parked_at in found
+        ]
+        if later:
+            put_off = update(table).where(table.c.id == bindparam("row"))
+            await self._connection.execute(put_off.values(expires_at=bindparam("expires")), later)
+
+
+class PauseSwitch:
+    """Pauses the queue and lets it go on, each in a transaction of its own.
+
+    Args:
+        session_factory: Gives an `AsyncSession` on the host's database.
+        tables: The library's tables.
+        clock: Replaces the database's clock.
+    """
+
+    def __init__(
+        self, session_factory: Callable[[], AsyncSession], tables: Tables, clock: Clock | None
+    ) -> None:
+        self._sessions, self._tables, self._clock = session_factory, tables, clock
+
+    async def pause(self) -> bool:
+        """Pause the queue; return whether it was not paused before."""
+        async with self._transaction() as connection:
+            now = await database_time(connection, self._clock)
+            return await Pause(connection, self._tables).begin(now)
+
+    async def resume(self) -> bool:
+        """End the pause; return whether there was one."""
+        async with self._transaction() as connection:
+            now = await database_time(connection, self._clock)
+            return await Pause(connection, self._tables).end(now)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        with needing_tables():
+            async with self._sessions() as session, unit_of_work(session) as work:
+                yield work.connection

@@ -1,0 +1,103 @@
+"""Attempts a claimed batch: one transaction that applies its events and completes their jobs.
+
+What the events came to (journal, parked events, dead letters, retries, wake-ups) and the
+completion of their jobs commit together with the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.abc import Job
+from zoho_sync.apply.batch import Batch, BatchResult, apply_batch, prepare_ledger
+from zoho_sync.apply.recording import CameTo, is_recorded
+from zoho_sync.database.dialects import database_time
+from zoho_sync.database.transactions import transaction, was_committed
+from zoho_sync.database.unit_of_work import unit_of_work
+from zoho_sync.handlers.dispatch import HandlerDispatch
+from zoho_sync.store.jobs import Jobs
+from zoho_sync.store.ledger import Ledger
+from zoho_sync.worker.leases import LeaseKeeper
+from zoho_sync.worker.runtime import Runtime
+from zoho_sync.worker.settlement import Settlement
+
+__all__ = ["Attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A batch, to be applied and settled in one transaction.
+
+    Attributes:
+        runtime: What to work with.
+        batch: The events.
+    """
+
+    runtime: Runtime
+    batch: Batch
+
+    async def run(self, keeper: LeaseKeeper) -> Settlement:
+        """Apply the batch and commit; return what is settled then.
+
+        Raises:
+            LeaseLost: Another worker owns one of the jobs; nothing was changed.
+            QueueUnavailable: Nobody knows whether it has committed.
+            Exception: Whatever ended the transaction; nothing was changed.
+        """
+        runtime, context = self.runtime, self.runtime.context
+        async with transaction(runtime.sessions, runtime.lease) as work:
+            await prepare_ledger(work.connection, self.batch, context)
+        settlement = None
+        try:
+            with keeper.transaction():
+                async with transaction(runtime.sessions, runtime.lease) as work:
+                    dispatch = HandlerDispatch(runtime.registry, context)
+                    result = await apply_batch(self.batch, work, context, dispatch)
+                    settlement = Settlement(runtime, self.batch, result)
+                    await self._conclude(settlement, work.connection, keeper)
+        except Exception as error:
+            if settlement is None or not settlement.completed:
+                raise
+            if not await was_committed(error, partial(self.committed, settlement)):
+                raise
+            keeper.forget(settlement.completed)
+        return settlement
+
+    async def give_up(self, job: Job, error: Exception, keeper: LeaseKeeper) -> Settlement:
+        """Settle an event whose transaction fails as a whole: a dead letter, or a retry."""
+        runtime, context = self.runtime, self.runtime.context
+        with keeper.transaction():
+            async with transaction(runtime.sessions, runtime.lease) as work:
+                now = await database_time(work.connection, context.clock)
+                failed = CameTo(job, context.ledger_key(job.event), error)
+                settlement = Settlement(runtime, self.batch, BatchResult(now, came_to=[failed]))
+                await self._conclude(settlement, work.connection, keeper)
+        return settlement
+
+    async def committed(self, settlement: Settlement) -> bool:
+        """Find out whether the transaction has committed although its end was not heard of.
+
+        Whatever it locked is waited for: then it has ended, one way or the other.
+        """
+        context = self.runtime.context
+        async with self.runtime.sessions() as session, unit_of_work(session) as work:
+            rows = [job for job in settlement.completed if not job.outside]
+            if len(rows) < len(settlement.completed):
+                ledger = Ledger(work.connection, context.tables.ledger)
+                await ledger.lock(self.batch.keys(context))
+            if rows and await Jobs(work.connection, context.tables.jobs).present(rows):
+                return False
+            return await is_recorded(work.connection, context.tables, settlement.result.came_to)
+
+    async def _conclude(
+        self, settlement: Settlement, connection: AsyncConnection, keeper: LeaseKeeper
+    ) -> None:
+        """Record what the events came to, and complete their jobs: the fence."""
+        await settlement.record(connection)
+        keeper.complete(settlement.completed)
+        if settlement.completed:
+            await self.runtime.queue.ack(settlement.completed, connection=connection)
+        await settlement.wake(connection)

@@ -1,0 +1,242 @@
+"""Claims, applies and settles, until there is nothing left or until cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final
+
+from zoho_sync.abc import (
+    Job,
+    ReadsPause,
+    RelaysOutbox,
+    ReservesConnection,
+    SettledEvent,
+    WakesWorkers,
+)
+from zoho_sync.database.faults import without_values
+from zoho_sync.events.outcome import Outcome
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.worker.executor import Executor
+from zoho_sync.worker.leases import keep_leases
+from zoho_sync.worker.maintenance import Maintenance
+from zoho_sync.worker.runtime import Runtime
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+
+_POLL: Final = 0.5
+_MAINTENANCE: Final = 10.0
+_LONGEST_PAUSE: Final = 30.0
+_SWEEP_SHARE: Final = 20  # a sweep is followed by at least twenty times its duration without one
+_UNDER_WAY: Final = {Outcome.PARKED, Outcome.RETRY}
+
+
+class Worker:
+    """Works off the queue of one `Runtime`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._executor = Executor(runtime)
+        self._maintenance = Maintenance(runtime)
+        self._asks = not isinstance(runtime.queue, ReadsPause)
+        self._arrived = asyncio.Event()
+        self._accepted = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._running = 0
+        self._rested = asyncio.Event()
+
+    def notify(self) -> None:
+        """Say that something was enqueued, so that an idle worker need not wait for its poll."""
+        self._accepted.set()
+        self._arrived.set()
+
+    async def drain(self) -> dict[Outcome, int]:
+        """Work until no job is claimable now; return what the events came to.
+
+        An event counts once, with the last thing that became of it: one that parked and was woken
+        counts as applied. Delayed and parked events and others' leases are not awaited, nor is the
+        end of a pause.
+        """
+        tally, before = _Tally(), -1
+        while True:
+            while await self._relay(tally) or await self._step(tally):
+                pass
+            if tally.counts.total() == before:
+                # What was woken parked again: its handler waits for something that only it knows.
+                return tally.totals()
+            before = tally.counts.total()
+            expired = await self._maintenance.expire_parked()
+            tally.counts[Outcome.DEAD_LETTER] += expired
+            if not await self._maintenance.sweep():
+                return tally.totals()
+
+    async def run(self) -> None:
+        """Work until cancelled; what is being applied then is rolled back and released.
+
+        Raises:
+            ConfigurationError: The queue has settings that would lose events.
+        """
+        await self._set_up()
+        async with self._reserved(), self._listening(), asyncio.TaskGroup() as tasks:
+            for number in range(self._runtime.concurrency):
+                tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
+            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
+            tasks.create_task(self._sweep(), name="zoho_sync sweep")
+            if isinstance(self._runtime.queue, RelaysOutbox):
+                tasks.create_task(self._keep_relaying(), name="zoho_sync relay")
+
+    async def _set_up(self) -> None:
+        try:
+            await self._runtime.queue.setup()
+        except QueueUnavailable as error:
+            # The loops wait for it; it is only looked at then.
+            _log.warning("the queue cannot be checked now: %s", without_values(error))
+
+    def _reserved(self) -> AbstractAsyncContextManager[None]:
+        queue = self._runtime.queue
+        return queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
+
+    def _listening(self) -> AbstractAsyncContextManager[None]:
+        queue = self._runtime.queue
+        return queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
+
+    async def _loop(self) -> None:
+        await _repeated(lambda: self._step(_Tally()), self._arrived, "the worker cannot work")
+
+    async def _keep_relaying(self) -> None:
+        """Publish what the outbox holds, whatever is applied here meanwhile."""
+        await _repeated(self._publish, self._accepted, "the outbox keeps its events")
+
+    async def _publish(self) -> bool:
+        busy = await self._relay(_Tally())
+        if busy:
+            self._arrived.set()
+        return busy
+
+    async def _sweep(self) -> None:
+        """Look for parked events, and for debts, whose entity the host made itself.
+
+        At every idle poll where that is quick; where much waits, a small share of the time.
+        """
+        clock = asyncio.get_running_loop()
+        while True:
+            begun = clock.time()
+            try:
+                if await self._maintenance.sweep(deletes=False):
+                    self._arrived.set()
+            except Exception as error:  # noqa: BLE001  # as in `_repeated`
+                _log.warning("a sweep failed; trying again: %s", without_values(error))
+            await asyncio.sleep(max(_POLL, (clock.time() - begun) * _SWEEP_SHARE))
+
+    async def _maintain(self) -> None:
+        while True:
+            try:
+                await self._maintenance.run_if_leader()
+            except Exception as error:  # noqa: BLE001  # as above
+                _log.error(
+                    "maintenance failed; trying again: %s", without_values(error)
+                )  # a traceback quotes values
+            await asyncio.sleep(_MAINTENANCE)
+
+    async def _relay(self, tally: _Tally) -> bool:
+        """Publish one batch of an outbox; return whether there was one."""
+        runtime = self._runtime
+        if not isinstance(runtime.queue, RelaysOutbox):
+            return False
+        relayed = await runtime.queue.relay(runtime.batch_size, lease=runtime.lease)
+        tally.counts[Outcome.DUPLICATE] += relayed.duplicates
+        return relayed.events > 0
+
+    async def _step(self, tally: _Tally) -> bool:
+        """Claim and execute one batch; return whether there was one."""
+        await self._executor.release_owed()
+        async with self._claiming:
+            jobs = await self._claim()
+            if any(job.suspect for job in jobs):
+                # Nothing else is claimed until it is done: it may take the whole process along.
+                await self._work_alone(jobs, tally)
+                return True
+            self._running += 1
+        try:
+            if jobs:
+                tally.add(await self._executor.execute(jobs))
+        finally:
+            self._running -= 1
+            self._rested.set()
+        return bool(jobs)
+
+    async def _claim(self) -> list[Job]:
+        if self._asks and await self._maintenance.paused():
+            return []
+        runtime = self._runtime
+        return await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
+
+    async def _work_alone(self, jobs: Sequence[Job], tally: _Tally) -> None:
+        """Execute what may have killed a worker, once nothing else is under way here."""
+        runtime = self._runtime
+        try:
+            async with keep_leases(runtime.queue, jobs, runtime.lease):
+                while self._running:
+                    self._rested.clear()
+                    await self._rested.wait()
+        except asyncio.CancelledError:
+            await self._executor.give_back(jobs)
+            raise
+        tally.add(await self._executor.execute(jobs))
+
+
+async def _repeated(
+    step: Callable[[], Awaitable[bool]], woken: asyncio.Event, trouble: str
+) -> None:
+    """Take a step until cancelled; where there was nothing to do, wait until there is."""
+    failures = 0
+    while True:
+        try:
+            woken.clear()
+            busy = await step()
+            failures = 0
+        except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
+            # The database or the queue is away: nothing is lost by waiting for it.
+            failures += 1
+            pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
+            problem = without_values(error)
+            _log.error(
+                "%s; again in %.0f s: %s", trouble, pause, problem
+            )  # a traceback quotes values
+            await asyncio.sleep(pause)
+            continue
+        if not busy:
+            await _idle(woken)
+
+
+async def _idle(woken: asyncio.Event) -> None:
+    """Wait for a poll, or until there is something to do."""
+    try:
+        await asyncio.wait_for(woken.wait(), _POLL)
+    except TimeoutError:
+        return
+
+
+class _Tally:
+    """Counts events by the last thing that became of them."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Outcome] = Counter()
+        self._under_way: dict[str, Outcome] = {}
+
+    def add(self, settled: Iterable[SettledEvent]) -> None:
+        for item in settled:
+            event_id, outcome = item.event.id, item.result.outcome
+            self._under_way.pop(event_id, None)
+            if outcome in _UNDER_WAY:
+                self._under_way[event_id] = outcome
+            else:
+                self.counts[outcome] += 1
+
+    def totals(self) -> dict[Outcome, int]:
+        return dict(+self.counts + Counter(self._under_way.values()))

@@ -1,0 +1,46 @@
+"""Holds what a worker claims, applies and settles with."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from zoho_sync.abc import QueueBackend, SettledHook
+from zoho_sync.apply.context import HandlerContext
+from zoho_sync.events.retry import RetryPolicy
+from zoho_sync.handlers.registry import HandlerRegistry
+
+__all__ = ["Runtime"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts that claim, apply and settle.
+
+    Attributes:
+        sessions: Gives a new session on the host's database.
+        queue: Where events wait.
+        registry: The handlers.
+        context: What handlers know besides their session.
+        retry: When to try again, and how long to wait.
+        hooks: Told about settled events after the commit.
+        batch_size: Events of one transaction.
+        concurrency: Transactions at once.
+        lease: How long a claim lasts unless it is extended.
+        jitter: Gives random numbers from 0 to 1.
+    """
+
+    sessions: Callable[[], AsyncSession]
+    queue: QueueBackend
+    registry: HandlerRegistry
+    context: HandlerContext
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    hooks: Sequence[SettledHook] = ()
+    batch_size: int = 50
+    concurrency: int = 1
+    lease: timedelta = timedelta(seconds=60)
+    jitter: Callable[[], float] = random.random

@@ -1,0 +1,122 @@
+"""Settles the jobs of an applied batch: records outcomes, and puts back what is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.abc import Job, SettledEvent
+from zoho_sync.apply.batch import Batch, BatchResult
+from zoho_sync.apply.recording import CameTo, log_failure, record, wake
+from zoho_sync.database.faults import Fault, classify
+from zoho_sync.events.outcome import Outcome, SyncResult
+from zoho_sync.exceptions import ValueTaken, ZohoSyncError
+from zoho_sync.store.dead_letter_rows import describe_error
+from zoho_sync.store.requeueing import requeue
+from zoho_sync.worker.runtime import Runtime
+
+__all__ = ["Settlement"]
+
+_MOST_HOLDERS: Final = 8
+
+
+class Settlement:
+    """What a worker makes of what the events of one transaction came to.
+
+    Args:
+        runtime: What to work with.
+        batch: The events.
+        result: What they came to.
+
+    Attributes:
+        result: What they came to.
+        completed: The jobs whose outcome is recorded; they leave the queue.
+        settled_events: What became of the events, in the order of their application.
+    """
+
+    def __init__(self, runtime: Runtime, batch: Batch, result: BatchResult) -> None:
+        self._runtime = runtime
+        self._recorded: list[CameTo] = []
+        self._retried: list[tuple[Job, Exception]] = []
+        self.result = result
+        self.completed = [job for job in batch.jobs if job.event.id in result.known]
+        self.settled_events: list[SettledEvent] = []
+        for each in result.came_to:
+            self.completed.append(each.job)
+            if isinstance(each.what, Exception):
+                self._fail(each, each.what)
+            else:
+                self._settle(each)
+
+    async def record(self, connection: AsyncConnection) -> None:
+        """Write the outcomes down."""
+        context, parked_for = self._runtime.context, self._runtime.retry.parked_for
+        await record(connection, context, self._recorded, self.result.now, parked_for)
+
+    async def wake(self, connection: AsyncConnection) -> None:
+        """Put back what comes again, and do what waited for an entity that has arrived.
+
+        Once the jobs are completed: an event that comes back must not meet its equal there.
+        """
+        runtime, now = self._runtime, self.result.now
+        due = []
+        for job, error in self._retried:
+            delay = runtime.retry.delay(
+                job.attempts, jitter=runtime.jitter(), retry_after=_asked_for(error)
+            )
+            due.append((job, now + delay))
+        await requeue(connection, runtime.context.tables, due, now)
+        await wake(connection, runtime.context, self._recorded, now)
+
+    def report(self) -> None:
+        """Log the events that failed; for whoever knows that what they came to is committed."""
+        for each in self._recorded:
+            if isinstance(each.what, Exception):
+                log_failure(each.job, each.what, "is a dead letter")
+        for job, error in self._retried:
+            log_failure(job, error, f"failed in attempt {job.attempts}, and comes again")
+
+    def _settle(self, each: CameTo) -> None:
+        self._recorded.append(each)
+        self.settled_events.append(each.settled_event())
+
+    def _fail(self, each: CameTo, error: Exception) -> None:
+        """Make a dead letter of an event that failed, or let it come again."""
+        failed = _failed(each.job, error, self.result.now)
+        if _is_permanent(error) or self._runtime.retry.exhausted(failed.attempts):
+            self._settle(replace(each, job=failed))
+            return
+        self._retried.append((failed, error))
+        result = SyncResult(Outcome.RETRY, reason=describe_error(error)["error"], committed=True)
+        self.settled_events.append(SettledEvent(failed.event, result))
+
+
+def _failed(job: Job, error: Exception, now: datetime) -> Job:
+    """Return a job with one failed attempt more, and with the entities whose values it wants."""
+    contested: Sequence[str] = ()
+    if isinstance(error, ValueTaken):
+        # With those before: a row may want several values, each of another entity.
+        found = [error.entity_id] if error.entity_id is not None else []
+        contested = [*dict.fromkeys([*found, *job.contested])][:_MOST_HOLDERS]
+    described = describe_error(error)
+    failure: Mapping[str, Any] = {"at": now.isoformat()} | {
+        name: described[name] for name in ("error_type", "error")
+    }
+    history = (*job.history, failure)
+    return replace(job, attempts=job.attempts + 1, contested=contested, history=history)
+
+
+def _asked_for(error: Exception) -> timedelta | None:
+    """Return how long whoever was asked wants to be left alone, if the error says so."""
+    pause = getattr(error, "retry_after", None)
+    return pause if isinstance(pause, timedelta) else None
+
+
+def _is_permanent(error: Exception) -> bool:
+    if isinstance(error, ZohoSyncError):
+        return error.permanent
+    return classify(error) is Fault.REJECTED

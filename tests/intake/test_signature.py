@@ -1,0 +1,201 @@
+"""Who is let in, who is not, and that nobody learns why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.intake.signature import (
+    SIGNATURE_HEADER,
+    AnyOf,
+    HeaderToken,
+    QueryToken,
+    SignedBody,
+    SignedRequest,
+    Unverified,
+    Verdict,
+    Verifier,
+    sign,
+)
+
+SECRET = "abcdef123456"
+OTHER = "654321fedcba"
+BODY = b'{"created_date":"2019-03-06","event_id":"5675"}'
+QUERY = (("subscription_id", "90343"), ("name", "basic"))
+WITH_QUERY = "e26ab980f15187807121de79eef36d994773c13bbba70d9c821ab3d6517a2ce4"
+WITHOUT_QUERY = "892d6267978b6c2ece3331ed39a2aca6d6ba3ffc74ca6c1e7f1966b88c9d8400"
+FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+
+
+def signed(signature: str, content_type: str = "application/json") -> dict[str, str]:
+    return {"content-type": content_type, SIGNATURE_HEADER.lower(): signature}
+
+
+@pytest.mark.parametrize(
+    ("query", "signature"), [(QUERY, WITH_QUERY), (QUERY[::-1], WITH_QUERY), ((), WITHOUT_QUERY)]
+)
+def test_zohos_published_signatures_are_made_and_accepted(
+    query: tuple[tuple[str, str], ...], signature: str
+) -> None:
+    assert sign(SECRET, BODY, query) == signature
+    assert SignedRequest(SECRET).verify(BODY, signed(signature), query).ok
+    assert SignedRequest(SECRET).verify(BODY, {"X-ZOHO-Webhook-signature": signature}, query).ok
+
+
+def test_any_of_several_secrets_is_enough() -> None:
+    verifier = SignedRequest(OTHER, SECRET)
+    assert verifier.verify(BODY, signed(sign(SECRET, BODY)), ()).ok
+    assert verifier.verify(BODY, signed(sign(OTHER, BODY)), ()).ok
+
+
+def test_another_body_query_or_secret_is_refused() -> None:
+    verifier = SignedRequest(SECRET)
+    assert not verifier.verify(BODY + b" ", signed(WITH_QUERY), QUERY).ok
+    assert not verifier.verify(BODY, signed(WITH_QUERY), ()).ok
+    assert not SignedRequest(OTHER).verify(BODY, signed(WITH_QUERY), QUERY).ok
+    assert not verifier.verify(BODY, {}, QUERY).ok
+
+
+def test_a_refusal_explains_what_was_hashed() -> None:
+    verdict = SignedRequest(SECRET).verify(BODY, signed("0" * 64), QUERY)
+    expected = "the signature does not match query keys name, subscription_id and 47 body bytes"
+    assert verdict == Verdict(ok=False, reason=expected)
+    verdict = SignedRequest(SECRET).verify(b"a=1&b=2", signed("0" * 64, FORM), ())
+    assert verdict.reason == "the signature does not match 2 form fields without a query"
+
+
+def test_form_pairs_are_decoded_and_merged_with_those_of_the_query() -> None:
+    body = b"b=%C3%A4+x%2By&a=&b=2"
+    merged = "a" + "bq" + "bä x+y" + "b2" + "c3"
+    query = (("c", "3"), ("b", "q"))
+    expected = sign(SECRET, merged.encode())
+    assert sign(SECRET, body, query, content_type=FORM) == expected
+    assert SignedRequest(SECRET).verify(body, signed(expected, FORM), query).ok
+    # Only a form contributes pairs: the same bytes as JSON are hashed as they are.
+    assert not SignedRequest(SECRET).verify(body, signed(expected), query).ok
+
+
+def test_a_form_that_is_not_utf_8_is_refused() -> None:
+    verdict = SignedRequest(SECRET).verify(b"a=%ff", signed("0" * 64, FORM), ())
+    assert verdict == Verdict(ok=False, reason="the form body is not UTF-8")
+
+
+def test_a_sender_cannot_forge_the_log() -> None:
+    query = [("fine", ""), ("a\nINFO all is well", ""), (f"x{SECRET}", ""), ("k" * 41, "")]
+    verdict = SignedRequest(SECRET).verify(b"", signed("0" * 64), query)
+    assert "query keys (not shown), (not shown), (not shown), fine and" in verdict.reason
+    many = [(f"k{number:02}", "") for number in range(11)]
+    assert "k09, … and 0" in SignedRequest(SECRET).verify(b"", signed("0" * 64), many).reason
+
+
+def test_the_body_alone_can_be_what_is_signed() -> None:
+    verifier = SignedBody("any secret")
+    assert verifier.verify(BODY, signed(sign("any secret", BODY)), QUERY).ok
+    assert not verifier.verify(BODY, signed(WITH_QUERY), QUERY).ok
+    form = signed(sign("any secret", b"a=1"), FORM)
+    assert verifier.verify(b"a=1", form, ()).ok
+
+
+def test_a_token_in_a_header() -> None:
+    verifier = HeaderToken("X-Token", "new token", "old token")
+    assert verifier.verify(b"", {"x-tOKEN": "old token"}, ()).ok
+    assert verifier.verify(b"", {"x-token": "new token "}, ()).ok
+    assert verifier.verify(b"", {"x-token": "tök"}, ()).reason == "wrong token in header X-Token"
+    assert verifier.verify(b"", {}, ()).reason == "no X-Token header"
+
+
+def test_a_token_in_the_query() -> None:
+    verifier = QueryToken("token", "schlüssel", "old")
+    assert verifier.verify(b"", {}, [("token", "x"), ("token", "schlüssel")]).ok
+    assert (
+        verifier.verify(b"", {}, [("token", "x")]).reason == "wrong token in query parameter token"
+    )
+    assert verifier.verify(b"", {}, [("Token", "old")]).reason == "no query parameter token"
+
+
+def test_one_of_several_verifiers_is_enough() -> None:
+    verifier = AnyOf(SignedRequest(SECRET), HeaderToken("X-Token", "old"))
+    assert verifier.verify(BODY, signed(WITH_QUERY), QUERY).ok
+    assert verifier.verify(BODY, {"x-token": "old"}, ()).reason == "right token in header X-Token"
+    refused = verifier.verify(BODY, {"x-token": "odl"}, ())
+    assert refused == Verdict(
+        ok=False, reason=f"no {SIGNATURE_HEADER} header; wrong token in header X-Token"
+    )
+
+
+def test_lesson_29_nothing_is_recorded_as_verified_that_was_not() -> None:
+    assert Unverified().verify(b"", {}, ()) == Verdict(
+        ok=True, reason="not verified: Unverified() accepts everything"
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        SignedRequest,
+        SignedBody,
+        AnyOf,
+        lambda: HeaderToken("X-Token"),
+        lambda: QueryToken("token"),
+        lambda: SignedRequest(SECRET, ""),
+        lambda: SignedRequest("tooshort123"),
+        lambda: SignedRequest("x" * 51),
+        lambda: SignedRequest("abcdef-123456"),
+        lambda: SignedRequest("abcdef12345ä"),
+        lambda: SignedBody(" "),
+        lambda: SignedBody("secret\n"),
+        lambda: SignedBody(None),  # type: ignore[arg-type]  # what os.environ.get may give
+        lambda: SignedBody(["secret"]),  # type: ignore[arg-type]  # a list instead of arguments
+        lambda: HeaderToken("", "token"),
+        lambda: HeaderToken("X Token", "token"),
+        lambda: HeaderToken("X-Token", "tök"),
+        lambda: HeaderToken("X-Token", ""),
+        lambda: QueryToken(" ", "token"),
+        lambda: QueryToken("token", ""),
+        lambda: AnyOf(SECRET),  # type: ignore[arg-type]  # no verifier
+        lambda: AnyOf(SignedBody(SECRET), Unverified()),
+    ],
+)
+def test_lesson_29_a_verifier_without_a_usable_secret_cannot_be_made(
+    make: Callable[[], Verifier],
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert SECRET not in str(caught.value)
+    assert "tök" not in str(caught.value)
+
+
+VERIFIERS: tuple[Verifier, ...] = (
+    SignedRequest(SECRET),
+    SignedBody(SECRET),
+    HeaderToken("X-Token", SECRET),
+    QueryToken("token", SECRET),
+    AnyOf(SignedRequest(SECRET), QueryToken("token", SECRET)),
+)
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+def test_no_secret_shows(verifier: Verifier) -> None:
+    assert SECRET not in repr(verifier)
+    assert SECRET not in str(verifier)
+    headers = signed(sign(SECRET, BODY)) | {"x-token": SECRET}
+    verdict = verifier.verify(BODY, headers, [("token", SECRET), (SECRET, "")])
+    assert SECRET not in verdict.reason
+
+
+@given(
+    body=st.binary(),
+    content_type=st.sampled_from(["application/json", FORM, ""]),
+    value=st.text(st.characters(exclude_categories=())),
+    query=st.lists(st.tuples(st.text(st.characters(exclude_categories=())), st.text())),
+)
+def test_nothing_that_a_sender_sends_raises_or_is_let_in(
+    body: bytes, content_type: str, value: str, query: list[tuple[str, str]]
+) -> None:
+    headers = {"Content-Type": content_type, SIGNATURE_HEADER: value, "x-token": value}
+    for verifier in VERIFIERS:
+        assert not verifier.verify(body, headers, [*query, ("token", value)]).ok

@@ -1,0 +1,1 @@
+"""Tests of `zoho_sync.mapping.declaration`."""

@@ -1,0 +1,41 @@
+"""A statement has 32,767 arguments at most: what is looked up by name may be more."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
+
+from zoho_sync import ZohoSync
+from zoho_sync.store.dead_letter_rows import DeadLetterRows
+from zoho_sync.store.jobs import Jobs
+from zoho_sync.store.journal import Journal
+from zoho_sync.store.parked_rows import Parked
+from zoho_sync.store.places import find_places
+from zoho_sync.store.tables import library_tables
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
+
+TABLES = library_tables()
+NUMBERS = range(40_000)
+NAMES = [str(number) for number in NUMBERS]
+Step = Callable[[AsyncConnection], Awaitable[Any]]
+
+STEPS: dict[str, Step] = {
+    "removed dead letters": lambda c: DeadLetterRows(c, TABLES).remove(NUMBERS),
+    "queued equals": lambda c: Jobs(c, TABLES.jobs).queued(NAMES),
+    "parked equals": lambda c: Parked(c, TABLES).equals(NAMES),
+    "settled equals": lambda c: Journal(c, TABLES.journal).equals(NAMES, ["f"] * len(NAMES)),
+    "places": lambda c: find_places(c, TABLES, NAMES),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_there_may_be_more_than_a_statement_has_arguments(
+    sessions: async_sessionmaker[AsyncSession], step: Step
+) -> None:
+    await ZohoSync(sessions).create_tables()
+    async with sessions() as session:
+        assert not await step(await session.connection())
