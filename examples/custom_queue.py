@@ -28,7 +28,7 @@ from zoho_sync import Outcome, SyncEvent, ZohoSync, mirror
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job, QueueBackend
 from zoho_sync.events import Arrival
 from zoho_sync.exceptions import ConfigurationError, LeaseLost, PayloadError
-from zoho_sync.queues.wire import decode, encode, undecodable_event
+from zoho_sync.queues import decode, encode, undecodable_event
 from zoho_sync.testing import QueueMachine, QueueSuite
 
 

@@ -15,7 +15,7 @@ from docs.generate.pages import PAGES
 from docs.generate.pictures import FLOORS, GAP, WIDTH, Room
 from zoho_sync import default_registry, handlers, payloads
 from zoho_sync.checks.sources import line_model
-from zoho_sync.handlers import BUILTIN_HANDLERS
+from zoho_sync.handlers.builtin import BUILTIN_HANDLERS
 
 PAGE = FOLDER / "entity-types.md"
 NAME = re.compile(r"`([^`]+)`")

@@ -138,10 +138,10 @@ PAGES = (
             Face("zoho_sync", "EntityType"),
             Face("zoho_sync", "Receipt ReceiptStatus SyncResult"),
             Face("zoho_sync", "Outcome"),
-            Face("zoho_sync.events", "DeadLetterKind", read_from="zoho_sync.events"),
-            Face("zoho_sync.events", "Version", read_from="zoho_sync.events", made="Version"),
+            Face("zoho_sync.events", "DeadLetterKind"),
+            Face("zoho_sync.events", "Version", made="Version"),
             Face("zoho_sync.events", "Arrival DEFAULT_ORGANIZATION"),
-            Face("zoho_sync.events", "EntityKind EntityCatalog", read_from="zoho_sync.events"),
+            Face("zoho_sync.events", "EntityKind EntityCatalog"),
         ),
     ),
     Page(
@@ -157,9 +157,8 @@ PAGES = (
             Face(
                 "zoho_sync.web",
                 "sign SIGNATURE_HEADER Verifier Verdict",
-                read_from="zoho_sync.web",
             ),
-            Face("zoho_sync.web", "ASGIApp", read_from="zoho_sync.web.asgi"),
+            Face("zoho_sync.web", "ASGIApp"),
         ),
     ),
     Page(
@@ -175,13 +174,11 @@ PAGES = (
             Face(
                 "zoho_sync.queues",
                 "OutsideQueue",
-                read_from="zoho_sync.queues.outside",
                 made="OutsideQueue",
             ),
             Face(
                 "zoho_sync.queues",
                 "encode decode undecodable_event",
-                read_from="zoho_sync.queues.wire",
             ),
         ),
     ),
@@ -205,27 +202,24 @@ PAGES = (
         "This is what the methods of `ZohoSync` return to whoever keeps it running. The guide is "
         "[Operate](../how-to/operate.md).",
         (
-            Face("zoho_sync.operate", "StatusReport", read_from="zoho_sync.operate"),
+            Face("zoho_sync.operate", "StatusReport"),
             Face(
                 "zoho_sync.operate",
                 "DeadLetters DeadLetter DeadLetterFilter Replayed",
-                read_from="zoho_sync.operate",
                 made="DeadLetters",
             ),
             Face(
                 "zoho_sync.operate",
                 "ParkedEvents ParkedEvent",
-                read_from="zoho_sync.operate",
                 made="ParkedEvents",
             ),
             Face(
                 "zoho_sync.operate",
                 "HistoryEntry Provenance ColumnSource",
-                read_from="zoho_sync.operate",
             ),
-            Face("zoho_sync.operate", "LinkReport RefusedLink", read_from="zoho_sync.operate"),
-            Face("zoho_sync.operate", "AdoptionCount", read_from="zoho_sync.operate"),
-            Face("zoho_sync.operate", "ReapplyReport", read_from="zoho_sync.operate"),
+            Face("zoho_sync.operate", "LinkReport RefusedLink"),
+            Face("zoho_sync.operate", "AdoptionCount"),
+            Face("zoho_sync.operate", "ReapplyReport"),
         ),
     ),
     Page(

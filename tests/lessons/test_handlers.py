@@ -16,7 +16,8 @@ from tests.hosts.documents import at, customer, invoice, item, line, payment, sp
 from tests.hosts.handlers import Products
 from tests.hosts.sql import Sessions, library, make
 from zoho_sync import EntityMap, MappingError, Outcome, PayloadError, mirror
-from zoho_sync.handlers import BUILTIN_HANDLERS, ProductHandler
+from zoho_sync.handlers import ProductHandler
+from zoho_sync.handlers.builtin import BUILTIN_HANDLERS
 from zoho_sync.payloads import ProductPayload
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")

@@ -30,7 +30,8 @@ from zoho_sync.operate.parked import ParkedEvents
 from zoho_sync.operate.provenance import Histories
 from zoho_sync.operate.reapplying import Reapplication
 from zoho_sync.operate.status import read_status
-from zoho_sync.queues import Outbox, queue_from
+from zoho_sync.queues.choice import queue_from
+from zoho_sync.queues.outbox import Outbox
 from zoho_sync.store.pauses import PauseSwitch
 from zoho_sync.store.tables import library_tables
 from zoho_sync.worker.loop import Worker

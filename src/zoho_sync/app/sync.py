@@ -26,7 +26,7 @@ from zoho_sync.operate.linking import LinkReport
 from zoho_sync.operate.provenance import HistoryEntry, Provenance
 from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
-from zoho_sync.queues import Outbox
+from zoho_sync.queues.outbox import Outbox
 from zoho_sync.web.asgi import ASGIApp, receiver_app
 
 __all__ = ["ZohoSync"]

@@ -1,10 +1,13 @@
-"""Gives the handlers that users subclass: `BaseEntityHandler`, and one for each entity type."""
+"""Declares which code applies the events of which entity type: the classes that users subclass.
+
+Comes after `zoho_sync.worker` has claimed an event, or the host calls a handler itself; `dispatch`
+chooses the handler of an event. The work is done by `zoho_sync.apply`.
+"""
 
 from __future__ import annotations
 
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.builtin import (
-    BUILTIN_HANDLERS,
     BillHandler,
     CreditNoteHandler,
     CustomerHandler,
@@ -17,13 +20,14 @@ from zoho_sync.handlers.builtin import (
     UserHandler,
     VendorHandler,
 )
+from zoho_sync.handlers.registry import HandlerRegistry, default_registry
 
 __all__ = [
-    "BUILTIN_HANDLERS",
     "BaseEntityHandler",
     "BillHandler",
     "CreditNoteHandler",
     "CustomerHandler",
+    "HandlerRegistry",
     "InvoiceHandler",
     "PaymentHandler",
     "PriceListHandler",
@@ -32,4 +36,5 @@ __all__ = [
     "StockAdjustmentHandler",
     "UserHandler",
     "VendorHandler",
+    "default_registry",
 ]

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar, overload
 from zoho_sync.events.entities import BUILTIN_KINDS, EntityCatalog
 from zoho_sync.exceptions import ConfigurationError, Finding, MappingError, UnknownEntityType
 from zoho_sync.exceptions.arguments import kind_of
-from zoho_sync.handlers import BUILTIN_HANDLERS
 from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.handlers.builtin import BUILTIN_HANDLERS
 from zoho_sync.handlers.declaration import misplaced
 from zoho_sync.mapping.binding import BoundEntity
 
