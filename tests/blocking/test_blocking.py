@@ -49,9 +49,9 @@ from zoho_sync import (
     UnknownEntityType,
     Unverified,
     ZohoSync,
-    _loop_thread,
 )
 from zoho_sync.abc import Capabilities
+from zoho_sync.blocking import loop_thread
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
@@ -434,7 +434,7 @@ def test_close_lets_calls_end(sqlite_url: str) -> None:
 def test_close_cancels_calls_that_do_not_end(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_loop_thread, "_GRACE", 0.05)
+    monkeypatch.setattr(loop_thread, "_GRACE", 0.05)
     sync = BlockingSync(factory(sqlite_url))
     sync.start()
     begun = threading.Event()
