@@ -6,7 +6,7 @@ to is returned: recording it, and the transaction itself, are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -80,6 +80,10 @@ class BatchResult:
     blocked: list[Job] = field(default_factory=list)
     early: list[Job] = field(default_factory=list)
 
+    def journal(self) -> Iterator[JournalEntry]:
+        """Give what is settled, and is not in the journal yet."""
+        return (each.what.entry for each in self.came_to if isinstance(each.what, Settled))
+
 
 class Dispatch(Protocol):
     """Chooses who applies an event."""
@@ -151,7 +155,6 @@ class _Application:
         keys: Their entities, by the ids of the events.
         held: The targets that are held, and the batch's own entities.
         result: Where it notes what events come to.
-        journal: What is settled, and is not in the journal yet.
     """
 
     work: UnitOfWork
@@ -161,7 +164,6 @@ class _Application:
     keys: Mapping[str, LedgerKey]
     held: set[LedgerKey]
     result: BatchResult
-    journal: list[JournalEntry] = field(default_factory=list)
 
     async def apply_all(self, jobs: Iterable[Job], entries: Entries) -> None:
         """Apply events one by one, and those together that unique constraints refused."""
@@ -203,7 +205,7 @@ class _Application:
                     applied = chosen
                 else:
                     handler, typed = chosen
-                    one = OneEvent(handler, work, typed, key, entries[key], self.journal)
+                    one = OneEvent(handler, work, typed, key, entries[key], self.result.journal())
                     applied = await one.apply()
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
@@ -227,7 +229,6 @@ class _Application:
             attempts=job.attempts,
             lease_token=job.lease_token or None,
         )
-        self.journal.append(entry)
         self._came_to(job, Settled(result, entry))
 
     def _note_failure(self, job: Job, error: Exception) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.refusals import in_our_words
 from zoho_sync.apply.resolving import locate
 from zoho_sync.apply.writing import Writing
+from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.store.debts import Debts
 from zoho_sync.store.ledger import LedgerEntry
 
-__all__ = ["retire", "sibling"]
+__all__ = ["refuse_sibling", "retire", "sibling"]
 
 
 def sibling(
@@ -27,6 +30,19 @@ def sibling(
         return None
     other = bindings.get(str(entry.entity_type))
     return None if other is None or other.table is bound.table else other
+
+
+def refuse_sibling(handler: Handler, event: SyncEvent, entry: LedgerEntry) -> None:
+    """Refuse the delete of a contact by the handler of the other type.
+
+    Raises:
+        PayloadError: The row is the other handler's to delete.
+    """
+    if event.operation is not Operation.DELETE:
+        return
+    if sibling(handler.context.bindings, handler.binding(), entry) is not None:
+        problem = f"it is a {entry.entity_type} by now; call that type's handler"
+        raise PayloadError(f"{event.entity_type}.{handler.kind().id_fields[0]}", problem)
 
 
 async def retire(

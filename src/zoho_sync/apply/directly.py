@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import Job, SettledHook
 from zoho_sync.apply.batch import Batch, BatchResult, Dispatch, apply_batch, prepare_ledger
-from zoho_sync.apply.changed_type import sibling
+from zoho_sync.apply.changed_type import refuse_sibling
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.recording import is_recorded, record, tell, wake
@@ -44,15 +44,15 @@ async def apply_directly(
         ReferenceFailed: An entity that it refers to does not exist.
         RowRejected: The host's schema refuses the values.
     """
+    batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
 
     def choose(
         _session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
     ) -> tuple[Handler, SyncEvent]:
-        _refuse_sibling(handler, event, entry)
+        refuse_sibling(handler, event, entry)
         handler.holds_targets = hold
         return handler, event
 
-    batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
     result = await _apply_alone(batch, work, handler.context, choose)
     return result.came_to[0].settled_event().result
 
@@ -163,16 +163,3 @@ def _understand(
         organization_id=handler.organization_id,
         effective_time=moment,
     )
-
-
-def _refuse_sibling(handler: Handler, event: SyncEvent, entry: LedgerEntry) -> None:
-    """Refuse the delete of a contact by the handler of the other type.
-
-    Raises:
-        PayloadError: The row is the other handler's to delete.
-    """
-    if event.operation is not Operation.DELETE:
-        return
-    if sibling(handler.context.bindings, handler.binding(), entry) is not None:
-        problem = f"it is a {entry.entity_type} by now; call that type's handler"
-        raise PayloadError(f"{event.entity_type}.{handler.kind().id_fields[0]}", problem)

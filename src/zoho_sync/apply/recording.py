@@ -1,4 +1,4 @@
-"""Records what events came to: journal, parked events, dead letters, and whom they wake."""
+"""Records what events came to: writes the journal, parks, wakes what waited, pays what was owed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.debts import pay_debts
 from zoho_sync.database.faults import without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
-from zoho_sync.store.dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.ledger import LedgerKey
 from zoho_sync.store.parked_rows import Parked, Waiting
 from zoho_sync.store.places import find_places
 from zoho_sync.store.tables import Tables
 
-__all__ = ["CameTo", "Settled", "is_recorded", "log_failure", "record", "tell", "wake"]
+__all__ = ["CameTo", "Settled", "is_recorded", "record", "tell", "wake"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,15 +54,19 @@ class CameTo:
     what: Settled | Waiting | Exception
 
     def settled_event(self) -> SettledEvent:
-        """Return what hooks are told, once it is committed; a failure is told as a dead letter."""
+        """Return what hooks are told of an event that did not fail, once that is committed.
+
+        Raises:
+            Exception: What made it fail.
+        """
         match self.what:
             case Settled(result=result):
                 return SettledEvent(self.job.event, replace(result, committed=True))
             case Waiting(reason=reason):
-                outcome = Outcome.PARKED
+                result = SyncResult(Outcome.PARKED, reason=reason, committed=True)
+                return SettledEvent(self.job.event, result)
             case error:
-                outcome, reason = Outcome.DEAD_LETTER, describe_error(error)["error"]
-        return SettledEvent(self.job.event, SyncResult(outcome, reason=reason, committed=True))
+                raise error
 
 
 async def record(
@@ -73,26 +76,23 @@ async def record(
     now: datetime,
     parked_for: timedelta,
 ) -> None:
-    """Write down what events came to; a failure makes a dead letter.
+    """Journal the events that are settled, and park those that wait.
 
     Args:
         connection: Inside the transaction that applied them.
         context: With the library's tables.
-        events: What each came to.
+        events: What each came to; what becomes of failures is the caller's.
         now: The time.
         parked_for: How long an event may wait for another entity.
     """
     tables = context.tables
     journal = Journal(connection, tables.journal)
     await journal.append(each.what.entry for each in events if isinstance(each.what, Settled))
-    parked, dead = Parked(connection, tables), DeadLetterRows(connection, tables)
+    parked = Parked(connection, tables)
     for each in events:
-        match each.what:
-            case Waiting() as waiting:
-                expires = (each.job.first_parked_at or now) + parked_for
-                await parked.park(each.job, each.key.namespace, waiting, now, expires)
-            case Exception() as error:
-                await dead.keep_job(each.job, error, now)
+        if isinstance(each.what, Waiting):
+            expires = (each.job.first_parked_at or now) + parked_for
+            await parked.park(each.job, each.key.namespace, each.what, now, expires)
 
 
 async def wake(
@@ -138,10 +138,3 @@ async def tell(hooks: Sequence[SettledHook], settled_events: Iterable[SettledEve
                 _log.error(
                     "a hook failed for event %s: %s", event.event.id, problem
                 )  # a traceback quotes values
-
-
-def log_failure(job: Job, error: BaseException, fate: str) -> None:
-    """Log why an event failed, and what became of it; without a traceback: that quotes values."""
-    event = job.event
-    name = f"{event.entity_type} {event.entity_id}"
-    _log.warning("event %s (%s) %s: %s", event.id, name, fate, without_values(error))

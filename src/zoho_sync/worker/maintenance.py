@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
 from zoho_sync.apply.debts import pay_debts
-from zoho_sync.apply.recording import log_failure
 from zoho_sync.apply.resolving import find_entity
 from zoho_sync.database.dialects import database_time, database_time_and
 from zoho_sync.database.insertion import insert_absent
@@ -25,6 +24,7 @@ from zoho_sync.store.ledger import Ledger
 from zoho_sync.store.parked_rows import Parked, Waiting
 from zoho_sync.store.pauses import Pause, paused_at
 from zoho_sync.worker.runtime import Runtime
+from zoho_sync.worker.settlement import log_failure
 
 __all__ = ["Maintenance"]
 

@@ -1,7 +1,8 @@
-"""Settles the jobs of an applied batch: records outcomes, and puts back what is tried again."""
+"""Settles the jobs of an applied batch: records outcomes, buries or puts back what has failed."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,15 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.apply.batch import Batch, BatchResult
-from zoho_sync.apply.recording import CameTo, log_failure, record, wake
-from zoho_sync.database.faults import Fault, classify
+from zoho_sync.apply.recording import CameTo, record, wake
+from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
-from zoho_sync.store.dead_letter_rows import describe_error
+from zoho_sync.store.dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync.store.requeueing import requeue
 from zoho_sync.worker.runtime import Runtime
 
-__all__ = ["Settlement"]
+__all__ = ["Settlement", "log_failure"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_HOLDERS: Final = 8
 
@@ -41,6 +44,7 @@ class Settlement:
     def __init__(self, runtime: Runtime, batch: Batch, result: BatchResult) -> None:
         self._runtime = runtime
         self._recorded: list[CameTo] = []
+        self._dead: list[tuple[Job, Exception]] = []
         self._retried: list[tuple[Job, Exception]] = []
         self.result = result
         self.completed = [job for job in batch.jobs if job.event.id in result.known]
@@ -48,14 +52,18 @@ class Settlement:
         for each in result.came_to:
             self.completed.append(each.job)
             if isinstance(each.what, Exception):
-                self._fail(each, each.what)
+                self._fail(each.job, each.what)
             else:
-                self._settle(each)
+                self._recorded.append(each)
+                self.settled_events.append(each.settled_event())
 
     async def record(self, connection: AsyncConnection) -> None:
         """Write the outcomes down."""
         context, parked_for = self._runtime.context, self._runtime.retry.parked_for
         await record(connection, context, self._recorded, self.result.now, parked_for)
+        dead = DeadLetterRows(connection, context.tables)
+        for job, error in self._dead:
+            await dead.keep_job(job, error, self.result.now)
 
     async def wake(self, connection: AsyncConnection) -> None:
         """Put back what comes again, and do what waited for an entity that has arrived.
@@ -74,24 +82,18 @@ class Settlement:
 
     def report(self) -> None:
         """Log the events that failed; for whoever knows that what they came to is committed."""
-        for each in self._recorded:
-            if isinstance(each.what, Exception):
-                log_failure(each.job, each.what, "is a dead letter")
+        for job, error in self._dead:
+            log_failure(job, error, "is a dead letter")
         for job, error in self._retried:
             log_failure(job, error, f"failed in attempt {job.attempts}, and comes again")
 
-    def _settle(self, each: CameTo) -> None:
-        self._recorded.append(each)
-        self.settled_events.append(each.settled_event())
-
-    def _fail(self, each: CameTo, error: Exception) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         """Make a dead letter of an event that failed, or let it come again."""
-        failed = _failed(each.job, error, self.result.now)
-        if _is_permanent(error) or self._runtime.retry.exhausted(failed.attempts):
-            self._settle(replace(each, job=failed))
-            return
-        self._retried.append((failed, error))
-        result = SyncResult(Outcome.RETRY, reason=describe_error(error)["error"], committed=True)
+        failed = _failed(job, error, self.result.now)
+        is_dead = _is_permanent(error) or self._runtime.retry.exhausted(failed.attempts)
+        (self._dead if is_dead else self._retried).append((failed, error))
+        outcome = Outcome.DEAD_LETTER if is_dead else Outcome.RETRY
+        result = SyncResult(outcome, reason=describe_error(error)["error"], committed=True)
         self.settled_events.append(SettledEvent(failed.event, result))
 
 
@@ -120,3 +122,10 @@ def _is_permanent(error: Exception) -> bool:
     if isinstance(error, ZohoSyncError):
         return error.permanent
     return classify(error) is Fault.REJECTED
+
+
+def log_failure(job: Job, error: BaseException, fate: str) -> None:
+    """Log why an event failed, and what became of it; without a traceback: that quotes values."""
+    event = job.event
+    name = f"{event.entity_type} {event.entity_id}"
+    _log.warning("event %s (%s) %s: %s", event.id, name, fate, without_values(error))
