@@ -1,1 +1,1 @@
-"""What went wrong elsewhere, one test for each: the defects that must never come back."""
+"""Keeps the defects of others from coming back: lessons by number, and rulings, room by room."""

@@ -1,57 +1,34 @@
-"""Workers beside each other: whose a job is, whose turn it is, and errors that nobody hides."""
+"""Runs workers: retries, poison, outages, and how they end."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 import zoho_sync
 from tests.hosts import tables
 from tests.hosts.application import open_host
 from tests.hosts.clock import Clock
 from tests.hosts.documents import at, customer
+from tests.hosts.failing import FailsAtFirst, SlowAtFirst, cancelled
 from tests.hosts.handlers import Clients
 from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, RetryPolicy, SyncEvent
 from zoho_sync.abc import Job
-from zoho_sync.exceptions import LeaseLost
 from zoho_sync.worker.executor import Executor
 from zoho_sync.worker.loop import Worker
 
 pytestmark = pytest.mark.breaks_connections
 
-LEASE = timedelta(minutes=5)
-
-
-async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> None:
-    """It would be back if workers of one name, or of one process, could take each other's jobs."""
-    clock = Clock()
-    host = await open_host(sessions, clock=clock)
-    twin = await open_host(sessions, clock=clock)
-    await host.receive(*(customer(f"c{number}") for number in range(4)))
-    queue, other = host.sync._runtime.queue, twin.sync._runtime.queue
-    mine, theirs = await queue.claim(2, lease=LEASE), await other.claim(2, lease=LEASE)
-    tokens = {job.lease_token for job in (*mine, *theirs)}
-    assert len(tokens) == 2
-    clock.now += LEASE
-    again: list[Job] = []
-    while found := await other.claim(4, lease=LEASE):
-        again += found
-    assert len(again) == 4
-    assert not {job.lease_token for job in again} & tokens
-    # The very same process has it now, by another claim: the first one is nobody's.
-    for old in (mine, theirs):
-        with pytest.raises(LeaseLost):
-            await other.ack(old)
-        await other.release(old)
-    assert await host.count(library.jobs) == 4
-    assert await queue.claim(4, lease=LEASE) == []
+LEASE = timedelta(seconds=60)
 
 
 async def test_lesson_34_a_stalled_worker_finishes_nothing(sessions: Sessions) -> None:
@@ -71,51 +48,17 @@ async def test_lesson_34_a_stalled_worker_finishes_nothing(sessions: Sessions) -
     assert await host.count(tables.clients) == 1
 
 
-class _Fails(Clients):
-    """Fails for some clients, as often as it is told to."""
-
-    left: dict[str, int]
-    error: type[Exception] = TimeoutError
-
-    async def before_apply(self, event: SyncEvent) -> None:
-        if self.left.get(event.entity_id, 0):
-            self.left[event.entity_id] -= 1
-            raise self.error
-
-
-async def test_lesson_35_full_batches_starve_no_retry(sessions: Sessions) -> None:
-    """It would be back if what failed were looked for only in what is left of a batch."""
-    clock = Clock()
-    _Fails.left = {"retried": 1}
-    second = timedelta(seconds=1)
-    policy = RetryPolicy(base_delay=second, max_delay=second)
-    host = await open_host(sessions, [_Fails], clock=clock, retry=policy)
-    queue, executor = host.sync._runtime.queue, Executor(host.sync._runtime)
-    await host.receive(customer("retried"), *(customer(f"a{number}") for number in range(9)))
-    rounds = 0
-    while await host.count(library.jobs):
-        clock.now += second
-        # As much comes in as goes out: the queue is never empty, and each batch is full.
-        await host.receive(*(customer(f"b{rounds}{number}") for number in range(3)))
-        await executor.execute(await queue.claim(3, lease=LEASE))
-        rounds += 1
-        if await host.rows(tables.clients, zoho_id="retried"):
-            break
-        assert rounds < 10, "the retry never had its turn"
-    assert await host.count(library.jobs) >= 9
-
-
 class _WeirdError(Exception):
     """Of a library that nobody has heard of."""
 
 
 async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> None:
     """It would be back if only errors with certain words in them were tried again."""
-    _Fails.left = {"c1": 1}
+    FailsAtFirst.left = {"c1": 1}
     clock, minute = Clock(), timedelta(minutes=1)
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
 
-    class Fails(_Fails):
+    class Fails(FailsAtFirst):
         error = _WeirdError
 
     host = await open_host(sessions, [Fails], clock=clock, retry=policy)
@@ -130,9 +73,9 @@ async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> 
 async def test_lesson_43_failures_close_nothing(sessions: Sessions) -> None:
     """It would be back if failures with successes between them added up to a closed door."""
     clock, minute = Clock(), timedelta(minutes=1)
-    _Fails.left = {f"bad{number}": 2 for number in range(20)}
+    FailsAtFirst.left = {f"bad{number}": 2 for number in range(20)}
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
-    host = await open_host(sessions, [_Fails], clock=clock, retry=policy, batch_size=2)
+    host = await open_host(sessions, [FailsAtFirst], clock=clock, retry=policy, batch_size=2)
     mixed = [customer(f"{kind}{number}") for number in range(20) for kind in ("bad", "good")]
     await host.receive(*mixed)
     assert (await host.sync.drain())[Outcome.APPLIED] == 20
@@ -236,3 +179,86 @@ def _collects(value: ast.expr) -> bool:
     return isinstance(call, ast.Call) and any(
         word.arg == "return_exceptions" for word in call.keywords
     )
+
+
+class _Killed(BaseException):
+    """Stands for the death of a process: nothing of the worker runs afterwards."""
+
+
+class _Poison(Clients):
+    """Kills the worker that applies one certain client."""
+
+    async def before_apply(self, event: SyncEvent) -> None:
+        if event.entity_id == "poison":
+            raise _Killed
+
+
+async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be back if deaths were counted in the transaction that died: never."""
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        """A dead process gives nothing back."""
+
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    host = await open_host(sessions, [_Poison], clock=lambda: now)
+    monkeypatch.setattr(host.sync._runtime.queue, "release", nothing)
+    await host.receive(customer("c1"), customer("poison"), customer("c2"))
+    deaths = 0
+    while True:
+        try:
+            await host.sync.drain()
+        except _Killed:
+            deaths += 1
+            now += timedelta(minutes=2)
+            assert deaths < 10
+        else:
+            break
+    assert deaths == 1 + 3  # once with the others, then alone
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
+    (letter,) = await host.sync.dead_letters.list()
+    assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
+
+
+@pytest.mark.parametrize("way", ["drain", "run"])
+async def test_lesson_46_shutdown_keeps_the_job(sessions: Sessions, way: str) -> None:
+    """It would be back if a cancelled worker lost the job, its row half-way, or an attempt."""
+    host = await open_host(sessions, [SlowAtFirst])
+    await host.receive(customer("c1"), customer("c2"))
+    await cancelled(host.sync.drain() if way == "drain" else host.sync.run())
+    assert await host.count(tables.clients) == 0
+    jobs = await host.rows(library.jobs)
+    assert [(job["attempts"], job["lease_token"], job["suspect"]) for job in jobs] == [
+        (0, None, False),
+        (0, None, False),
+    ]
+    assert await host.sync.drain() == {Outcome.APPLIED: 2}
+
+
+class _ReadsSettings(Clients):
+    """Notes what bounds the transaction that it is called in."""
+
+    seen: dict[str, str]
+
+    async def before_apply(self, event: SyncEvent) -> None:
+        await super().before_apply(event)
+        names = ("idle_in_transaction_session_timeout", "lock_timeout")
+        for name in names:
+            answer = await self.execute_with_context(text(f"SELECT current_setting('{name}')"))
+            self.seen[name] = answer.scalar_one()
+
+
+async def test_ruling_a_frozen_worker_is_bounded(postgres_url: str) -> None:
+    """Without the bounds, a frozen worker would hold its rows against its peer for ever."""
+    engine = create_async_engine(postgres_url)
+    _ReadsSettings.seen = {}
+    host = await open_host(async_sessionmaker(engine), [_ReadsSettings], lease=LEASE)
+    await host.take(customer())
+    idle = _ReadsSettings.seen["idle_in_transaction_session_timeout"]
+    assert idle in {"30s", "30000ms"}
+    assert _ReadsSettings.seen["lock_timeout"] not in {"0", ""}
+    async with engine.connect() as connection:  # and only in the worker's transactions
+        answer = await connection.execute(text("SELECT current_setting('lock_timeout')"))
+        assert answer.scalar_one() == "0"
+    await engine.dispose()
