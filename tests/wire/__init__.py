@@ -1,1 +1,0 @@
-"""Over the wire: real processes, real ports, and plain SQL."""
