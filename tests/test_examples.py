@@ -54,8 +54,8 @@ from Zoho: SO-00017 of 149.90
 """,
 }
 ELSEWHERE = {
-    "erp_awkward": "tests/test_erp_awkward.py",
-    "erp_host": "tests/wire/test_erp_host.py",
+    "erp_awkward": "tests/app/test_erp_awkward.py",
+    "erp_host": "tests/web/test_erp_host.py",
 }
 """What is a package of its own, and the test that runs it."""
 

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.app.sync`."""
+"""Proves that an application is wired as it says, and that a whole ERP ends right."""

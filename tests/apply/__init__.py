@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.apply`."""
+"""Proves what events do to the host's rows, lines and references, and what they never do."""

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.blocking.sync`."""
+"""Proves that synchronous hosts have all that others have, from threads and processes."""

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.checks`."""
+"""Proves that a mapping that does not fit is told what is wrong, before anything is applied."""

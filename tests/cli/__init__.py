@@ -1,1 +1,1 @@
-"""The command ``zoho-sync``."""
+"""Proves what the command ``zoho-sync`` prints, changes and answers with its exit code."""

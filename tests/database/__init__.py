@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.database`."""
+"""Proves that the databases behave alike where they differ: types, errors, transactions."""

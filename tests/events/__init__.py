@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.events.event`."""
+"""Proves the order of events, which of them wins, and when a failed one is tried again."""

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.handlers`."""
+"""Proves what handlers give back, raise and leave behind when the host calls them itself."""

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.intake`."""
+"""Proves that what is sent is understood or has a clear answer, and that strangers stay out."""

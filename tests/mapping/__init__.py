@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.mapping.declaration`."""
+"""Proves that declarations are read exactly, and bound to the names that tables have."""

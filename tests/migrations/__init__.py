@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.migrations`."""
+"""Proves that the library's tables go through the host's own Alembic."""

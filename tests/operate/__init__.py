@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.operate`."""
+"""Proves that dead letters are listed, replayed, resolved and purged as they should be."""

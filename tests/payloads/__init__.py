@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.payloads`."""
+"""Proves that each field and document of Zoho is read in every spelling that it has."""

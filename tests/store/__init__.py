@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.store`."""
+"""Proves that the library's own tables take as many rows as there are."""

@@ -1,1 +1,1 @@
-"""Tests of what the library offers over HTTP."""
+"""Proves what the endpoint answers, by itself and as real processes on a real port."""

@@ -1,1 +1,1 @@
-"""Tests of `zoho_sync.worker.loop`."""
+"""Proves that claimed jobs end once and rightly, whatever fails, stalls, pauses or stops."""
