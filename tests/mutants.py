@@ -83,7 +83,10 @@ def sources(room: str) -> list[Path]:
     """Return the modules of a room, below the repository."""
     found: set[Path] = set()
     for pattern in ROOMS[room]:
-        for path in (REPOSITORY / SOURCE).glob(pattern):
+        paths = [*(REPOSITORY / SOURCE).glob(pattern)]
+        if not paths:
+            raise SystemExit(f"nothing is called {pattern} in the room {room}: see ROOMS")
+        for path in paths:
             found.update(path.rglob("*.py") if path.is_dir() else [path])
     relative = (path.relative_to(REPOSITORY) for path in found)
     return sorted(path for path in relative if not any(map(path.match, LEFT_OUT)))
