@@ -1,11 +1,11 @@
-"""Says with how many examples a property is tried: with fewer in the core run."""
+"""Says how many examples or events a test is tried with: fewer in the core run."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-__all__ = ["RUN", "examples"]
+__all__ = ["RUN", "amount", "examples"]
 
 RUN: Final = "ZOHO_SYNC_TEST_RUN"
 """Set by pytest's configuration, to `core` or `everything`, before the tests are imported."""
@@ -13,7 +13,11 @@ EXAMPLES: Final = "ZOHO_SYNC_PROPERTY_EXAMPLES"
 """Set by hand, for a long run."""
 
 
+def amount(*, core: int, everything: int) -> int:
+    """Return which of two amounts this run takes."""
+    return core if os.environ.get(RUN) == "core" else everything
+
+
 def examples(*, core: int, everything: int) -> int:
-    """Return how many examples this run tries."""
-    by_hand = int(os.environ.get(EXAMPLES, "0"))
-    return by_hand or (core if os.environ.get(RUN) == "core" else everything)
+    """Return how many examples of a property this run tries."""
+    return int(os.environ.get(EXAMPLES, "0")) or amount(core=core, everything=everything)

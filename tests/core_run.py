@@ -14,6 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,7 +114,7 @@ def behaviour(item: pytest.Item) -> Hashable:
 
 def recorded_seconds() -> dict[str, float]:
     """Return how long tests took, by their names; the others were quick."""
-    recorded: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    recorded: dict[str, float] = json.loads(SECONDS.read_text())
     return recorded
 
 
@@ -251,23 +252,28 @@ def _mark(item: pytest.Item, plan: Plan) -> None:
         item.add_marker(place)
     if item in plan.core:
         item.add_marker("core")
-    module = getattr(item, "module", None)
-    imports = (
-        any(
-            str(getattr(each, "__module__", None) or getattr(each, "__name__", "")).startswith(
-                "sqlalchemy"
-            )
-            for each in vars(module).values()
-        )
-        if module
-        else False
-    )
-    asks = bool({*found} - {"memory"})
-    everywhere = item.get_closest_marker("every_line") is not None
-    once = item in plan.core or item in plan.once
-    outside = bool(OUTSIDE & {*found}) or "own_servers" in getattr(item, "fixturenames", ())
-    if (imports or asks) and (once or everywhere) and not outside:
+    if _may_differ_by_line(item, plan) and not OUTSIDE & {*found}:
         item.add_marker("depends_on_sqlalchemy")
+
+
+def _may_differ_by_line(item: pytest.Item, plan: Plan) -> bool:
+    """Return whether a test says what no other one says about another line of SQLAlchemy."""
+    if item.get_closest_marker("every_line"):
+        return True
+    is_repetition = item not in plan.once and item not in plan.core
+    if is_repetition or "own_servers" in getattr(item, "fixturenames", ()):
+        return False
+    return bool(places(item)) or _imports_sqlalchemy(getattr(item, "module", None))
+
+
+@cache
+def _imports_sqlalchemy(module: object) -> bool:
+    """Return whether a module has something of SQLAlchemy among its names."""
+    names = (
+        getattr(each, "__module__", None) or getattr(each, "__name__", None)
+        for each in getattr(module, "__dict__", {}).values()
+    )
+    return any(str(name).startswith("sqlalchemy") for name in names)
 
 
 def _reason(item: pytest.Item) -> str:

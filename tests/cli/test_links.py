@@ -14,6 +14,8 @@ import pytest
 from tests.cli.conftest import Call
 from zoho_sync import ZohoSync
 
+pytestmark = pytest.mark.depends_on_sqlalchemy  # as the application below
+
 APP = """
 from sqlalchemy import Text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine

@@ -14,7 +14,8 @@ def test_a_pause_is_seen_and_ended(call: Call, filled_url: str) -> None:
     assert status.code == 1
     assert "! the queue has been paused since" in status.out
     assert call("status", *database, "--json").json["paused_since"] is not None
-    assert "the workers go on" in call("resume", *database).out
+    # Lines are broken where the path of the database happens to end.
+    assert "the workers go on" in " ".join(call("resume", *database).out.split())
     again = call("resume", *database)
     assert (again.code, "was not paused" in again.out) == (0, True)
 
