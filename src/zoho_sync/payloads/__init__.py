@@ -1,4 +1,7 @@
-"""What Zoho sends: a model for each entity and its lines, and how to read a document into one.
+"""Models what Zoho sends, each entity and its lines, and reads a document into its model.
+
+After `zoho_sync.events`, whose event carries a document, and before `zoho_sync.mapping`, which says
+where the fields go.
 
 Every documented field is typed, unknown keys are kept, and only the id is required. ``""`` becomes
 None or ``[]``, numbers keep every digit, times are aware UTC, ids are text. Field names are Zoho's
@@ -9,12 +12,6 @@ from __future__ import annotations
 
 from zoho_sync.payloads.base import Line, Payload, line_key
 from zoho_sync.payloads.bill import BillLine, BillPayload
-from zoho_sync.payloads.contact import ContactPayload, CustomerPayload, VendorPayload
-from zoho_sync.payloads.credit_note import (
-    CreditNoteAllocation,
-    CreditNoteLine,
-    CreditNotePayload,
-)
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
@@ -31,14 +28,26 @@ from zoho_sync.payloads.fields import (
     Text,
     ZohoId,
 )
-from zoho_sync.payloads.invoice import InvoiceLine, InvoicePayload
+from zoho_sync.payloads.items import (
+    PriceBracket,
+    PriceListItem,
+    PriceListPayload,
+    ProductPayload,
+    StockAdjustmentLine,
+    StockAdjustmentPayload,
+)
 from zoho_sync.payloads.parsing import parse
 from zoho_sync.payloads.payment import PaymentAllocation, PaymentPayload
-from zoho_sync.payloads.price_list import PriceBracket, PriceListItem, PriceListPayload
-from zoho_sync.payloads.product import ProductPayload
-from zoho_sync.payloads.sales_order import SalesOrderLine, SalesOrderPayload
-from zoho_sync.payloads.stock_adjustment import StockAdjustmentLine, StockAdjustmentPayload
-from zoho_sync.payloads.user import UserPayload
+from zoho_sync.payloads.people import ContactPayload, CustomerPayload, UserPayload, VendorPayload
+from zoho_sync.payloads.sales import (
+    CreditNoteAllocation,
+    CreditNoteLine,
+    CreditNotePayload,
+    InvoiceLine,
+    InvoicePayload,
+    SalesOrderLine,
+    SalesOrderPayload,
+)
 
 __all__ = [
     "Amount",

@@ -1,4 +1,4 @@
-"""What every payload model and every line model can do."""
+"""Gives every model of a document or a line its id, its custom fields and its unknown keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bills: ``GET /bills/{bill_id}``, wrapper ``bill``."""
+"""Reads bills: ``GET /bills/{bill_id}``, wrapper ``bill``."""
 
 from __future__ import annotations
 

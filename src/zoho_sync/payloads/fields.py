@@ -1,4 +1,4 @@
-"""The types of a document's fields: lenient about Zoho's habits, strict about meaning.
+"""Reads the fields of a document, each by its type: lenient about habits, strict about meaning.
 
 Zoho's documents hold no null: ``""`` stands for what is absent, whatever the field's type. One
 field is a number or text by turns. So every type here takes each spelling that has one certain
@@ -14,14 +14,14 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, tzinfo
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from zoho_sync.events.times import parse_date, parse_time
+from zoho_sync.events.times import NO_OFFSET, parse_date, parse_time
 
 __all__ = [
     "NO_ID",
@@ -204,28 +204,16 @@ def _read_day(value: Any, info: ValidationInfo) -> date | None:
 def _read_moment(value: Any, info: ValidationInfo) -> datetime | None:
     if is_blank(value):
         return None
-    zone = _time_zone(info)
     if isinstance(value, datetime):
         value = value.isoformat()
     if not isinstance(value, str):
         raise _unexpected("a time as text", value)
     try:
+        zone = (info.context or {}).get("time_zone")
         return parse_time(value, time_zone=zone, formats=_formats(info))
-    except ValueError:
-        raise refusal(_why_no_time(value, _formats(info))) from None
-
-
-def _why_no_time(text: str, formats: tuple[str, ...]) -> str:
-    try:
-        parse_time(text, time_zone=UTC, formats=formats)
-    except ValueError:
-        return "not a time in a known format; list other formats in date_formats=…"
-    return "a time without an offset; say which zone it is in with time_zone=…"
-
-
-def _time_zone(info: ValidationInfo) -> tzinfo | None:
-    zone = (info.context or {}).get("time_zone")
-    return zone if isinstance(zone, tzinfo) else None
+    except ValueError as error:
+        unreadable = "not a time in a known format; list other formats in date_formats=…"
+        raise refusal(NO_OFFSET if str(error) == NO_OFFSET else unreadable) from None
 
 
 def _formats(info: ValidationInfo) -> tuple[str, ...]:

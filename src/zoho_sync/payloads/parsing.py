@@ -1,4 +1,4 @@
-"""From a document to its model, or to one error that names the field."""
+"""Reads a document into its model, or refuses it with one error that names the field."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ __all__ = ["parse"]
 
 _MAX_DEPTH: Final = 100
 
-_PROBLEMS: Final = {
-    "missing": "missing",
-    "model_type": "expected an object",
-}
-
-_Step = str | int
-_Flaw = tuple[tuple[_Step, ...], str]
+_PROBLEMS: Final = {"missing": "missing", "model_type": "expected an object"}
+_Flaw = tuple[tuple[str | int, ...], str]
 _TOO_DEEP: Final[_Flaw] = ((), f"nested deeper than {_MAX_DEPTH} levels")
 PayloadT = TypeVar("PayloadT", bound=Payload)
 

@@ -1,4 +1,4 @@
-"""Customer payments: ``GET /customerpayments/{payment_id}``, wrapper ``payment``."""
+"""Reads customer payments: ``GET /customerpayments/{payment_id}``, wrapper ``payment``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any, Final
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from zoho_sync.payloads.base import Line, Payload
+from zoho_sync.payloads.base import Line
+from zoho_sync.payloads.documents import CurrencyPayload, TransactionPayload
 from zoho_sync.payloads.fields import (
     Amount,
     Day,
     EntityId,
-    Integer,
     ListOf,
-    Moment,
     Text,
     ZohoId,
     is_blank,
@@ -44,7 +43,7 @@ class PaymentAllocation(Line):
     tax_amount_withheld: Amount = None
 
 
-class PaymentPayload(Payload):
+class PaymentPayload(TransactionPayload, CurrencyPayload):
     """A customer's payment; its allocations and ``unused_amount`` add up to ``amount``.
 
     A thin document names its one invoice at the top level instead of in ``invoices``; it is read
@@ -59,19 +58,12 @@ class PaymentPayload(Payload):
     payment_mode: Text = None
     payment_status: Text = None
     settlement_status: Text = None
-    status: Text = None
-    date: Day = None
     amount: Amount = None
     bcy_amount: Amount = None
     unused_amount: Amount = None
     amount_refunded: Amount = None
     bank_charges: Amount = None
     tax_amount_withheld: Amount = None
-    exchange_rate: Amount = None
-    currency_id: ZohoId = None
-    currency_code: Text = None
-    currency_symbol: Text = None
-    price_precision: Integer = None
     customer_id: ZohoId = None
     customer_name: Text = None
     email: Text = None
@@ -79,15 +71,7 @@ class PaymentPayload(Payload):
     invoice_number: Text = None
     account_id: ZohoId = None
     account_name: Text = None
-    reference_number: Text = None
     description: Text = None
-    location_id: ZohoId = None
-    location_name: Text = None
-    branch_id: ZohoId = None
-    branch_name: Text = None
-    created_time: Moment = None
-    last_modified_time: Moment = None
-    updated_time: Moment = None
     invoices: ListOf[PaymentAllocation] = Field(default_factory=list)
 
     @classmethod

@@ -1,14 +1,15 @@
-"""Customers and vendors: ``GET /contacts/{contact_id}``, wrapper ``contact``.
+"""Reads who there is: customers, vendors, and the organization's own users.
 
-Both are one kind of document with one id space; ``contact_type`` tells them apart. Which of the two
-a document is, is decided where it is received and not by its model.
+``GET /contacts/{contact_id}``, wrapper ``contact``; ``GET /users/{user_id}``, wrapper ``user``.
+Customers and vendors are one kind of document with one id space; ``contact_type`` tells them apart.
+Which of the two a document is, is decided where it is received and not by its model.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from zoho_sync.payloads.base import Payload
+from zoho_sync.payloads.documents import CurrencyPayload, RecordPayload
 from zoho_sync.payloads.fields import (
     Amount,
     EntityId,
@@ -16,16 +17,15 @@ from zoho_sync.payloads.fields import (
     Integer,
     JsonList,
     JsonObject,
-    Moment,
     Percent,
     Text,
     ZohoId,
 )
 
-__all__ = ["ContactPayload", "CustomerPayload", "VendorPayload"]
+__all__ = ["ContactPayload", "CustomerPayload", "UserPayload", "VendorPayload"]
 
 
-class ContactPayload(Payload):
+class ContactPayload(CurrencyPayload):
     """A contact; amounts are in its currency, ``*_bcy`` in the organization's.
 
     ``payment_terms`` are days; a negative number is the code of a rule.
@@ -43,7 +43,6 @@ class ContactPayload(Payload):
     contact_number: Text = None
     contact_category: Text = None
     customer_sub_type: Text = None
-    status: Text = None
     source: Text = None
     first_name: Text = None
     last_name: Text = None
@@ -60,11 +59,6 @@ class ContactPayload(Payload):
     owner_id: ZohoId = None
     owner_name: Text = None
     primary_contact_id: ZohoId = None
-    currency_id: ZohoId = None
-    currency_code: Text = None
-    currency_symbol: Text = None
-    exchange_rate: Amount = None
-    price_precision: Integer = None
     payment_terms: Integer = None
     payment_terms_id: ZohoId = None
     payment_terms_label: Text = None
@@ -127,9 +121,6 @@ class ContactPayload(Payload):
     documents: JsonList = Field(default_factory=list)
     tags: JsonList = Field(default_factory=list)
     notes: Text = None
-    created_time: Moment = None
-    last_modified_time: Moment = None
-    updated_time: Moment = None
 
 
 class CustomerPayload(ContactPayload):
@@ -144,3 +135,34 @@ class VendorPayload(ContactPayload):
 
     entity_type = "vendor"
     id_fields = ("contact_id", "vendor_id")
+
+
+class UserPayload(RecordPayload):
+    """A user of the organization; documents have no time of their last change.
+
+    ``user_role`` is free text. Detail has ``email_ids``, rows of the list have ``email``.
+    ``cost_rate`` is an amount for an hour.
+    """
+
+    entity_type = "user"
+    id_fields = ("user_id",)
+
+    user_id: EntityId
+    name: Text = None
+    email: Text = None
+    email_ids: JsonList = Field(default_factory=list)
+    mobile: Text = None
+    user_role: Text = None
+    role_id: ZohoId = None
+    user_type: Text = None
+    cost_rate: Amount = None
+    photo_url: Text = None
+    invitation_type: Text = None
+    source: Text = None
+    is_current_user: Flag = None
+    is_customer_segmented: Flag = None
+    is_employee: Flag = None
+    is_super_admin: Flag = None
+    is_vendor_segmented: Flag = None
+    allocated_warehouse_count: Integer = None
+    total_warehouse_count: Integer = None
