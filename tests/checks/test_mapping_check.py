@@ -1273,7 +1273,7 @@ async def test_drain_checks_once_and_logs_warnings(
     with caplog.at_level(logging.INFO):
         assert await sync.drain() == {}
         assert await sync.drain() == {}
-    (record,) = [each for each in caplog.records if "checks.check" in each.name]
+    (record,) = [each for each in caplog.records if each.name == "zoho_sync.checks.check"]
     assert "'name' can be empty" in record.getMessage()
 
 

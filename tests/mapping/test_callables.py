@@ -122,7 +122,7 @@ async def test_a_mistake_in_a_callable_is_a_dead_letter_that_names_its_place(
     assert (letter.path, letter.attempts) == (f"Invoices.{place}", 1)
     assert letter.error.startswith(f"Invoices.{place}: the callable raised AttributeError: Invoice")
     assert " has no field 'notse'." in letter.error
-    (record,) = [each for each in caplog.records if "settlement" in each.name]
+    (record,) = [each for each in caplog.records if each.name == "zoho_sync.worker.settlement"]
     assert record.levelno == logging.WARNING
     line = record.getMessage()
     assert line.startswith(f"event {receipt.event_ids[0]} (invoice i1) is a dead letter: ")

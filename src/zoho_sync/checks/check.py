@@ -1,4 +1,4 @@
-"""The check at start-up: every mapping against the real schema and the documents it reads.
+"""Checks every mapping at start-up against the real schema and the documents it reads.
 
 Everything that is wrong is reported at once, each thing with the attribute, the nearest right name
 and the remedy. What may be meant is a warning.
@@ -10,7 +10,7 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, Table, inspect
@@ -18,7 +18,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
-from zoho_sync.checks.overrides import HandlerCheck
+from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import RowsCheck
@@ -104,10 +104,11 @@ class MappingCheck:
             if self._is_bound(session, report):
                 targets = _on_one_bind(session, handlers, self._tables.metadata, report)
                 async with unit_of_work(session) as work:
-                    job = _Job(report, self._registry, self._tables, handlers, targets)
-                    if not whole_mirror:
-                        job = replace(job, unread=mirror.metadata)
-                    await work.connection.run_sync(job.run)
+                    unread = None if whole_mirror else mirror.metadata
+                    schema = _SchemaCheck(
+                        report, self._registry, self._tables, handlers, targets, unread
+                    )
+                    await work.connection.run_sync(schema.run)
         if report.findings:
             raise MappingError(report.findings)
         return report.warned()
@@ -138,14 +139,10 @@ class MappingCheck:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One check, on one connection.
+class _SchemaCheck:
+    """Checks bound mappings over one connection.
 
     Attributes:
-        report: Where findings go.
-        registry: The handlers.
-        tables: The library's own.
-        handlers: Those whose mappings are bound.
         targets: The host's tables that can be read, each with the first attribute that names it.
         unread: Tables of this metadata need only be there.
     """
@@ -155,20 +152,16 @@ class _Job:
     tables: Tables
     handlers: list[type[BaseEntityHandler[Any]]]
     targets: dict[Table, str]
-    unread: MetaData | None = None
+    unread: MetaData | None
 
     def run(self, connection: Connection) -> None:
         """Check everything."""
-        facts = self._facts(connection)
-        catalog = self.registry.catalog()
+        rows = RowsCheck(self.report, connection.dialect, self._facts(connection))
         for handler in self.handlers:
-            HandlerCheck(self.report).run(handler)
-            bound = handler.binding()
-            if bound is not None:
-                rows = RowsCheck(self.report, connection.dialect, facts)
+            check_methods(self.report, handler)
+            if (bound := handler.binding()) is not None:
                 rows.entity(handler.__name__, handler.payload_model, bound)
-        ignored, dialect = self.registry.is_ignored, connection.dialect
-        ReferenceCheck(self.report, catalog, self.handlers, dialect, ignored).run()
+        ReferenceCheck(self.report, self.registry, self.handlers, connection.dialect).run()
 
     def _facts(self, connection: Connection) -> dict[Table, TableFacts]:
         """Return what the database has of the tables that are to be read."""

@@ -1,17 +1,16 @@
-"""Whether a mapping can do what it says about deletes."""
+"""Checks that a mapping can do what it says about deletes."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, DefaultClause, Dialect
+from sqlalchemy import Column, DefaultClause
 from sqlalchemy.types import TypeDecorator
 
-from zoho_sync.checks.report import Report
+from zoho_sync.checks.report import Check
 from zoho_sync.checks.sources import family
-from zoho_sync.database.reflection import TableFacts, stored_type
+from zoho_sync.database.reflection import stored_type
 from zoho_sync.mapping.binding import BoundEntity
 
 __all__ = ["DeletionCheck"]
@@ -24,19 +23,8 @@ _NEGATIONS: Final = frozenset(("no", "non", "not"))
 _TRUE: Final = re.compile(r"\(?'?(true|t|1)'?(::bool(ean)?)?\)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class DeletionCheck:
-    """Checks what a mapping says about deletes.
-
-    Attributes:
-        report: Where findings go.
-        dialect: Of the database.
-        facts: What the database has of the entity's table, if it could be read.
-    """
-
-    report: Report
-    dialect: Dialect
-    facts: TableFacts | None
+class DeletionCheck(Check):
+    """Checks what a mapping says about deletes."""
 
     def run(self, owner: str, bound: BoundEntity) -> None:
         """Check one mapping."""
@@ -92,7 +80,7 @@ class DeletionCheck:
     def _is_true_by_default(self, column: Column[Any]) -> bool:
         default, server = column.default, column.server_default
         declared = server.arg if isinstance(server, DefaultClause) else ""
-        real = self.facts.column(column.name) if self.facts is not None else None
+        real = self.real(column)
         texts = [str(declared), real.default if real is not None else ""]
         is_true = default is not None and default.is_scalar and default.arg is True  # type: ignore[attr-defined]  # a scalar default has one
         return is_true or any(_TRUE.fullmatch(each.strip()) for each in texts)

@@ -1,4 +1,4 @@
-"""Whether the columns that a mapping fills with ids refer to what the host's schema says."""
+"""Checks that the columns which a mapping fills with ids refer to what the schema says."""
 
 from __future__ import annotations
 
@@ -54,10 +54,8 @@ class ForeignKeyCheck:
         if any(target.primary_key for target in wanted):
             return True
         target = wanted[0]
-        problem = (
-            f"the column has a ForeignKey to {_named(target)}, and a Reference writes the primary "
-            f"key of {target.table.name!r}."
-        )
+        written = f"a Reference writes the primary key of {target.table.name!r}"
+        problem = f"the column has a ForeignKey to {target}, and {written}."
         remedy = "Refer to the primary key, or fill the column by columns={…}."
         self._report.refuse(where, problem, remedy)
         return False
@@ -70,10 +68,8 @@ class ForeignKeyCheck:
             for target in targets_of(column):
                 kept = self._kept_in(target.table.fullname)
                 if kept and target.primary_key:
-                    problem = (
-                        f"{source!r} is Zoho's id, and the column has a ForeignKey to "
-                        f"{_named(target)}, the host's own key."
-                    )
+                    key = f"a ForeignKey to {target}, the host's own key"
+                    problem = f"{source!r} is Zoho's id, and the column has {key}."
                     remedy = f"references=[Reference({name!r}, to={kept!r}, source={source!r})]"
                     self._report.warn(f"{where}.columns[{name!r}]", problem, f"Give {remedy}.")
 
@@ -86,8 +82,7 @@ class ForeignKeyCheck:
     ) -> None:
         tables = " and ".join(repr(bound.table.name) for bound in kept)
         problem = (
-            f"the column has a ForeignKey to {_named(target)}, and {reference.to!r} is kept in "
-            f"{tables}."
+            f"the column has a ForeignKey to {target}, and {reference.to!r} is kept in {tables}."
         )
         meant = self._kept_in(target.table.fullname)
         remedy = f"Give the handler of {reference.to!r} the table {target.table.name!r}."
@@ -97,7 +92,3 @@ class ForeignKeyCheck:
 
     def _kept_in(self, table: str) -> str:
         return next((name for name, tables in self._tables.items() if table in tables), "")
-
-
-def _named(column: Column[Any]) -> str:
-    return f"{column.table.name}.{column.name}"

@@ -1,34 +1,17 @@
-"""Whether a mapping finds the row of an entity: by Zoho's id, or, at first, by natural keys."""
+"""Checks that a mapping finds the row of an entity: by Zoho's id, or at first by natural keys."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from sqlalchemy import Dialect, Table
-
-from zoho_sync.checks.report import Report
-from zoho_sync.checks.sources import SourceCheck, family
-from zoho_sync.database.reflection import TableFacts
+from zoho_sync.checks.report import Check
+from zoho_sync.checks.sources import family, warn_of_narrow_ids
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping.binding import BoundEntity, BoundNaturalKey
 
 __all__ = ["IdentityCheck"]
 
 
-@dataclass(frozen=True)
-class IdentityCheck:
-    """Checks how one mapping finds rows.
-
-    Attributes:
-        report: Where findings go.
-        dialect: Of the database.
-        facts: What the database has of each table that could be read.
-    """
-
-    report: Report
-    dialect: Dialect
-    facts: Mapping[Table, TableFacts]
+class IdentityCheck(Check):
+    """Checks how one mapping finds rows."""
 
     def run(self, owner: str, bound: BoundEntity) -> None:
         """Check one mapping."""
@@ -44,8 +27,8 @@ class IdentityCheck:
         key = bound.key
         if key is not None and key.table.autoincrement_column is key:
             problem = (
-                f"the database numbers {key.table.name}.{key.name} itself: a row of yours that has "
-                "an entity's number by chance would be overwritten."
+                f"the database numbers {key} itself: a row of yours that has an entity's number by "
+                "chance would be overwritten."
             )
             remedy = (
                 "Leave key= out, and the library keeps the link itself; or, if the column holds "
@@ -82,7 +65,6 @@ class IdentityCheck:
                 self.report.refuse(f"{owner}.columns[{name!r}]", problem, remedy)
 
     def _columns(self, owner: str, bound: BoundEntity) -> None:
-        sources = SourceCheck(self.report, None, self.dialect, lines=False)
         for attribute, column in (("key", bound.key), ("organization_column", bound.organization)):
             where = f"{owner}.{attribute}"
             if column is None:
@@ -90,22 +72,20 @@ class IdentityCheck:
             if family(column.type, self.dialect) not in {None, "text", "integer"}:
                 problem = f"Zoho's ids are text, and a column of type {column.type} is not."
                 self.report.refuse(where, problem, "Make the column String, or BigInteger.")
-            sources.warn_of_narrow_ids(where, column)
+            warn_of_narrow_ids(self.report, where, column, self.dialect)
         names = [column.name for column in bound.identity]
         tables = {column.table for column in bound.identity}
         if len(tables) > 1:
-            problem = (
-                f"{names[0]!r} and {names[1]!r} are in two tables, and no constraint spans both."
-            )
-            remedy = "Name columns of one table."
-            self.report.refuse(f"{owner}.organization_column", problem, remedy)
+            places = f"{names[0]!r} and {names[1]!r} are in two tables"
+            problem = f"{places}, and no constraint spans both."
+            where = f"{owner}.organization_column"
+            self.report.refuse(where, problem, "Name columns of one table.")
             return
-        table = next(iter(tables), bound.table)
-        facts = self.facts.get(table)
-        there = facts is not None and all(map(facts.column, names))
-        if facts is not None and names and there and not facts.is_unique(names):
-            problem = f"({', '.join(names)}) is not unique in {table.name!r}."
-            arguments = ", ".join(repr(name) for name in names)
+        facts = self.facts.get(next(iter(tables), bound.table))
+        there = names and all(map(self.real, bound.identity))
+        if facts is not None and there and not facts.is_unique(names):
+            problem = f"({', '.join(names)}) is not unique in {tables.pop().name!r}."
+            arguments = ", ".join(map(repr, names))
             remedy = (
                 f"Add UniqueConstraint({arguments}) on exactly these columns (a partial index does "
                 "not count), or leave key= out: then the library keeps the link itself."

@@ -1,9 +1,9 @@
-"""Whether the references of all mappings lead to something, and can all be waited for."""
+"""Checks that the references of all mappings lead to something, and can all be waited for."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -12,8 +12,9 @@ from zoho_sync.checks.foreign_keys import ForeignKeyCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import same_values
 from zoho_sync.checks.sources import Model, SourceCheck, line_model, nearest, source_kind
-from zoho_sync.events.entities import CONTACT, EntityCatalog
+from zoho_sync.events.entities import CONTACT
 from zoho_sync.handlers.base import BaseEntityHandler
+from zoho_sync.handlers.registry import HandlerRegistry
 from zoho_sync.mapping.binding import BoundEntity, BoundReference, BoundRows
 from zoho_sync.payloads import FieldKind
 
@@ -27,22 +28,20 @@ class ReferenceCheck:
 
     Args:
         report: Where findings go.
-        catalog: The names of all entity types.
+        registry: Knows all entity types, and which of them are ignored.
         handlers: Those whose mappings are bound.
         dialect: Of the database.
-        is_ignored: Whether the events of an entity type are ignored.
     """
 
     def __init__(
         self,
         report: Report,
-        catalog: EntityCatalog,
+        registry: HandlerRegistry,
         handlers: list[type[BaseEntityHandler[Any]]],
         dialect: Dialect,
-        is_ignored: Callable[[str], bool],
     ) -> None:
-        self._report, self._catalog, self._dialect = report, catalog, dialect
-        self._is_ignored = is_ignored
+        self._report, self._dialect = report, dialect
+        self._catalog, self._is_ignored = registry.catalog(), registry.is_ignored
         self._handlers = {handler.entity_type: handler for handler in handlers}
         self._waits: dict[str, set[str]] = {}
         self._keys = ForeignKeyCheck(report, handlers)
@@ -97,11 +96,8 @@ class ReferenceCheck:
         is_list = line_model(model, source) is not None
         kind = source_kind(model, source)
         if is_list or kind not in _IDS:
-            self._report.refuse(
-                where,
-                f"{source!r} holds no id.",
-                f"Give the field with the id of the {reference.to}.",
-            )
+            remedy = f"Give the field with the id of the {reference.to}."
+            self._report.refuse(where, f"{source!r} holds no id.", remedy)
         elif kind is FieldKind.TEXT and model is not None:
             stem = str(source).removesuffix("_name").removesuffix("_number")
             if source_kind(model, f"{stem}_id") is FieldKind.ID:
@@ -164,20 +160,15 @@ class ReferenceCheck:
             return
         for key in bound.primary_key:
             if not same_values(reference.column, key, self._dialect):
-                problem = (
-                    f"the column is {reference.column.type}, and the primary key of "
-                    f"{bound.table.name!r} is {key.type}."
-                )
+                other = f"the primary key of {bound.table.name!r} is {key.type}"
+                problem = f"the column is {reference.column.type}, and {other}."
                 self._report.refuse(where, problem, "Give both columns one type.")
 
     def _wait(self, owner: str, where: str, target: str) -> None:
         self._waits.setdefault(owner, set()).add(target)
         if owner == target:
-            self._report.warn(
-                where,
-                "an entity that refers to itself would wait for itself.",
-                'Give missing="null" where that can happen.',
-            )
+            problem = "an entity that refers to itself would wait for itself."
+            self._report.warn(where, problem, 'Give missing="null" where that can happen.')
 
     def _cycles(self) -> None:
         seen: set[frozenset[str]] = set()

@@ -1,15 +1,18 @@
-"""What a check of mappings has found, said once for what several attributes have in common."""
+"""Collects what a check of mappings finds, and says once what several attributes share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sqlalchemy import Column, Dialect, Table
+
+from zoho_sync.database.reflection import RealColumn, TableFacts
 from zoho_sync.exceptions import Finding
 from zoho_sync.exceptions.wording import meant
 
-__all__ = ["Report"]
+__all__ = ["Check", "Report"]
 
 
 class _Warning(NamedTuple):
@@ -67,10 +70,9 @@ class Report:
         near = meant(given, known) if isinstance(given, str) else ""
         *others, last = (f'"{word}"' for word in known)
         plain = given is None or isinstance(given, (str, int))
-        told = repr(given) if plain else f"… of type {type(given).__name__}"
-        said = f"{near} " if near else ""
-        remedy = f"{said}It is {', '.join(others)} or {last}{also}."
-        self.refuse(where, f"{name}={told} is unknown.", remedy)
+        value = repr(given) if plain else f"… of type {type(given).__name__}"
+        remedy = f"{near} It is {', '.join(others)} or {last}{also}.".lstrip()
+        self.refuse(where, f"{name}={value} is unknown.", remedy)
         return False
 
     def warned(self) -> list[str]:
@@ -78,10 +80,11 @@ class Report:
         alike: dict[tuple[str, str, str], list[_Warning]] = {}
         for each in self._warnings:
             alike.setdefault((each.owner, each.problem, each.remedy), []).append(each)
-        return [
-            str(Finding(_places(group), f"{_subjects(group)}{problem}", remedy))
-            for (_, problem, remedy), group in alike.items()
-        ]
+        findings = []
+        for (_, problem, remedy), group in alike.items():
+            subjects = ", ".join(dict.fromkeys(each.subject for each in group if each.subject))
+            findings.append(Finding(_places(group), f"{subjects} {problem}".lstrip(), remedy))
+        return [*map(str, findings)]
 
 
 def _places(group: Sequence[_Warning]) -> str:
@@ -94,6 +97,21 @@ def _places(group: Sequence[_Warning]) -> str:
     return ", ".join(places)
 
 
-def _subjects(group: Sequence[_Warning]) -> str:
-    named = dict.fromkeys(each.subject for each in group if each.subject)
-    return f"{', '.join(named)} " if named else ""
+@dataclass(frozen=True)
+class Check:
+    """Checks something about one handler's mapping.
+
+    Attributes:
+        report: Where findings go.
+        dialect: Of the database.
+        facts: What the database has of each table that could be read.
+    """
+
+    report: Report
+    dialect: Dialect
+    facts: Mapping[Table, TableFacts]
+
+    def real(self, column: Column[Any]) -> RealColumn | None:
+        """Return a column as the database has it; None where it could not be read."""
+        facts = self.facts.get(column.table)
+        return facts.column(column.name) if facts is not None else None

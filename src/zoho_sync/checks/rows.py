@@ -1,10 +1,9 @@
-"""Whether a mapping fits its table: keys, columns, deletes, lines."""
+"""Checks that a mapping fits its table: keys, columns, deletes, lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -20,14 +19,14 @@ from sqlalchemy.types import TypeDecorator
 
 from zoho_sync.checks.deletion import DeletionCheck
 from zoho_sync.checks.identity import IdentityCheck
-from zoho_sync.checks.report import Report
+from zoho_sync.checks.report import Check
 from zoho_sync.checks.sources import Model, SourceCheck, family, line_model, nearest
 from zoho_sync.database.reflection import RealColumn, TableFacts, stored_type
 from zoho_sync.database.types import MARIADB
 from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundRows
 from zoho_sync.mapping.declaration import DOCUMENT, CustomField
 from zoho_sync.mapping.foreign_keys import referring, same_row
-from zoho_sync.mapping.keys import KEY_TYPES
+from zoho_sync.mapping.keys import KEY_TYPES, python_type
 
 __all__ = ["RowsCheck", "same_values"]
 
@@ -36,15 +35,8 @@ _MISMATCH_IS_FINE = {("integer", "number"), ("float", "number"), ("enum", "text"
 _FINE_ON_MARIADB = {("boolean", "integer"), ("json", "text"), ("uuid", "text")}
 
 
-@dataclass(frozen=True)
-class _Use:
-    """A column that a mapping names.
-
-    Attributes:
-        where: The attribute that names it.
-        column: The column.
-        source: What fills it, where a source does.
-    """
+class _Use(NamedTuple):
+    """A column that a mapping names, the attribute that names it, and the source that fills it."""
 
     where: str
     column: Column[Any]
@@ -58,24 +50,14 @@ def same_values(column: Column[Any], key: Column[Any], dialect: Dialect) -> bool
     return mine is None or other is None or mine == other or (mine, other) == ("text", "integer")
 
 
-class RowsCheck:
-    """Checks the tables of one handler.
-
-    Args:
-        report: Where findings go.
-        dialect: Of the database.
-        facts: What the database has of each table that could be read.
-    """
-
-    def __init__(self, report: Report, dialect: Dialect, facts: Mapping[Table, TableFacts]) -> None:
-        self._report, self._dialect, self._facts = report, dialect, facts
+class RowsCheck(Check):
+    """Checks the tables of one handler."""
 
     def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
         """Check an entity's own table, and those of its lines."""
         self._rows(owner, model, bound, lines=False)
-        IdentityCheck(self._report, self._dialect, self._facts).run(owner, bound)
-        place = bound.deleted.table if bound.deleted is not None else bound.table
-        DeletionCheck(self._report, self._dialect, self._facts.get(place)).run(owner, bound)
+        IdentityCheck(self.report, self.dialect, self.facts).run(owner, bound)
+        DeletionCheck(self.report, self.dialect, self.facts).run(owner, bound)
         listed: dict[Table, str] = {}
         for position, child in enumerate(bound.children):
             where = f"{owner}.children[{position}]"
@@ -83,7 +65,7 @@ class RowsCheck:
             if child.table in listed:
                 problem = f"{listed[child.table]} fills {child.table.name!r} as well."
                 remedy = "Make one ChildMap with a callable source that returns the lines of both."
-                self._report.refuse(f"{where}.table", problem, remedy)
+                self.report.refuse(f"{where}.table", problem, remedy)
             listed.setdefault(child.table, where)
 
     def _rows(
@@ -100,12 +82,10 @@ class RowsCheck:
         self._repeated(uses)
         self._real_columns(uses)
         self._unfilled(owner, rows, {use.column for use in uses} | {*parent})
-        sources = SourceCheck(self._report, model, self._dialect, lines=lines)
+        sources = SourceCheck(self.report, model, self.dialect, lines=lines)
         for use in uses:
             if use.source is not None and sources.exists(use.where, use.source):
-                facts = self._facts.get(use.column.table)
-                real = facts.column(use.column.name) if facts else None
-                sources.fits(use.where, use.source, use.column, real)
+                sources.fits(use.where, use.source, use.column, self.real(use.column))
                 self._empty(use, model, lines=lines)
         for column, value in rows.insert_only.items():
             sources.constant(f"{owner}.insert_only[{column.key!r}]", column, value)
@@ -118,19 +98,19 @@ class RowsCheck:
         where = f"{owner}.table"
         if not rows.primary_key:
             problem = f"{rows.table.name!r} has no primary key."
-            self._report.refuse(where, problem, "Declare one: rows are found and changed by it.")
+            self.report.refuse(where, problem, "Declare one: rows are found and changed by it.")
         # The primary key of a line is kept only where the line has no key column.
         for column in () if lines and rows.key is not None else rows.primary_key:
-            if not isinstance(column.type, TypeDecorator) and _python(column) not in KEY_TYPES:
+            if not isinstance(column.type, TypeDecorator) and python_type(column) not in KEY_TYPES:
                 known = ", ".join(each.__name__ for each in KEY_TYPES)
                 problem = f"its primary key {column.name!r} is {column.type}."
                 remedy = f"Map a table whose key is one of {known} in Python."
-                self._report.refuse(where, problem, remedy)
+                self.report.refuse(where, problem, remedy)
         # What is inherited from gives out the keys.
         root = rows.parts[0].table
-        facts = self._facts.get(root)
+        facts = self.facts.get(root)
         if rows.key is None and facts is not None and facts.reuses_rowids:
-            self._report.refuse(
+            self.report.refuse(
                 where,
                 f"SQLite gives the primary key of a deleted row of {root.name!r} to the "
                 "next one, and the library's link would then overwrite a stranger.",
@@ -142,39 +122,36 @@ class RowsCheck:
         for use in uses:
             if use.column in seen:
                 problem = f"{seen[use.column]} fills column {use.column.name!r} as well."
-                self._report.refuse(use.where, problem, "Keep one of the two.")
+                self.report.refuse(use.where, problem, "Keep one of the two.")
             seen.setdefault(use.column, use.where)
 
     def _real_columns(self, uses: list[_Use]) -> None:
         for use in uses:
             name, table = use.column.name, use.column.table
-            facts = self._facts.get(table)
-            real = facts.column(name) if facts is not None else None
+            facts, real = self.facts.get(table), self.real(use.column)
             if facts is not None and real is None:
                 problem = f"the database has no column {name!r} in {table.name!r}."
                 names = [column.name for column in facts.columns.values()]
-                self._report.refuse(use.where, problem, nearest(name, names))
-            elif real is not None and self._dialect.name != "sqlite":
+                self.report.refuse(use.where, problem, nearest(name, names))
+            elif real is not None and self.dialect.name != "sqlite":
                 # SQLite stores any value in any column: there the declared type decides.
                 self._declared_as_it_is(use, real)
 
     def _declared_as_it_is(self, use: _Use, real: RealColumn) -> None:
-        declared = stored_type(use.column.type, self._dialect)
-        pair = family(declared, self._dialect), family(real.type, self._dialect)
+        declared = stored_type(use.column.type, self.dialect)
+        pair = family(declared, self.dialect), family(real.type, self.dialect)
         zones = [t.timezone for t in (declared, real.type) if isinstance(t, DateTime)]
         fine = None in pair or pair[0] == pair[1] or pair in _MISMATCH_IS_FINE
-        if self._dialect.name in MARIADB:
+        if self.dialect.name in MARIADB:
             fine, zones = fine or pair in _FINE_ON_MARIADB, []
         if not fine or len(set(zones)) > 1:
-            problem = (
-                f"the column is declared as {_named(declared)}, and the database has "
-                f"{_named(real.type)}."
-            )
-            self._report.refuse(use.where, problem, "Declare the type that the database has.")
+            has = f"the database has {_named(real.type)}"
+            problem = f"the column is declared as {_named(declared)}, and {has}."
+            self.report.refuse(use.where, problem, "Declare the type that the database has.")
 
     def _unfilled(self, owner: str, rows: BoundRows, uses: set[Column[Any]]) -> None:
         for part in rows.parts:
-            facts = self._facts.get(part.table)
+            facts = self.facts.get(part.table)
             used = uses | {column for column, _ in part.inherits}
             if rows.discriminator is not None:
                 used.add(rows.discriminator.column)
@@ -185,10 +162,10 @@ class RowsCheck:
                     "default, and nothing fills it."
                 )
                 remedy = f"Map it, or give a value: insert_only={{{name!r}: …}}."
-                self._report.refuse(f"{owner}.columns", problem, remedy)
+                self.report.refuse(f"{owner}.columns", problem, remedy)
 
     def _empty(self, use: _Use, model: Model | None, *, lines: bool) -> None:
-        known = use.source is DOCUMENT or (callable(use.source) and use.source is not DOCUMENT)
+        known = use.source is DOCUMENT or callable(use.source)
         identity = None if lines or model is None else getattr(model, "id_fields", ("",))[0]
         if known or use.source == identity or use.column.nullable or _has_default(use.column):
             return
@@ -205,7 +182,7 @@ class RowsCheck:
             "Leave it where Zoho always has a value, or give a callable that has one, declare a "
             "default, or allow NULL."
         )
-        self._report.warn(where, problem, remedy, subject=repr(name))
+        self.report.warn(where, problem, remedy, subject=repr(name))
 
     def _lines(self, where: str, model: Model, bound: BoundEntity, child: BoundChild) -> None:
         lines = line_model(model, child.source)
@@ -215,12 +192,12 @@ class RowsCheck:
             remedy = f"Lists are: {', '.join(lists) or 'none'}; or give a callable."
             if isinstance(child.source, str) and lists:
                 remedy = nearest(child.source, lists)
-            self._report.refuse(f"{where}.source", problem, remedy)
+            self.report.refuse(f"{where}.source", problem, remedy)
         meant = self._parent(f"{where}.parent", bound, child)
         self._rows(where, lines, child, lines=True, parent=meant)
-        if child.key is not None and family(child.key.type, self._dialect) not in {None, "text"}:
+        if child.key is not None and family(child.key.type, self.dialect) not in {None, "text"}:
             problem = f"a line without an id is keyed '#0', which {child.key.type} does not hold."
-            self._report.refuse(f"{where}.key", problem, "Make the column String.")
+            self.report.refuse(f"{where}.key", problem, "Make the column String.")
 
     def _parent(self, where: str, bound: BoundEntity, child: BoundChild) -> list[Column[Any]]:
         """Check the columns that hold the parent's key; return those that are meant instead."""
@@ -230,23 +207,20 @@ class RowsCheck:
         if meant:
             names = " or ".join(repr(column.key) for column in meant)
             problem = f"it has no ForeignKey to {bound.table.name!r}, and {names} has one."
-            self._report.refuse(where, problem, f"Did you mean parent={meant[0].key!r}?")
+            self.report.refuse(where, problem, f"Did you mean parent={meant[0].key!r}?")
             return meant
         if len(child.parent) != len(bound.primary_key):
             problem = (
                 f"it names {len(child.parent)} column(s), and the primary key of "
                 f"{bound.table.name!r} has {len(bound.primary_key)}."
             )
-            self._report.refuse(where, problem, f"Name a column for each of ({keys}), in order.")
+            self.report.refuse(where, problem, f"Name a column for each of ({keys}), in order.")
             return meant
         for column, key in zip(child.parent, bound.primary_key, strict=True):
-            if not same_values(column, key, self._dialect):
-                problem = (
-                    f"column {column.name!r} is {column.type}, and {bound.table.name}.{key.name} "
-                    f"is {key.type}."
-                )
+            if not same_values(column, key, self.dialect):
+                problem = f"column {column.name!r} is {column.type}, and {key} is {key.type}."
                 remedy = f"Name the columns that hold ({keys}), in this order."
-                self._report.refuse(where, problem, remedy)
+                self.report.refuse(where, problem, remedy)
         return meant
 
 
@@ -289,13 +263,6 @@ def _is_generated(column: Column[Any] | None) -> bool:
     declared = isinstance(default, (DefaultClause, Computed, Identity))
     # What is declared as the database's doing must be there; what is only fetched may be a trigger.
     return column.default is not None or (isinstance(default, FetchedValue) and not declared)
-
-
-def _python(column: Column[Any]) -> type | None:
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return None
 
 
 def _named(kind: Any) -> str:  # any type

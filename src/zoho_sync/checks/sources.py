@@ -1,4 +1,4 @@
-"""Whether a document has what a mapping reads, and whether the column can hold it."""
+"""Checks that a document has what a mapping reads, and that the column can hold it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,15 @@ from zoho_sync.mapping.declaration import DOCUMENT, CustomField
 from zoho_sync.mapping.untyped_values import is_untyped
 from zoho_sync.payloads import FieldKind, Line, Payload
 
-__all__ = ["Model", "SourceCheck", "family", "line_model", "nearest", "source_kind"]
+__all__ = [
+    "Model",
+    "SourceCheck",
+    "family",
+    "line_model",
+    "nearest",
+    "source_kind",
+    "warn_of_narrow_ids",
+]
 
 Model = type[Payload] | type[Line]
 """A payload model or a line model."""
@@ -148,12 +156,6 @@ def nearest(name: str, known: Iterable[str], *, of: str = "") -> str:
     return meant(name, names, of=of) or f"Known are {listed(sorted(names))}."
 
 
-def subject_of(model: Model) -> str:
-    """Return what the names of a model's fields begin with: ``contact`` for ``contact_name``."""
-    identity = model.id_fields[0] if issubclass(model, Payload) else model.id_field
-    return identity.removesuffix("_id")
-
-
 def source_kind(model: Model | None, source: Any) -> FieldKind | None:  # any source
     """Return what a source gives, as far as the model knows."""
     if source is DOCUMENT:
@@ -209,15 +211,16 @@ class SourceCheck:
         return not isinstance(source, str) or self._path_exists(where, source)
 
     def _path_exists(self, where: str, path: str) -> bool:
-        if self._model is None:
+        model = self._model
+        if model is None:
             return True
         first, *rest = path.split(".")
-        fields = self._model.model_fields
+        fields = model.model_fields
         if first not in fields:
-            problem = f"{self._model.__name__} has no field {first!r}."
-            self._report.refuse(where, problem, self._meant_path(path, first, rest))
+            problem = f"{model.__name__} has no field {first!r}."
+            self._report.refuse(where, problem, self._meant_path(model, path))
             return False
-        if rest and source_kind(self._model, first) is not FieldKind.JSON:
+        if rest and source_kind(model, first) is not FieldKind.JSON:
             problem = f"{first!r} holds no object, so that {path!r} reads nothing."
             self._report.refuse(where, problem, "Give the path of a nested object, or a callable.")
             return False
@@ -233,9 +236,9 @@ class SourceCheck:
                 self._report.warn(where, problem, near)
         return True
 
-    def _meant_path(self, path: str, first: str, rest: list[str]) -> str:
-        model = self._model
-        fields = model.model_fields if model is not None else {}
+    def _meant_path(self, model: Model, path: str) -> str:
+        fields = model.model_fields
+        first, *rest = path.split(".")
         if self._lines and rest and rest[0] in fields:
             return f"Paths are relative to the line: {'.'.join(rest)!r}."
         if first.startswith("cf_") and not self._lines:
@@ -243,7 +246,9 @@ class SourceCheck:
         dotted = path.replace("/", ".")
         if "/" in path and dotted.partition(".")[0] in fields:
             return f"Did you mean {dotted!r}?"
-        return nearest(first, fields, of=subject_of(model) if model is not None else "")
+        # What the names of the fields begin with: `contact` for `contact_name`.
+        identity = model.id_fields[0] if issubclass(model, Payload) else model.id_field
+        return nearest(first, fields, of=identity.removesuffix("_id"))
 
     def fits(self, where: str, source: Any, column: Column[Any], real: RealColumn | None) -> None:
         """Report a column that cannot hold what a source gives."""
@@ -262,7 +267,7 @@ class SourceCheck:
         elif kind is FieldKind.NUMBER:
             self._check_number(where, column, real)
         elif kind is FieldKind.ID:
-            self.warn_of_narrow_ids(where, column)
+            warn_of_narrow_ids(self._report, where, column, self._dialect)
 
     def constant(self, where: str, column: Column[Any], value: Any) -> None:  # any constant
         """Report an insert-only value that its column cannot hold."""
@@ -303,14 +308,15 @@ class SourceCheck:
                 "Give the column a scale, for example Numeric(18, 4), or a callable that rounds.",
             )
 
-    def warn_of_narrow_ids(self, where: str, column: Column[Any]) -> None:
-        """Warn of a column of 32 bits for Zoho's ids."""
-        stored = stored_type(column.type, self._dialect)
-        narrow = isinstance(stored, Integer) and not isinstance(stored, BigInteger)
-        if narrow and self._dialect.name != "sqlite":
-            self._report.warn(
-                where,
-                "Zoho's ids have up to 19 digits, and an Integer ends at 2147483647.",
-                "Make the column String, or BigInteger; or leave it out: without key= the library "
-                "keeps the link itself.",
-            )
+
+def warn_of_narrow_ids(report: Report, where: str, column: Column[Any], dialect: Dialect) -> None:
+    """Warn of a column of 32 bits for Zoho's ids."""
+    stored = stored_type(column.type, dialect)
+    narrow = isinstance(stored, Integer) and not isinstance(stored, BigInteger)
+    if narrow and dialect.name != "sqlite":
+        report.warn(
+            where,
+            "Zoho's ids have up to 19 digits, and an Integer ends at 2147483647.",
+            "Make the column String, or BigInteger; or leave it out: without key= the library "
+            "keeps the link itself.",
+        )

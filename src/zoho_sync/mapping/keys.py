@@ -1,4 +1,4 @@
-"""Primary keys of the host's rows, as the text in which the ledger keeps them."""
+"""Writes primary keys of the host's rows as the text that the ledger keeps, and reads them back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy import Column
 
 from zoho_sync.events import exact_json
 
-__all__ = ["KEY_TYPES", "decode_key", "encode_key", "plain_key"]
+__all__ = ["KEY_TYPES", "decode_key", "encode_key", "plain_key", "python_type"]
 
-_READERS: Final[dict[type, Callable[[Any], Any]]] = {
+_READERS: Final[dict[type | None, Callable[[Any], Any]]] = {
     int: int,
     str: str,
     UUID: UUID,
@@ -42,15 +42,18 @@ def decode_key(text: str, columns: Sequence[Column[Any]]) -> tuple[Any, ...]:
     values = exact_json.loads(text)
     if not columns:
         return tuple(values)
-    return tuple(_reader(column)(value) for value, column in zip(values, columns, strict=True))
+    readers = [_READERS.get(python_type(column)) for column in columns]
+    pairs = zip(readers, values, strict=True)
+    # A decorated type takes what it gave.
+    return tuple(read(value) if read is not None else value for read, value in pairs)
 
 
-def _reader(column: Column[Any]) -> Callable[[Any], Any]:
+def python_type(column: Column[Any]) -> type | None:
+    """Return the Python type of a column's values; None where its type does not say it."""
     try:
-        return _READERS.get(column.type.python_type, _unchanged)
+        return column.type.python_type
     except NotImplementedError:
-        # A decorated type takes what it gave.
-        return _unchanged
+        return None
 
 
 def plain_key(values: Sequence[Any] | None) -> Any:  # any key, or a tuple of them
@@ -58,7 +61,3 @@ def plain_key(values: Sequence[Any] | None) -> Any:  # any key, or a tuple of th
     if values is None:
         return None
     return values[0] if len(values) == 1 else tuple(values)
-
-
-def _unchanged(value: Any) -> Any:  # any JSON value
-    return value
