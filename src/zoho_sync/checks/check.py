@@ -117,12 +117,12 @@ class MappingCheck:
         """Return the handlers whose mappings name only what their tables declare."""
         handlers = []
         for name in self._registry:
+            handler = self._registry[name]
             try:
-                self._registry[name].binding()
+                handler.binding()
+                handlers.append(handler)
             except MappingError as error:
                 report.findings += error.findings
-            else:
-                handlers.append(self._registry[name])
         return handlers
 
     def _is_bound(self, session: AsyncSession, report: Report) -> bool:
@@ -169,10 +169,7 @@ class _SchemaCheck:
         schemas = {table: connection.schema_for_object(table) for table in wanted}
         known = {schema: table_names(connection, schema) for schema in {*schemas.values()}}
         folds = connection.dialect.name == "sqlite"
-        names = {
-            table: _among(table.name, known[schema], folds=folds)
-            for table, schema in schemas.items()
-        }
+        names = {t: _among(t.name, known[schema], folds=folds) for t, schema in schemas.items()}
         absent = [table for table, name in names.items() if name is None]
         self._report_absent(absent, [name for listed in known.values() for name in listed])
         return {
@@ -182,13 +179,14 @@ class _SchemaCheck:
         }
 
     def _report_absent(self, absent: list[Table], known: list[str]) -> None:
-        for made, where in ((self.tables.metadata, LIBRARY), (mirror.metadata, "mirror")):
-            names = [table.fullname for table in absent if table.metadata is made]
+        made = {self.tables.metadata: LIBRARY, mirror.metadata: "mirror"}
+        for metadata, where in made.items():
+            names = [table.fullname for table in absent if table.metadata is metadata]
             if names:
                 problem = f"tables that the library makes are missing: {', '.join(names)}."
                 self.report.refuse(where, problem, _CREATE)
         for table in absent:
-            if table.metadata not in {self.tables.metadata, mirror.metadata}:
+            if table.metadata not in made:
                 near = difflib.get_close_matches(table.name, known, n=1)
                 remedy = f"Did you mean {near[0]!r}?" if near else "Create it with your migrations."
                 problem = f"the database has no table {table.fullname!r}."

@@ -15,7 +15,7 @@ from zoho_sync.checks.sources import Model, SourceCheck, line_model, nearest, so
 from zoho_sync.events.entities import CONTACT
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry
-from zoho_sync.mapping.binding import BoundEntity, BoundReference, BoundRows
+from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundReference, BoundRows
 from zoho_sync.payloads import FieldKind
 
 __all__ = ["ReferenceCheck"]
@@ -52,8 +52,9 @@ class ReferenceCheck:
             bound = handler.binding()
             # What is ignored refers to nothing, whatever its mapping says.
             if bound is not None and not self._is_ignored(handler.entity_type):
-                for where, model, rows, lines in _all_rows(handler, bound):
+                for where, model, rows in _all_rows(handler, bound):
                     self._keys.columns(where, model, rows)
+                    lines = isinstance(rows, BoundChild)
                     sources = SourceCheck(self._report, model, self._dialect, lines=lines)
                     for reference in rows.references:
                         place = f"{where}.references[{reference.name!r}]"
@@ -77,7 +78,10 @@ class ReferenceCheck:
             if fits:
                 self._target(where, reference, target)
             if reference.missing == "park":
-                self._wait(owner, where, target.entity_type)
+                self._waits.setdefault(owner, set()).add(target.entity_type)
+                if owner == target.entity_type:
+                    problem = "an entity that refers to itself would wait for itself."
+                    self._report.warn(where, problem, 'Give missing="null" where that can happen.')
 
     def _choices(self, where: str, reference: BoundReference) -> None:
         missing, deleted = reference.missing, reference.deleted
@@ -164,12 +168,6 @@ class ReferenceCheck:
                 problem = f"the column is {reference.column.type}, and {other}."
                 self._report.refuse(where, problem, "Give both columns one type.")
 
-    def _wait(self, owner: str, where: str, target: str) -> None:
-        self._waits.setdefault(owner, set()).add(target)
-        if owner == target:
-            problem = "an entity that refers to itself would wait for itself."
-            self._report.warn(where, problem, 'Give missing="null" where that can happen.')
-
     def _cycles(self) -> None:
         seen: set[frozenset[str]] = set()
         for start in sorted(self._waits):
@@ -200,8 +198,8 @@ class ReferenceCheck:
 
 def _all_rows(
     handler: type[BaseEntityHandler[Any]], bound: BoundEntity
-) -> Iterator[tuple[str, Model | None, BoundRows, bool]]:
-    yield handler.__name__, handler.payload_model, bound, False
+) -> Iterator[tuple[str, Model | None, BoundRows]]:
+    yield handler.__name__, handler.payload_model, bound
     for position, child in enumerate(bound.children):
         lines = line_model(handler.payload_model, child.source)
-        yield f"{handler.__name__}.children[{position}]", lines, child, True
+        yield f"{handler.__name__}.children[{position}]", lines, child

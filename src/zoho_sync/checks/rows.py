@@ -55,7 +55,7 @@ class RowsCheck(Check):
 
     def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
         """Check an entity's own table, and those of its lines."""
-        self._rows(owner, model, bound, lines=False)
+        self._rows(owner, model, bound)
         IdentityCheck(self.report, self.dialect, self.facts).run(owner, bound)
         DeletionCheck(self.report, self.dialect, self.facts).run(owner, bound)
         listed: dict[Table, str] = {}
@@ -69,19 +69,14 @@ class RowsCheck(Check):
             listed.setdefault(child.table, where)
 
     def _rows(
-        self,
-        owner: str,
-        model: Model | None,
-        rows: BoundRows,
-        *,
-        lines: bool,
-        parent: Sequence[Column[Any]] = (),
+        self, owner: str, model: Model | None, rows: BoundRows, parent: Sequence[Column[Any]] = ()
     ) -> None:
         uses = list(_uses(owner, rows))
-        self._primary_key(owner, rows, lines=lines)
+        self._primary_key(owner, rows)
         self._repeated(uses)
         self._real_columns(uses)
         self._unfilled(owner, rows, {use.column for use in uses} | {*parent})
+        lines = isinstance(rows, BoundChild)
         sources = SourceCheck(self.report, model, self.dialect, lines=lines)
         for use in uses:
             if use.source is not None and sources.exists(use.where, use.source):
@@ -94,13 +89,14 @@ class RowsCheck(Check):
                 where = f"{owner}.references[{reference.name!r}]"
                 self._warn_of_null(where, reference.source)
 
-    def _primary_key(self, owner: str, rows: BoundRows, *, lines: bool) -> None:
+    def _primary_key(self, owner: str, rows: BoundRows) -> None:
         where = f"{owner}.table"
         if not rows.primary_key:
             problem = f"{rows.table.name!r} has no primary key."
             self.report.refuse(where, problem, "Declare one: rows are found and changed by it.")
         # The primary key of a line is kept only where the line has no key column.
-        for column in () if lines and rows.key is not None else rows.primary_key:
+        is_kept = not isinstance(rows, BoundChild) or rows.key is None
+        for column in rows.primary_key if is_kept else ():
             if not isinstance(column.type, TypeDecorator) and python_type(column) not in KEY_TYPES:
                 known = ", ".join(each.__name__ for each in KEY_TYPES)
                 problem = f"its primary key {column.name!r} is {column.type}."
@@ -110,12 +106,12 @@ class RowsCheck(Check):
         root = rows.parts[0].table
         facts = self.facts.get(root)
         if rows.key is None and facts is not None and facts.reuses_rowids:
-            self.report.refuse(
-                where,
+            problem = (
                 f"SQLite gives the primary key of a deleted row of {root.name!r} to the "
-                "next one, and the library's link would then overwrite a stranger.",
-                "Create the table with sqlite_autoincrement=True, or give a key= column.",
+                "next one, and the library's link would then overwrite a stranger."
             )
+            remedy = "Create the table with sqlite_autoincrement=True, or give a key= column."
+            self.report.refuse(where, problem, remedy)
 
     def _repeated(self, uses: list[_Use]) -> None:
         seen: dict[Column[Any], str] = {}
@@ -194,7 +190,7 @@ class RowsCheck(Check):
                 remedy = nearest(child.source, lists)
             self.report.refuse(f"{where}.source", problem, remedy)
         meant = self._parent(f"{where}.parent", bound, child)
-        self._rows(where, lines, child, lines=True, parent=meant)
+        self._rows(where, lines, child, meant)
         if child.key is not None and family(child.key.type, self.dialect) not in {None, "text"}:
             problem = f"a line without an id is keyed '#0', which {child.key.type} does not hold."
             self.report.refuse(f"{where}.key", problem, "Make the column String.")

@@ -302,11 +302,11 @@ class SourceCheck:
             return
         stored = stored_type(column.type, self._dialect) if real is None else real.type
         if isinstance(stored, Numeric) and stored.precision is not None and not stored.scale:
-            self._report.refuse(
-                where,
-                f"the column is {stored}: it has no decimals, and loses digits.",
-                "Give the column a scale, for example Numeric(18, 4), or a callable that rounds.",
+            problem = f"the column is {stored}: it has no decimals, and loses digits."
+            remedy = (
+                "Give the column a scale, for example Numeric(18, 4), or a callable that rounds."
             )
+            self._report.refuse(where, problem, remedy)
 
 
 def warn_of_narrow_ids(report: Report, where: str, column: Column[Any], dialect: Dialect) -> None:

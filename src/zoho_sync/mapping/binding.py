@@ -1,8 +1,8 @@
-"""A mapping's names, bound to the host's real tables and columns."""
+"""Binds the names of a mapping to the host's real tables and columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +49,7 @@ class BoundReference:
 
 @dataclass(frozen=True)
 class BoundNaturalKey:
-    """A column by which rows of the host are adopted.
-
-    Attributes:
-        column: The host's column.
-        normalise: Makes an expression of it, and of the document's value, alike.
-    """
+    """A column by which rows of the host are adopted, and what makes its spellings alike."""
 
     column: Column[Any]
     normalise: NamedCallable | None = None
@@ -76,15 +71,10 @@ class BoundRows:
     """What an entity's table and a table of lines have in common.
 
     Attributes:
-        table: The host's table.
         parts: The tables that a row is spread over, the last of which is `table`.
-        discriminator: Says of which class a row is.
         key: Holds Zoho's id; None for link identity.
-        organization: Holds the organization.
-        primary_key: The host's primary key.
         columns: Name in the mapping → column and source.
         insert_only: Column → value or callable.
-        references: Columns that hold keys of other entities.
     """
 
     table: Table
@@ -112,13 +102,7 @@ class BoundRows:
 
 @dataclass(frozen=True)
 class BoundChild(BoundRows):
-    """A `ChildMap` whose names are found.
-
-    Attributes:
-        name: Of the list in the ledger's column versions.
-        source: The list in the document.
-        parent: The columns that hold the parent's primary key.
-    """
+    """A `ChildMap` whose names are found; `name` is that of the list in the column versions."""
 
     name: str
     source: Source
@@ -235,34 +219,23 @@ def _rows(
         "key": names.column("key", rows.key),
         "organization": names.column("organization_column", organization),
         "primary_key": tuple(table.primary_key.columns),
-        "columns": dict(_filled(names, owner, rows.columns)),
-        "insert_only": dict(_values(names, owner, rows.insert_only)),
+        "columns": {
+            name: (column, named(source, f"{owner}.columns[{name!r}]"))
+            for name, source in rows.columns.items()
+            if (column := names.filled(name, source)) is not None
+        },
+        "insert_only": {
+            column: named(value, f"{owner}.insert_only[{name!r}]")
+            for name, value in rows.insert_only.items()
+            if (column := names.column(f"insert_only[{name!r}]", name)) is not None
+        },
         "references": tuple(_references(names, owner, rows.references)),
     }
 
 
-def _filled(
-    names: ColumnNames, owner: str, columns: Mapping[str, Source]
-) -> Iterable[tuple[str, tuple[Column[Any], Source]]]:
-    for name, source in columns.items():
-        column = names.filled(name, source)
-        if column is not None:
-            yield name, (column, named(source, f"{owner}.columns[{name!r}]"))
-
-
-def _values(
-    names: ColumnNames, owner: str, values: Mapping[str, Any]
-) -> Iterable[tuple[Column[Any], Any]]:
-    for name, value in values.items():
-        where = f"insert_only[{name!r}]"
-        column = names.column(where, name)
-        if column is not None:
-            yield column, named(value, f"{owner}.{where}")
-
-
 def _references(
     names: ColumnNames, owner: str, references: Iterable[Reference]
-) -> Iterable[BoundReference]:
+) -> Iterator[BoundReference]:
     for position, reference in enumerate(references):
         column = names.column(f"references[{position}].column", reference.column)
         if column is not None:
@@ -279,7 +252,7 @@ def _references(
 
 def _natural_keys(
     names: ColumnNames, owner: str, keys: Iterable[NaturalKey]
-) -> Iterable[BoundNaturalKey]:
+) -> Iterator[BoundNaturalKey]:
     for position, key in enumerate(keys):
         name, normalise = (key, None) if isinstance(key, str) else key
         where = f"adopt[{position}]"

@@ -1,4 +1,4 @@
-"""The callables of a mapping, each under the name of the attribute that holds it.
+"""Names the callables of a mapping, each by the attribute that holds it.
 
 What a callable raises says nothing of where it stands: the document is at hand, the mapping is not.
 So each is wrapped where the mapping is bound. A mistake in one is there for every attempt at the
@@ -21,14 +21,7 @@ from zoho_sync.payloads import Line, Payload
 
 __all__ = ["NamedCallable", "named", "no_columns", "no_expression", "no_lines"]
 
-_MISTAKES: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    NameError,
-    TypeError,
-    ValueError,
-)
+_MISTAKES: Final = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,8 +56,7 @@ class NamedCallable:
         except Exception as error:
             note_callable(error, self.where)
             raise
-        fault = self.fault(result) if self.fault is not None else ""
-        if fault:
+        if self.fault is not None and (fault := self.fault(result)):
             raise PayloadError(self.where, f"the callable gives {fault}")
         return result
 

@@ -13,7 +13,6 @@ from zoho_sync.mapping.inheritance import mapper_of, parts_of
 
 __all__ = ["ColumnNames"]
 
-
 _FEW: Final = 2
 """So many names that are not there are said one by one."""
 

@@ -1,4 +1,4 @@
-"""Where the fields of a Zoho document go: declarations, without any I/O.
+"""Declares where the fields of a Zoho document go, without any I/O.
 
 An `EntityMap` says which table of the host holds an entity, which of its columns hold what, and
 what happens on a delete. It is checked against the real schema when the application starts.
@@ -125,19 +125,14 @@ def read_source(
     if source is DOCUMENT:
         return ABSENT if document is None else document
     if isinstance(source, CustomField):
-        return _read_custom_field(source, node)
+        if isinstance(node, Payload) and node.has_custom_field(source.name):
+            return node.custom_field(source.name)
+        return ABSENT
     if isinstance(source, str):
         return _read_path(source, node)
     if isinstance(source, ClauseElement):
         return source
     return cast("_Callable", source)(node)
-
-
-def _read_custom_field(source: CustomField, node: Payload | Line) -> Any:
-    if not isinstance(node, Payload) or not node.has_custom_field(source.name):
-        return ABSENT
-    value = node.custom_field(source.name)
-    return None if value == "" else value
 
 
 def _read_path(path: str, node: Payload | Line) -> Any:

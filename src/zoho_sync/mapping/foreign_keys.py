@@ -1,8 +1,9 @@
-"""What the host's foreign keys say about which rows a column refers to."""
+"""Finds out which rows a column refers to, by the host's foreign keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -17,10 +18,8 @@ def targets_of(column: Column[Any]) -> list[Column[Any]]:
     """Return the columns that a column refers to, as far as their tables are declared."""
     found = []
     for key in column.foreign_keys:
-        try:
+        with suppress(NoReferenceError):
             found.append(key.column)
-        except NoReferenceError:
-            continue
     return found
 
 

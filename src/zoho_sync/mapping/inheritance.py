@@ -1,4 +1,4 @@
-"""The tables that one row of the host is spread over: joined-table inheritance of its ORM classes.
+"""Finds the tables that one row of the host is spread over, by the inheritance of its ORM classes.
 
 A class that inherits from another by a joined table has columns in both. Its row is a row in each
 of them, and all have one primary key. Elsewhere a row is one row of one table.

@@ -14,7 +14,7 @@ from zoho_sync.events import exact_json
 
 __all__ = ["KEY_TYPES", "decode_key", "encode_key", "plain_key", "python_type"]
 
-_READERS: Final[dict[type | None, Callable[[Any], Any]]] = {
+_READERS: Final[dict[type, Callable[[Any], Any]]] = {
     int: int,
     str: str,
     UUID: UUID,
@@ -42,7 +42,7 @@ def decode_key(text: str, columns: Sequence[Column[Any]]) -> tuple[Any, ...]:
     values = exact_json.loads(text)
     if not columns:
         return tuple(values)
-    readers = [_READERS.get(python_type(column)) for column in columns]
+    readers = [_READERS.get(python_type(column) or object) for column in columns]
     pairs = zip(readers, values, strict=True)
     # A decorated type takes what it gave.
     return tuple(read(value) if read is not None else value for read, value in pairs)

@@ -1,4 +1,4 @@
-"""Values that no payload model declares: custom fields, and what nested objects hold.
+"""Reads values that no payload model declares: custom fields, and what nested objects hold.
 
 As far as anybody knows they are text, or a number. What they mean is said by the column that they
 go into, and they are read as a field of that kind would be.
@@ -20,25 +20,18 @@ from zoho_sync.payloads import Integer as WholeNumber
 
 __all__ = ["is_untyped", "read_untyped"]
 
-_AMOUNT: Final[TypeAdapter[Any]] = TypeAdapter(Amount)
-_DAY: Final[TypeAdapter[Any]] = TypeAdapter(Day)
-_FLAG: Final[TypeAdapter[Any]] = TypeAdapter(Flag)
-_INTEGER: Final[TypeAdapter[Any]] = TypeAdapter(WholeNumber)
-_MOMENT: Final[TypeAdapter[Any]] = TypeAdapter(Moment)
-_TEXT: Final[TypeAdapter[Any]] = TypeAdapter(Text)
-
 _READERS: Final[tuple[tuple[type[TypeEngine[Any]], TypeAdapter[Any] | None], ...]] = (
-    (ExactDecimal, _AMOUNT),
-    (UtcDateTime, _MOMENT),
+    (ExactDecimal, TypeAdapter(Amount)),
+    (UtcDateTime, TypeAdapter(Moment)),
     # Float stands before Numeric, whose subclass it is in one line of SQLAlchemy.
     (Float, None),
-    (Numeric, _AMOUNT),
-    (Boolean, _FLAG),
-    (Integer, _INTEGER),
-    (DateTime, _MOMENT),
-    (Date, _DAY),
+    (Numeric, TypeAdapter(Amount)),
+    (Boolean, TypeAdapter(Flag)),
+    (Integer, TypeAdapter(WholeNumber)),
+    (DateTime, TypeAdapter(Moment)),
+    (Date, TypeAdapter(Day)),
     (Enum, None),
-    (String, _TEXT),
+    (String, TypeAdapter(Text)),
 )
 
 
@@ -55,8 +48,7 @@ def read_untyped(
     Raises:
         PayloadError: It is nothing of that kind; the error names the field.
     """
-    kinds = (reader for kind, reader in _READERS if isinstance(column.type, kind))
-    reader = next(kinds, None)
+    reader = next((read for kind, read in _READERS if isinstance(column.type, kind)), None)
     if value is None or reader is None:
         return value
     context = {"time_zone": node._time_zone, "date_formats": node._date_formats}  # noqa: SLF001  # of the library's own models
@@ -65,9 +57,6 @@ def read_untyped(
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)
     # Raised here and not above: what pydantic says quotes values, so it must not be its context.
-    raise PayloadError(_path(source, node), problem[0]["msg"])
-
-
-def _path(source: Source, node: Payload | Line) -> str:
     name = source.name if isinstance(source, CustomField) else str(source)
-    return f"{node.entity_type}.{name}" if isinstance(node, Payload) else name
+    path = f"{node.entity_type}.{name}" if isinstance(node, Payload) else name
+    raise PayloadError(path, problem[0]["msg"])

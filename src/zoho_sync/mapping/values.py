@@ -199,17 +199,11 @@ def _default(column: Column[Any]) -> Any:
     default = column.default
     if default is not None and default.is_scalar:
         return default.arg  # type: ignore[attr-defined]  # a scalar default has one
-    server = column.server_default
-    if isinstance(server, DefaultClause):
-        return _literal(server.arg)
+    if isinstance(column.server_default, DefaultClause):
+        given = column.server_default.arg
+        is_text = isinstance(given, str)
+        return literal_column("'" + given.replace("'", "''") + "'") if is_text else given
     raise _rejected(column, "may not be NULL, and its default cannot be written again")
-
-
-def _literal(argument: Any) -> ColumnElement[Any]:
-    if isinstance(argument, str):
-        return literal_column("'" + argument.replace("'", "''") + "'")
-    element: ColumnElement[Any] = argument
-    return element
 
 
 def deletion_mark(column: Column[Any], deleted_at: datetime | None) -> Any:
