@@ -1,4 +1,4 @@
-"""The library's tables and the mirror: created, by several processes at once, or found missing."""
+"""Creates the library's tables and the mirror, or says that they are missing."""
 
 from __future__ import annotations
 

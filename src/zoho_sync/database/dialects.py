@@ -1,4 +1,4 @@
-"""What differs between databases: clocks, locks, how transactions begin and wait."""
+"""Does what differs between databases: clocks, locks, how transactions begin and wait."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-
 _S = TypeVar("_S", bound=Select[Any])
 
 _CHUNK = 1_000
@@ -74,15 +73,11 @@ async def database_time(connection: AsyncConnection, clock: Clock | None = None)
     SQLite has no clock of its own: all its users are processes of one machine and share that
     machine's clock.
     """
-    if clock is not None:
-        return clock()
-    if connection.dialect.name == "postgresql":
-        moment: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return moment.astimezone(UTC)
-    if is_mariadb(connection):
-        now = func.utc_timestamp(literal_column("6"), type_=UtcDateTime())
-        return (await connection.execute(select(now))).scalar_one()
-    return _machine_time()
+    dialect = connection.dialect.name
+    if clock is not None or dialect == "sqlite":
+        return (clock or _machine_time)()
+    moment = (await connection.execute(select(execution_time(dialect)))).scalar_one()
+    return moment.astimezone(UTC)
 
 
 async def database_time_and(

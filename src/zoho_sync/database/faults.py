@@ -1,4 +1,4 @@
-"""What an error of a database means, and what may be said of it: never the values of a document."""
+"""Tells what an error of a database means, and words it without the values of a document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
 )
 
 from zoho_sync.exceptions import HostTransactionLost, RowRejected, ZohoSyncError
-from zoho_sync.exceptions.wording import raised_in
+from zoho_sync.exceptions.wording import noted, raised_in
 
 __all__ = [
     "Fault",
@@ -66,7 +66,7 @@ _MARIADB_LOST = {1040, 1044, 1045, 1049, 1053, 1080, 1130, 1927, *range(2000, 20
 _MARIADB_REFERENCES = {1216, 1217, 1451, 1452}
 _MARIADB_UNIQUE = {1062, 1169, 1586}
 _MARIADB_NO_TABLE = 1146
-_LOCK_TIMEOUTS = {"55P03"}
+_LOCK_TIMEOUT = "55P03"
 # Classes: data, constraints, names and types, views with a check; P0 and 45 is what triggers raise.
 _REJECTIONS = {"22", "23", "42", "44", "45", "P0"}
 # From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
@@ -85,7 +85,6 @@ _CONNECTION_STATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "533
 _CONNECTION_CLASSES = {"08", "28"}
 _STATE_LENGTH = 5
 
-
 _DATA = "22"
 _ARGUMENT = re.compile(r"(invalid input for query argument \$\d+): .*", re.DOTALL)
 # Other reasons may quote the value once more.
@@ -96,27 +95,23 @@ _QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 def classify(error: BaseException) -> Fault:
     """Say what an exception means for the transaction that it hit."""
     state = sqlstate(error)
-    if isinstance(error, PendingRollbackError) or _is_lost_state(state):
+    lost = state in _CONNECTION_STATES or state[:2] in _CONNECTION_CLASSES
+    if lost or isinstance(error, PendingRollbackError):
         return Fault.CONNECTION
     if not isinstance(error, DBAPIError):
         return Fault.REJECTED if isinstance(error, StatementError) else Fault.UNKNOWN
-    code = mariadb_code(error)
-    if state in _CONFLICTS or code in _MARIADB_CONFLICTS or _sqlite_busy(error):
+    code, name = mariadb_code(error), _sqlite_name(error)
+    busy = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    if busy or state in _CONFLICTS or code in _MARIADB_CONFLICTS:
         return Fault.CONFLICT
-    if state in _LOCK_TIMEOUTS or code == _MARIADB_LOCK_TIMEOUT:
+    if state == _LOCK_TIMEOUT or code == _MARIADB_LOCK_TIMEOUT:
         return Fault.LOCK_TIMEOUT
-    if _is_lost(error, state):
+    broken = error.connection_invalidated or code in _MARIADB_LOST
+    if broken or (isinstance(error, InterfaceError) and not state):
         return Fault.CONNECTION
-    return Fault.REJECTED if _is_rejected(error, state) else Fault.UNKNOWN
-
-
-def _is_lost(error: DBAPIError, state: str) -> bool:
-    broken = error.connection_invalidated or mariadb_code(error) in _MARIADB_LOST
-    return broken or (isinstance(error, InterfaceError) and not state)
-
-
-def _is_lost_state(state: str) -> bool:
-    return state in _CONNECTION_STATES or state[:2] in _CONNECTION_CLASSES
+    rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
+    wrong = rejected or state[:2] in _REJECTIONS or name in _SQLITE_WRONG
+    return Fault.REJECTED if wrong else Fault.UNKNOWN
 
 
 def is_of_database(error: BaseException) -> bool:
@@ -127,11 +122,6 @@ def is_of_database(error: BaseException) -> bool:
     they have in common is an SQLSTATE.
     """
     return isinstance(error, (SQLAlchemyError, OSError)) or len(sqlstate(error)) == _STATE_LENGTH
-
-
-def _is_rejected(error: DBAPIError, state: str) -> bool:
-    rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
-    return rejected or state[:2] in _REJECTIONS or _sqlite_name(error) in _SQLITE_WRONG
 
 
 def refuses_values(error: BaseException) -> bool:
@@ -153,10 +143,9 @@ def breaks_reference(error: BaseException) -> bool:
     """Return whether a foreign key is what refused a statement."""
     if not isinstance(error, DBAPIError):
         return False
-    if mariadb_code(error) in _MARIADB_REFERENCES:
-        return True
+    known = mariadb_code(error) in _MARIADB_REFERENCES or sqlstate(error) in _REFERENCES
     # SQLite gives ON DELETE RESTRICT the code of a trigger; the text is the same for all.
-    return sqlstate(error) in _REFERENCES or str(error.orig) == "FOREIGN KEY constraint failed"
+    return known or str(error.orig) == "FOREIGN KEY constraint failed"
 
 
 def breaks_uniqueness(error: BaseException) -> bool:
@@ -170,19 +159,15 @@ def unique_columns(error: BaseException) -> str:
 
     ``table.column, table.column``, or ``index 'name'`` for one on an expression; ``""`` elsewhere.
     """
-    origin = getattr(error, "orig", None)
-    found = _SQLITE_UNIQUE.fullmatch(str(origin)) if origin is not None else None
+    found = _SQLITE_UNIQUE.fullmatch(str(getattr(error, "orig", "")))
     return found[1] if found else ""
 
 
 def sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of an error; ``""`` where the driver gives none."""
     origin = error.orig if isinstance(error, DBAPIError) else error
-    for name in ("sqlstate", "pgcode"):
-        state = getattr(origin, name, None)
-        if isinstance(state, str):
-            return state
-    return ""
+    states = (getattr(origin, name, None) for name in ("sqlstate", "pgcode"))
+    return next((state for state in states if isinstance(state, str)), "")
 
 
 def mariadb_code(error: DBAPIError) -> int:
@@ -194,10 +179,6 @@ def mariadb_code(error: DBAPIError) -> int:
     return first if isinstance(first, int) else 0
 
 
-def _sqlite_busy(error: DBAPIError) -> bool:
-    return _sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-
-
 def _sqlite_name(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlite_errorname", "") or ""
 
@@ -206,9 +187,8 @@ def lacks_table(error: BaseException) -> bool:
     """Return whether a statement failed because its table does not exist."""
     if not isinstance(error, DBAPIError):
         return False
-    if mariadb_code(error) == _MARIADB_NO_TABLE:
-        return True
-    return sqlstate(error) == "42P01" or str(error.orig).startswith("no such table")
+    known = mariadb_code(error) == _MARIADB_NO_TABLE or sqlstate(error) == "42P01"
+    return known or str(error.orig).startswith("no such table")
 
 
 def without_values(error: BaseException) -> str:
@@ -217,10 +197,10 @@ def without_values(error: BaseException) -> str:
     Drivers quote the values of a document, and so does a traceback; nothing of that is in it. An
     error that a mapping's callable raised is told with the attribute that holds the callable.
     """
-    told, seen = [], error
+    causes, seen = [], error
     while True:
         place = raised_in(seen)
-        told.append(f"{type(seen).__name__}{_text(seen)}{f' in {place}' if place else ''}")
+        causes.append(f"{type(seen).__name__}{_text(seen)}{f' in {place}' if place else ''}")
         if seen.__cause__ is None or isinstance(seen, DBAPIError):
             break
         seen = seen.__cause__
@@ -228,7 +208,7 @@ def without_values(error: BaseException) -> str:
     origin = error if isinstance(seen, DBAPIError) else seen
     frames = traceback.extract_tb(origin.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return " from ".join(told) + place
+    return " from ".join(causes) + place
 
 
 def hide_values(error: BaseException) -> None:
@@ -258,9 +238,12 @@ def primary_message(error: BaseException) -> tuple[str, str]:
     details = _details(origin)
     constraint = getattr(details, "constraint_name", None) or getattr(details, "column_name", None)
     said = getattr(details, "message", None) or getattr(details, "message_primary", None)
-    message = _cut_values(error, str(said or origin))
+    return _first_line(error, _cut_values(error, str(said or origin))), constraint or ""
+
+
+def _first_line(error: BaseException, message: str) -> str:
     lines = message.splitlines() or [type(error).__name__]
-    return lines[0][:500].replace("\x00", ""), constraint or ""
+    return lines[0][:500].replace("\x00", "")
 
 
 # Of these the quotes hold names alone: nulls, unknown columns and tables, foreign keys and checks,
@@ -289,8 +272,7 @@ def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
     named = next(filter(None, found.groups()), "") if found else ""
     if not by_host and mariadb_code(error) not in _MARIADB_NAMES_ALONE:
         message = _QUOTED.sub("'…'", message)
-    lines = message.splitlines() or [type(error).__name__]
-    return lines[0][:500].replace("\x00", ""), named
+    return _first_line(error, message), named
 
 
 def _details(origin: BaseException) -> Any:
@@ -327,9 +309,7 @@ def note_place(error: BaseException, table: str, column: str) -> None:
 
 def noted_place(error: BaseException) -> tuple[str, str]:
     """Return the table and the column that were noted; ``""`` where there are none."""
-    notes = (note for note in getattr(error, "__notes__", ()) if isinstance(note, str))
-    place = next((n.removeprefix(_PLACE) for n in notes if n.startswith(_PLACE)), ".")
-    table, _, column = place.rpartition(".")
+    table, _, column = noted(error, _PLACE).rpartition(".")
     return table, column
 
 

@@ -1,4 +1,4 @@
-"""INSERTs that leave out what is there already, which every database says in another way."""
+"""Inserts rows that are not there already, which every database does in a way of its own."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ async def insert_absent(
     if is_mariadb(connection):
         return await _insert_absent_on_mariadb(connection, table, rows, unique, returning)
     statement = insert_if_absent(connection.dialect.name, table, rows, unique)
-    if not returning:
-        await connection.execute(statement)
-        return []
-    result = await connection.execute(statement.returning(*returning))
-    return [tuple(row) for row in result]
+    return await _run(connection, statement, returning)
 
 
 async def _insert_absent_on_mariadb(
@@ -64,14 +60,14 @@ async def _insert_absent_on_mariadb(
     wanted = await _absent(connection, table, rows, unique)
     if len(wanted) > 1:
         try:
-            return await _insert_all(connection, table, wanted, returning)
+            return await _run(connection, _plain(table, wanted), returning)
         except IntegrityError as error:
             if not breaks_uniqueness(error):
                 raise
     inserted = []
     for row in wanted:
         try:
-            inserted += await _insert_all(connection, table, [row], returning)
+            inserted += await _run(connection, _plain(table, [row]), returning)
         except IntegrityError as error:
             other = unique and not await _is_there(connection, table, row, unique)
             if other or not breaks_uniqueness(error):
@@ -79,13 +75,13 @@ async def _insert_absent_on_mariadb(
     return inserted
 
 
-async def _insert_all(
-    connection: AsyncConnection,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    returning: Sequence[ColumnElement[Any]],
+def _plain(table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
+    return insert(table).values([dict(row) for row in rows])
+
+
+async def _run(
+    connection: AsyncConnection, statement: Insert, returning: Sequence[ColumnElement[Any]]
 ) -> list[tuple[Any, ...]]:
-    statement = insert(table).values([dict(row) for row in rows])
     if not returning:
         await connection.execute(statement)
         return []
@@ -131,15 +127,12 @@ def insert_if_absent(
         rows: The rows, all with the same keys.
         unique: The columns whose conflict means "there already"; any unique constraint if empty.
     """
-    elements: Any = [table.c[name] for name in unique] or None
-    values = [dict(row) for row in rows]
-    if dialect == "postgresql":
-        return (
-            postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=elements)
-        )
-    if dialect == "sqlite":
-        return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=elements)
+    if dialect in {"postgresql", "sqlite"}:
+        own = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+        elements: Any = [table.c[name] for name in unique] or None
+        values = [dict(row) for row in rows]
+        return own.values(values).on_conflict_do_nothing(index_elements=elements)
     if dialect in MARIADB and not unique:
-        return insert(table).values(values).prefix_with("IGNORE")
+        return _plain(table, rows).prefix_with("IGNORE")
     message = f"{dialect} is not supported; supported are postgresql, mariadb and sqlite"
     raise ConfigurationError(message)

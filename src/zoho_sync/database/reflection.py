@@ -1,4 +1,4 @@
-"""What the database really has: a table's columns, and what is unique in it."""
+"""Reads what the database really has: a table's columns, and what is unique in it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ class RealColumn:
     """A column as the database has it.
 
     Attributes:
-        name: Its name.
-        type: Its type.
-        nullable: Whether it may be NULL.
         generated: Whether the database fills it where an INSERT leaves it out.
         default: What it fills it with, in SQL; ``""`` where there is no default.
     """

@@ -1,4 +1,4 @@
-"""A connection that a worker keeps to itself, for what must not wait for the host's pool."""
+"""Keeps a connection for what a worker does that must not wait for the host's pool."""
 
 from __future__ import annotations
 
@@ -48,7 +48,14 @@ class ReservedConnection:
         """
         bind = self._sessions().get_bind()
         if isinstance(bind, Engine):
-            _check_room(bind)
+            room = room_of(bind)
+            if room is not None and room < _NEEDED:
+                message = (
+                    "the engine's pool has room for one connection, and a worker needs two: one "
+                    "applies, one lengthens the leases; pass pool_size=2 or more to "
+                    "create_async_engine"
+                )
+                raise ConfigurationError(message)
             self._engine = AsyncEngine(bind)
         try:
             await self._connect()
@@ -91,13 +98,3 @@ def room_of(engine: Engine) -> int | None:
         return None
     size, overflow = pool.size(), pool._max_overflow  # noqa: SLF001  # there is no public name
     return size + overflow if size > 0 and overflow >= 0 else None
-
-
-def _check_room(engine: Engine) -> None:
-    room = room_of(engine)
-    if room is not None and room < _NEEDED:
-        message = (
-            "the engine's pool has room for one connection, and a worker needs two: one applies,"
-            " one lengthens the leases; pass pool_size=2 or more to create_async_engine"
-        )
-        raise ConfigurationError(message)

@@ -1,4 +1,4 @@
-"""Column types that give back exactly what they were given, on every database.
+"""Gives columns types that return exactly what they were given, on every database.
 
 SQLite keeps numbers as binary floats and has no time zones, so there exact text stands in for both.
 MariaDB has no time zones either: its times are UTC. Its TEXT ends at 64 KiB, and it compares text

@@ -1,4 +1,4 @@
-"""One event, one transaction: join the one that is open, or begin, commit and end one's own.
+"""Joins the transaction that is open, or begins, commits and ends one of its own.
 
 Inside a transaction that the host opened, everything happens in a savepoint of the *connection*.
 The session's own `begin_nested` would flush the host's half-built objects; the connection's does
@@ -207,23 +207,20 @@ async def _undone(
 ) -> bool:
     """Go back to a savepoint; return whether the transaction that it is in goes on."""
     if point is None:
-        return not _is_lost(connection) and classify(error) is not Fault.CONNECTION
-    if _is_lost(connection):
-        # By a savepoint inside this one.
-        return False
-    if not point.is_active:
-        # A flush that failed has rolled back the whole transaction: there is nothing to go back to,
-        # and what was sent next would be in a transaction of its own.
+        return not connection.invalidated and classify(error) is not Fault.CONNECTION
+    # It is invalidated by a savepoint inside this one. It is not active where a flush that failed
+    # has rolled back the whole transaction: there is nothing to go back to, and what was sent next
+    # would be in a transaction of its own.
+    if connection.invalidated or not point.is_active:
         return False
     try:
         await finish(point.rollback())
-        return not _is_lost(connection) and not await _ended_by_sqlite(connection)
+        if connection.dialect.name == "sqlite" and not connection.invalidated:
+            # It rolls the whole transaction back on some errors (disk full, I/O, out of memory).
+            return await in_driver_transaction(connection)
     except SQLAlchemyError:
         return False
-
-
-def _is_lost(connection: AsyncConnection) -> bool:
-    return connection.invalidated
+    return not connection.invalidated
 
 
 @asynccontextmanager
@@ -255,11 +252,6 @@ async def _lose(connection: AsyncConnection, error: BaseException) -> None:
     if isinstance(error, Exception) and not isinstance(error, HostTransactionLost):
         message = "the database ended the transaction; roll the session back and repeat it whole"
         raise HostTransactionLost(message) from error
-
-
-async def _ended_by_sqlite(connection: AsyncConnection) -> bool:
-    # SQLite rolls the whole transaction back on some errors (disk full, I/O, out of memory).
-    return connection.dialect.name == "sqlite" and not await in_driver_transaction(connection)
 
 
 async def finish(step: Coroutine[Any, Any, _T]) -> _T:

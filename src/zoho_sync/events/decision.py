@@ -1,4 +1,4 @@
-"""The rule that decides what each event writes.
+"""Decides what each event writes: the rule.
 
 Pure functions over frozen values: `decide` takes what the ledger knows and one event, and gives
 back what to write and what the ledger knows then. Whatever the order in which an entity's events
@@ -116,7 +116,10 @@ class Decision:
 def decide(state: LedgerState, proposal: Proposal) -> Decision:
     """Decide what an event does to an entity of which the ledger knows ``state``."""
     if proposal.hard and state.deleted_at is not None:
-        return _after_hard_delete(state, proposal)
+        outcome, reason = (Outcome.STALE, "deleted")
+        if proposal.deletes:
+            outcome, reason = (Outcome.DUPLICATE, "deleted before")
+        return Decision(outcome, state, reason=reason)
     if proposal.hard and proposal.deletes:
         return _delete(state, proposal)
     newest = state.version
@@ -210,9 +213,3 @@ def _late(state: LedgerState, proposal: Proposal) -> Decision:
         return Decision(Outcome.STALE, state, reason="overtaken by a newer event")
     older = {**state.older, **dict.fromkeys(write, proposal.version)}
     return Decision(Outcome.APPLIED, replace(state, older=older), write=write)
-
-
-def _after_hard_delete(state: LedgerState, proposal: Proposal) -> Decision:
-    if not proposal.deletes:
-        return Decision(Outcome.STALE, state, reason="deleted")
-    return Decision(Outcome.DUPLICATE, state, reason="deleted before")

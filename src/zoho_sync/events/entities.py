@@ -1,4 +1,4 @@
-"""What Zoho has: eleven entity types, what they are called, and how a document is recognised."""
+"""Knows Zoho's eleven entity types, what they are called, and how a document is recognised."""
 
 from __future__ import annotations
 
@@ -63,6 +63,11 @@ class EntityKind:
     def __post_init__(self) -> None:
         if not self.namespace:
             object.__setattr__(self, "namespace", self.entity_type)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that it goes by: its own, its wrappers, its aliases."""
+        return self.entity_type, *self.wrappers, *self.aliases
 
     def entity_id(self, document: Mapping[str, Any]) -> str:
         """Return the document's id as text; ``""`` where it has none."""
@@ -134,15 +139,14 @@ class EntityCatalog:
         self.kinds: dict[str, EntityKind] = {kind.entity_type: kind for kind in kinds}
         self._names: dict[str, str] = {}
         for kind in self.kinds.values():
-            for name in (kind.entity_type, *kind.wrappers, *kind.aliases):
-                self._names.setdefault(_folded(name), kind.entity_type)
-                self._names.setdefault(_folded(name) + "s", kind.entity_type)
+            for name in map(_folded, kind.names):
+                self._names.setdefault(name, kind.entity_type)
+                self._names.setdefault(f"{name}s", kind.entity_type)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every name that a type goes by, in one spelling; for guessing which one was meant."""
-        found = [(k.entity_type, *k.wrappers, *k.aliases) for k in self.kinds.values()]
-        return tuple(dict.fromkeys(name for names in found for name in names))
+        return tuple(dict.fromkeys(name for kind in self.kinds.values() for name in kind.names))
 
     def resolve(self, name: str) -> str | None:
         """Return the entity type that goes by ``name``, or None."""

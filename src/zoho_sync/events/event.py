@@ -1,4 +1,4 @@
-"""One change of one entity: the event, its operation, and where it stands in time."""
+"""Describes one change of one entity: the event, its operation, and where it stands in time."""
 
 from __future__ import annotations
 

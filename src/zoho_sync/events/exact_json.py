@@ -1,4 +1,4 @@
-"""JSON whose numbers keep every digit: 99999999999999.99 goes in and comes out."""
+"""Reads and writes JSON whose numbers keep every digit: 99999999999999.99 goes in and comes out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-__all__ = ["InexactError", "canonical_hash", "dumps", "loads", "path_text", "scalar_problem"]
+__all__ = [
+    "InexactError",
+    "canonical_hash",
+    "dumps",
+    "is_encodable",
+    "loads",
+    "path_text",
+    "scalar_problem",
+]
 
 _MAX_DEPTH: Final = 100
 _MAX_INTEGER_BITS: Final = 14_000
@@ -184,15 +192,15 @@ def _decimal(digits: str) -> Decimal:
 def _quote(value: Any) -> str:
     text = _plain(value)
     # Half a surrogate pair has no UTF-8 form; escaped, it is kept.
-    return text if text.isascii() or _is_encodable(text) else _escaped(value)
+    return text if is_encodable(text) else _escaped(value)
 
 
-def _is_encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Return whether text has a UTF-8 form, as half of a surrogate pair has not."""
     try:
-        text.encode()
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What became of a delivery (`Receipt`) and of an event (`Outcome`, `SyncResult`)."""
+"""Names what becomes of a delivery (`Receipt`) and of an event (`Outcome`, `SyncResult`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to try again: exponential backoff with full jitter, as a pure function."""
+"""Decides when to try again: exponential backoff with full jitter, as a pure function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The version order: where an event stands among the events of its entity."""
+"""Gives each event its place among the events of its entity: the version order."""
 
 from __future__ import annotations
 
@@ -48,11 +48,8 @@ class Version(NamedTuple):
             event: The event; its arrival is set.
             grace: How much later than it arrived a delete without a time of its own counts.
         """
-        arrival = arrival_of(event)
-        moment = event.effective_time
-        if moment is None:
-            moment = arrival.time + (grace if event.operation is Operation.DELETE else timedelta())
-        rank = 1 if event.operation is Operation.DELETE else 0
+        arrival, rank = arrival_of(event), int(event.operation is Operation.DELETE)
+        moment = event.effective_time or arrival.time + rank * grace
         return cls(int(moment.timestamp()), rank, to_microseconds(arrival.time), arrival.sequence)
 
     @property

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["did_you_mean", "listed", "meant", "note_callable", "raised_in", "shown"]
+__all__ = ["did_you_mean", "listed", "meant", "note_callable", "noted", "raised_in", "shown"]
 
 _LONGEST: Final = 40
 _TYPO: Final = 0.8
@@ -72,8 +72,13 @@ def note_callable(error: BaseException, where: str) -> None:
 
 def raised_in(error: BaseException) -> str:
     """Return the attribute whose callable raised an error; ``""`` where none did."""
+    return noted(error, _NOTE)
+
+
+def noted(error: BaseException, mark: str) -> str:
+    """Return what was noted on an error behind a mark; ``""`` where nothing was."""
     notes = (note for note in getattr(error, "__notes__", ()) if isinstance(note, str))
-    return next((n.removeprefix(_NOTE) for n in notes if n.startswith(_NOTE)), "")
+    return next((note.removeprefix(mark) for note in notes if note.startswith(mark)), "")
 
 
 def _parts(name: str) -> list[str]:

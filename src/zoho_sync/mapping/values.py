@@ -201,8 +201,9 @@ def _default(column: Column[Any]) -> Any:
         return default.arg  # type: ignore[attr-defined]  # a scalar default has one
     if isinstance(column.server_default, DefaultClause):
         given = column.server_default.arg
-        is_text = isinstance(given, str)
-        return literal_column("'" + given.replace("'", "''") + "'") if is_text else given
+        if isinstance(given, str):
+            return literal_column("'" + given.replace("'", "''") + "'")
+        return given
     raise _rejected(column, "may not be NULL, and its default cannot be written again")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from zoho_sync.events.exact_json import path_text, scalar_problem
+from zoho_sync.events.exact_json import is_encodable, path_text, scalar_problem
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.payloads.base import Payload
 from zoho_sync.payloads.fields import REFUSED
@@ -104,10 +104,4 @@ def _find_flaw_in_list(items: Iterable[object], depth: int) -> _Flaw | None:
 def _text_problem(text: str) -> str:
     if "\0" in text:
         return "a NUL character, which PostgreSQL cannot store"
-    if text.isascii():
-        return ""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "half of a surrogate pair, which is no character"
-    return ""
+    return "" if is_encodable(text) else "half of a surrogate pair, which is no character"
