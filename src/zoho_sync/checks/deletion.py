@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Column, DefaultClause
 from sqlalchemy.types import TypeDecorator
 
-from zoho_sync.checks.report import Check
+from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import family
 from zoho_sync.database.reflection import stored_type
 from zoho_sync.mapping.binding import BoundEntity
@@ -23,7 +23,7 @@ _NEGATIONS: Final = frozenset(("no", "non", "not"))
 _TRUE: Final = re.compile(r"\(?'?(true|t|1)'?(::bool(ean)?)?\)?", re.IGNORECASE)
 
 
-class DeletionCheck(Check):
+class DeletionCheck(TableCheck):
     """Checks what a mapping says about deletes."""
 
     def run(self, owner: str, bound: BoundEntity) -> None:

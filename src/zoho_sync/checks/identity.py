@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoho_sync.checks.report import Check
+from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import family, warn_of_narrow_ids
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping.binding import BoundEntity, BoundNaturalKey
@@ -10,7 +10,7 @@ from zoho_sync.mapping.binding import BoundEntity, BoundNaturalKey
 __all__ = ["IdentityCheck"]
 
 
-class IdentityCheck(Check):
+class IdentityCheck(TableCheck):
     """Checks how one mapping finds rows."""
 
     def run(self, owner: str, bound: BoundEntity) -> None:

@@ -12,7 +12,7 @@ from zoho_sync.database.reflection import RealColumn, TableFacts
 from zoho_sync.exceptions import Finding
 from zoho_sync.exceptions.wording import meant
 
-__all__ = ["Check", "Report"]
+__all__ = ["Report", "TableCheck"]
 
 
 class _Warning(NamedTuple):
@@ -98,7 +98,7 @@ def _places(group: Sequence[_Warning]) -> str:
 
 
 @dataclass(frozen=True)
-class Check:
+class TableCheck:
     """Checks something about one handler's mapping.
 
     Attributes:

@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeDecorator
 
 from zoho_sync.checks.deletion import DeletionCheck
 from zoho_sync.checks.identity import IdentityCheck
-from zoho_sync.checks.report import Check
+from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import Model, SourceCheck, family, line_model, nearest
 from zoho_sync.database.reflection import RealColumn, TableFacts, stored_type
 from zoho_sync.database.types import MARIADB
@@ -50,7 +50,7 @@ def same_values(column: Column[Any], key: Column[Any], dialect: Dialect) -> bool
     return mine is None or other is None or mine == other or (mine, other) == ("text", "integer")
 
 
-class RowsCheck(Check):
+class RowsCheck(TableCheck):
     """Checks the tables of one handler."""
 
     def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:

@@ -49,7 +49,6 @@ __all__ = [
 Model = type[Payload] | type[Line]
 """A payload model or a line model."""
 
-
 _FAMILIES: Final[tuple[tuple[type[TypeEngine[Any]], str], ...]] = (
     # Float stands before Numeric, whose subclass it is in one line of SQLAlchemy.
     (Float, "float"),
@@ -80,24 +79,19 @@ _ACCEPTED: Final = {
 }
 
 _MEANT: Final = {
-    FieldKind.TEXT: ("text", "Make the column String"),
-    FieldKind.ID: ("an id, as text", "Make the column String"),
-    FieldKind.NUMBER: (
-        "an exact number",
-        "Make the column Numeric, or zoho_sync.mirror.ExactDecimal",
-    ),
-    FieldKind.INTEGER: ("an integer", "Make the column BigInteger"),
-    FieldKind.FLAG: ("true or false", "Make the column Boolean"),
-    FieldKind.DAY: ("a day without a time", "Make the column Date"),
+    FieldKind.TEXT: ("text", "String"),
+    FieldKind.ID: ("an id, as text", "String"),
+    FieldKind.NUMBER: ("an exact number", "Numeric, or zoho_sync.mirror.ExactDecimal"),
+    FieldKind.INTEGER: ("an integer", "BigInteger"),
+    FieldKind.FLAG: ("true or false", "Boolean"),
+    FieldKind.DAY: ("a day without a time", "Date"),
     FieldKind.MOMENT: (
         "a moment, with its time",
-        "Make the column DateTime(timezone=True), or zoho_sync.mirror.UtcDateTime",
+        "DateTime(timezone=True), or zoho_sync.mirror.UtcDateTime",
     ),
-    FieldKind.JSON: (
-        "JSON, with exact numbers",
-        "Make the column zoho_sync.mirror.ExactJSON",
-    ),
+    FieldKind.JSON: ("JSON, with exact numbers", "zoho_sync.mirror.ExactJSON"),
 }
+"""What each kind of field holds, and the types of a column that takes it."""
 
 _ADDRESS: Final = (
     "address",
@@ -123,7 +117,6 @@ _LOSSES: Final = {
     (FieldKind.MOMENT, "date"): "loses the time",
     (FieldKind.DAY, "time"): "would invent a midnight",
 }
-
 
 # By sort of column: what its constants may be in Python. Other columns take what nobody can tell.
 _CONSTANTS: Final[dict[str, tuple[type, ...]]] = {
@@ -282,12 +275,13 @@ class SourceCheck:
     def _refuse(
         self, where: str, source: Any, kind: FieldKind, declared: TypeEngine[Any], stored: str
     ) -> None:
-        noun, remedy = _MEANT[kind]
+        noun, types = _MEANT[kind]
         name = source.name if isinstance(source, CustomField) else source
         name = "DOCUMENT" if source is DOCUMENT else repr(name)
         loss = _LOSSES.get((kind, stored), "does not take it")
         problem = f"{name} is {noun}, and a column of type {type(declared).__name__} {loss}."
-        self._report.refuse(where, problem, f"{remedy}, or give a callable that converts.")
+        remedy = f"Make the column {types}, or give a callable that converts."
+        self._report.refuse(where, problem, remedy)
 
     def _check_number(self, where: str, column: Column[Any], real: RealColumn | None) -> None:
         if self._dialect.name == "sqlite":

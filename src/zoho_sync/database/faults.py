@@ -69,8 +69,8 @@ _MARIADB_NO_TABLE = 1146
 _LOCK_TIMEOUT = "55P03"
 # Classes: data, constraints, names and types, views with a check; P0 and 45 is what triggers raise.
 _REJECTIONS = {"22", "23", "42", "44", "45", "P0"}
-# From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
 _WRONG = "42"
+# From PostgreSQL 18 on, ON DELETE RESTRICT has a state of its own.
 _REFERENCES = {"23503", "23001"}
 _UNIQUE = "23505"
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (.+)")

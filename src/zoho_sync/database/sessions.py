@@ -28,16 +28,16 @@ def checked_session_factory(candidate: Any) -> Callable[[], AsyncSession]:
         ConfigurationError: It does not give an `AsyncSession`.
     """
     if isinstance(candidate, sessionmaker):
-        raise _refusal("a synchronous sessionmaker")
+        raise _no_factory("a synchronous sessionmaker")
     if isinstance(candidate, (Engine, AsyncEngine, URL, str)):
-        raise _refusal(f"{type(candidate).__name__}, which is no session factory")
+        raise _no_factory(f"{type(candidate).__name__}, which is no session factory")
     if isinstance(candidate, (AsyncSession, Session)):
-        raise _refusal("one session, not a factory that gives a new one for each transaction")
+        raise _no_factory("one session, not a factory that gives a new one for each transaction")
     if not callable(candidate):
-        raise _refusal(f"{type(candidate).__name__}, which cannot be called")
+        raise _no_factory(f"{type(candidate).__name__}, which cannot be called")
     session = candidate()
     if not isinstance(session, AsyncSession):
-        raise _refusal(f"a callable that gives {type(session).__name__}, not an AsyncSession")
+        raise _no_factory(f"a callable that gives {type(session).__name__}, not an AsyncSession")
     factory: Callable[[], AsyncSession] = candidate
     return factory
 
@@ -76,5 +76,5 @@ def _bind_of(session_factory: Callable[[], AsyncSession]) -> Engine | Connection
         return None
 
 
-def _refusal(found: str) -> ConfigurationError:
+def _no_factory(found: str) -> ConfigurationError:
     return ConfigurationError(f"session_factory is {found}. {_REMEDY}")

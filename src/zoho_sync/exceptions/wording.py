@@ -1,4 +1,4 @@
-"""Words errors: how what somebody typed is shown, what was meant by it, which callable failed."""
+"""Puts errors into words: what somebody typed, what was meant by it, which callable failed."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from pydantic_core import InitErrorDetails
 
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.exceptions.wording import did_you_mean
-from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, refusal
+from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, unreadable
 
 __all__ = ["Line", "Payload", "line_key"]
 
 
-class _Document(BaseModel):
+class _Model(BaseModel):
     """A JSON object of Zoho's: unknown keys are kept, and nothing changes it afterwards."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -43,7 +43,7 @@ class _Document(BaseModel):
         return document
 
 
-class Line(_Document):
+class Line(_Model):
     """One line of a document; ``model_fields_set`` says which fields the document had.
 
     Attributes:
@@ -68,7 +68,7 @@ def line_key(line: Line, position: int) -> str:
     return line.line_id or f"#{position}"
 
 
-class Payload(_Document):
+class Payload(_Model):
     """A document of Zoho's; ``model_fields_set`` says which fields it had.
 
     An application's own entity subclasses it::
@@ -170,5 +170,5 @@ def _is_entity_id(field: FieldInfo) -> bool:
 
 
 def _missing(title: str, field: str) -> ValidationError:
-    problem = InitErrorDetails(type=refusal(NO_ID), loc=(field,), input=None)
+    problem = InitErrorDetails(type=unreadable(NO_ID), loc=(field,), input=None)
     return ValidationError.from_exception_data(title, [problem])

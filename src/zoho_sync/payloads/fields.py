@@ -42,7 +42,7 @@ __all__ = [
     "ZohoId",
     "is_blank",
     "read_amount",
-    "refusal",
+    "unreadable",
 ]
 
 REFUSED: Final = "zoho_value"
@@ -73,7 +73,7 @@ class FieldKind(enum.Enum):
     JSON = "json"
 
 
-def refusal(problem: str) -> PydanticCustomError:
+def unreadable(problem: str) -> PydanticCustomError:
     """Return the error of a value that cannot be understood; ``problem`` must not quote it."""
     return PydanticCustomError(REFUSED, problem)
 
@@ -84,7 +84,7 @@ def is_blank(value: object) -> bool:
 
 
 def _unexpected(expected: str, value: object) -> PydanticCustomError:
-    return refusal(f"expected {expected}, not {_name_of(value)}")
+    return unreadable(f"expected {expected}, not {_name_of(value)}")
 
 
 def _name_of(value: object) -> str:
@@ -119,7 +119,7 @@ def _read_id(value: Any) -> str | None:
 def _read_entity_id(value: Any) -> str:
     found = _read_id(value)
     if found is None:
-        raise refusal(NO_ID)
+        raise unreadable(NO_ID)
     return found
 
 
@@ -135,7 +135,7 @@ def read_amount(value: Any) -> Decimal | None:
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):
             message = "not a number: digits and one decimal point, without thousands separators"
-            raise refusal(message)
+            raise unreadable(message)
         return _within_bounds(Decimal(value.strip()))
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return _within_bounds(Decimal(value))
@@ -147,10 +147,10 @@ def _within_bounds(number: Decimal) -> Decimal:
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):
         message = "not a finite number"
-        raise refusal(message)
+        raise unreadable(message)
     if exponent < -_MAX_PLACES or number.adjusted() > _MAX_PLACES:
         message = f"a number with more than {_MAX_PLACES} places before or after the point"
-        raise refusal(message)
+        raise unreadable(message)
     return number
 
 
@@ -166,10 +166,10 @@ def _read_integer(value: Any) -> int | None:
         return None
     if number.adjusted() >= _MAX_DIGITS_64_BIT or int(number).bit_length() > _MAX_BITS:
         message = f"an integer of more than {_MAX_BITS} bits"
-        raise refusal(message)
+        raise unreadable(message)
     if int(number) != number:
         message = "not an integer: it has a fraction"
-        raise refusal(message)
+        raise unreadable(message)
     return int(number)
 
 
@@ -198,7 +198,7 @@ def _read_day(value: Any, info: ValidationInfo) -> date | None:
         return parse_date(value, formats=_formats(info))
     except ValueError:
         message = "not a date in a known format; list other formats in date_formats=…"
-        raise refusal(message) from None
+        raise unreadable(message) from None
 
 
 def _read_moment(value: Any, info: ValidationInfo) -> datetime | None:
@@ -212,8 +212,8 @@ def _read_moment(value: Any, info: ValidationInfo) -> datetime | None:
         zone = (info.context or {}).get("time_zone")
         return parse_time(value, time_zone=zone, formats=_formats(info))
     except ValueError as error:
-        unreadable = "not a time in a known format; list other formats in date_formats=…"
-        raise refusal(NO_OFFSET if str(error) == NO_OFFSET else unreadable) from None
+        unknown = "not a time in a known format; list other formats in date_formats=…"
+        raise unreadable(NO_OFFSET if str(error) == NO_OFFSET else unknown) from None
 
 
 def _formats(info: ValidationInfo) -> tuple[str, ...]:

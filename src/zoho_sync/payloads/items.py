@@ -26,7 +26,7 @@ from zoho_sync.payloads.fields import (
     Text,
     ZohoId,
     is_blank,
-    refusal,
+    unreadable,
 )
 
 __all__ = [
@@ -277,5 +277,5 @@ class StockAdjustmentPayload(TransactionPayload):
     def _respelled(cls, document: dict[str, Any]) -> dict[str, Any]:
         if "line_items" not in document and any(name in document for name in _LINE_FIELDS):
             message = "one line of a stock adjustment; the whole document with line_items is needed"
-            raise refusal(message)
+            raise unreadable(message)
         return document
