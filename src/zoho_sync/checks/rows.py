@@ -21,7 +21,7 @@ from zoho_sync.checks.deletion import DeletionCheck
 from zoho_sync.checks.identity import IdentityCheck
 from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import Model, SourceCheck, family, line_model, nearest
-from zoho_sync.database.reflection import RealColumn, TableFacts, stored_type
+from zoho_sync.database.reflection import RealColumn, stored_type
 from zoho_sync.database.types import MARIADB
 from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundRows
 from zoho_sync.mapping.declaration import DOCUMENT, CustomField
@@ -146,19 +146,23 @@ class RowsCheck(TableCheck):
             self.report.refuse(use.where, problem, "Declare the type that the database has.")
 
     def _unfilled(self, owner: str, rows: BoundRows, uses: set[Column[Any]]) -> None:
+        """Refuse columns that may not be NULL, and that neither the database nor ``uses`` fill."""
         for part in rows.parts:
             facts = self.facts.get(part.table)
             used = uses | {column for column, _ in part.inherits}
             if rows.discriminator is not None:
                 used.add(rows.discriminator.column)
-            names = {column.name for column in used if column.table is part.table}
-            for name in _unfilled(part.table, facts, names) if facts is not None else ():
-                problem = (
-                    f"column {name!r} of {part.table.name!r} may not be NULL and has no "
-                    "default, and nothing fills it."
-                )
-                remedy = f"Map it, or give a value: insert_only={{{name!r}: …}}."
-                self.report.refuse(f"{owner}.columns", problem, remedy)
+            filled = [self.real(column) for column in used if column.table is part.table]
+            declared = {column.name: column for column in part.table.columns}
+            for real in facts.columns.values() if facts is not None else ():
+                made = real.generated or _is_generated(declared.get(real.name))
+                if not (real.nullable or made or real in filled):
+                    problem = (
+                        f"column {real.name!r} of {part.table.name!r} may not be NULL and has no "
+                        "default, and nothing fills it."
+                    )
+                    remedy = f"Map it, or give a value: insert_only={{{real.name!r}: …}}."
+                    self.report.refuse(f"{owner}.columns", problem, remedy)
 
     def _empty(self, use: _Use, model: Model | None, *, lines: bool) -> None:
         known = use.source is DOCUMENT or callable(use.source)
@@ -235,16 +239,6 @@ def _uses(owner: str, rows: BoundRows) -> Iterator[_Use]:
         yield _Use(f"{owner}.references[{reference.name!r}]", reference.column)
     if isinstance(rows, BoundEntity) and rows.deleted is not None:
         yield _Use(f"{owner}.deleted_column", rows.deleted)
-
-
-def _unfilled(table: Table, facts: TableFacts, names: set[str]) -> Iterator[str]:
-    """Give the columns that may not be NULL, and that neither the database nor ``names`` fill."""
-    filled = {id(found) for name in names if (found := facts.column(name))}
-    declared = {column.name: column for column in table.columns}
-    for real in facts.columns.values():
-        made = real.generated or _is_generated(declared.get(real.name))
-        if not real.nullable and not made and id(real) not in filled:
-            yield real.name
 
 
 def _has_default(column: Column[Any]) -> bool:

@@ -181,8 +181,8 @@ class SourceCheck:
     Args:
         report: Where findings go.
         model: What the sources read; None where a callable decides it.
-        lines: Whether it is a list of lines.
         dialect: Of the database.
+        lines: Whether it is a list of lines.
     """
 
     def __init__(

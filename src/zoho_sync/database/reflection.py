@@ -135,19 +135,16 @@ def _unique_columns(inspector: Inspector, name: str, schema: str | None) -> Iter
             yield columns
 
 
-def _unique_on_sqlite(connection: Connection, name: str, schema: str | None) -> list[list[str]]:
+def _unique_on_sqlite(connection: Connection, name: str, schema: str | None) -> Iterator[list[str]]:
     # The inspector warns of every index on an expression; what SQLite itself says is enough.
     quote = connection.dialect.identifier_preparer.quote_identifier
     place = f"{quote(schema)}." if schema else ""
-    found = []
-    for _, index, unique, _, partial in connection.exec_driver_sql(
-        f"PRAGMA {place}index_list({quote(name)})"
-    ).fetchall():
-        if unique and not partial:
-            rows = connection.exec_driver_sql(f"PRAGMA {place}index_info({quote(index)})")
-            columns = [row[2] for row in rows]
-            found += [columns] if all(columns) else []
-    return found
+    listed = connection.exec_driver_sql(f"PRAGMA {place}index_list({quote(name)})").fetchall()
+    for _, index, unique, _, partial in listed:
+        rows = connection.exec_driver_sql(f"PRAGMA {place}index_info({quote(index)})")
+        columns = [row[2] for row in rows]
+        if unique and not partial and all(columns):
+            yield columns
 
 
 def _autoincrements(connection: Connection, name: str, schema: str | None) -> bool:

@@ -64,11 +64,6 @@ class EntityKind:
         if not self.namespace:
             object.__setattr__(self, "namespace", self.entity_type)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every name that it goes by: its own, its wrappers, its aliases."""
-        return self.entity_type, *self.wrappers, *self.aliases
-
     def entity_id(self, document: Mapping[str, Any]) -> str:
         """Return the document's id as text; ``""`` where it has none."""
         for field in self.id_fields:
@@ -121,6 +116,10 @@ BUILTIN_KINDS: tuple[EntityKind, ...] = (
 )
 
 
+def _names_of(kind: EntityKind) -> tuple[str, ...]:
+    return kind.entity_type, *kind.wrappers, *kind.aliases
+
+
 def _folded(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
@@ -139,14 +138,14 @@ class EntityCatalog:
         self.kinds: dict[str, EntityKind] = {kind.entity_type: kind for kind in kinds}
         self._names: dict[str, str] = {}
         for kind in self.kinds.values():
-            for name in map(_folded, kind.names):
+            for name in map(_folded, _names_of(kind)):
                 self._names.setdefault(name, kind.entity_type)
                 self._names.setdefault(f"{name}s", kind.entity_type)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every name that a type goes by, in one spelling; for guessing which one was meant."""
-        return tuple(dict.fromkeys(name for kind in self.kinds.values() for name in kind.names))
+        return tuple(dict.fromkeys(n for kind in self.kinds.values() for n in _names_of(kind)))
 
     def resolve(self, name: str) -> str | None:
         """Return the entity type that goes by ``name``, or None."""
