@@ -20,12 +20,7 @@ Handler = type[BaseEntityHandler[Any]]
 
 
 class ForeignKeyCheck:
-    """Compares mappings with the foreign keys of the host's tables, as they are declared.
-
-    Args:
-        report: Where findings go.
-        handlers: Those whose mappings are bound.
-    """
+    """Compares bound mappings with the foreign keys of the host's tables, as they are declared."""
 
     def __init__(self, report: Report, handlers: Sequence[Handler]) -> None:
         self._report = report

@@ -24,13 +24,9 @@ _IDS = {None, FieldKind.ID, FieldKind.TEXT}
 
 
 class ReferenceCheck:
-    """Checks the references of all handlers.
+    """Checks the references of all handlers whose mappings are bound.
 
-    Args:
-        report: Where findings go.
-        registry: Knows all entity types, and which of them are ignored.
-        handlers: Those whose mappings are bound.
-        dialect: Of the database.
+    The registry knows all entity types, and which of them are ignored.
     """
 
     def __init__(

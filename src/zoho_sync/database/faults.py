@@ -254,10 +254,8 @@ _MARIADB_NAMES_ALONE = {
     *(1048, 1054, 1146, 1205, 1213, 1264, 1265, 1364, 1406, 4025),
 }
 _MARIADB_DUPLICATE = re.compile(r"Duplicate entry '.*' for key '([^']*)'", re.DOTALL)
-_MARIADB_NAMED = re.compile(
-    r"for key '([^']+)'|CONSTRAINT `([^`]+)`|(?:[Cc]olumn|Field) '([^']+)'|\.`([^`.]+)` at row"
-)
 _MARIADB_COLUMN = re.compile(r"(?:[Cc]olumn|Field) '([^']+)'|\.`([^`.]+)` at row")
+_MARIADB_NAMED = re.compile(rf"for key '([^']+)'|CONSTRAINT `([^`]+)`|{_MARIADB_COLUMN.pattern}")
 _RAISED = "45"
 
 

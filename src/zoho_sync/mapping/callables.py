@@ -30,7 +30,6 @@ class NamedCallable:
 
     Attributes:
         where: The handler and the attribute, for example ``Invoices.columns['number']``.
-        function: The host's.
         fault: Says what is wrong with a result; ``""`` where nothing is.
     """
 

@@ -24,7 +24,6 @@ class Part:
     """One of the tables that hold a row.
 
     Attributes:
-        table: The table.
         key: Its columns that hold the row's primary key, in that key's order; fewer than the
             key has where the tables are joined by something else.
         inherits: Its columns that hold what a column of a table before it holds.
@@ -42,7 +41,6 @@ class Discriminator:
     """The column that says of which class a row is.
 
     Attributes:
-        column: The column.
         written: What it holds for the class that is mapped.
         classes: What it holds for that class and for those that inherit from it.
     """

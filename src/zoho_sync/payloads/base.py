@@ -158,7 +158,8 @@ class Payload(_Model):
         found = (document.get(name) for name in cls.id_fields)
         value = next((value for value in found if not is_blank(value)), None)
         if value is None:
-            raise _missing(cls.__name__, cls.id_fields[0])
+            problem = InitErrorDetails(type=unreadable(NO_ID), loc=cls.id_fields[:1], input=None)
+            raise ValidationError.from_exception_data(cls.__name__, [problem])
         return {**document, cls.id_fields[0]: value}
 
 
@@ -167,8 +168,3 @@ def _is_entity_id(field: FieldInfo) -> bool:
     if isinstance(field.annotation, ForwardRef):
         return True  # pydantic resolves it later, or refuses every document
     return field.is_required() and field.annotation is str and FieldKind.ID in field.metadata
-
-
-def _missing(title: str, field: str) -> ValidationError:
-    problem = InitErrorDetails(type=unreadable(NO_ID), loc=(field,), input=None)
-    return ValidationError.from_exception_data(title, [problem])
