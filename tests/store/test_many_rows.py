@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 
-from zoho_sync import ZohoSync
+from zoho_sync import SyncEvent, ZohoSync
+from zoho_sync.intake.resends import find_equals, find_known
 from zoho_sync.store.dead_letter_rows import DeadLetterRows
-from zoho_sync.store.jobs import Jobs
-from zoho_sync.store.journal import Journal
-from zoho_sync.store.parked_rows import Parked
 from zoho_sync.store.places import find_places
 from zoho_sync.store.tables import library_tables
 
@@ -21,13 +20,16 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 TABLES = library_tables()
 NUMBERS = range(40_000)
 NAMES = [str(number) for number in NUMBERS]
+EVENTS = [
+    SyncEvent("invoice", name, effective_time=datetime(2024, 6, 1, tzinfo=UTC)) for name in NAMES
+]
 Step = Callable[[AsyncConnection], Awaitable[Any]]
 
 STEPS: dict[str, Step] = {
     "removed dead letters": lambda c: DeadLetterRows(c, TABLES).remove(NUMBERS),
-    "queued equals": lambda c: Jobs(c, TABLES.jobs).queued(NAMES),
-    "parked equals": lambda c: Parked(c, TABLES).equals(NAMES),
-    "settled equals": lambda c: Journal(c, TABLES.journal).equals(NAMES, ["f"] * len(NAMES)),
+    "queued equals": lambda c: find_equals(c, TABLES.jobs, NAMES),
+    "parked equals": lambda c: find_equals(c, TABLES.parked, NAMES),
+    "settled equals": lambda c: find_known(c, TABLES, [TABLES.jobs], EVENTS, {"invoice": "f"}),
     "places": lambda c: find_places(c, TABLES, NAMES),
 }
 

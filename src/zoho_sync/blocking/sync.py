@@ -36,8 +36,7 @@ from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
-from zoho_sync.store.job_rows import check_priority
-from zoho_sync.store.new_events import enqueueing
+from zoho_sync.store.new_events import check_priority, enqueueing
 
 __all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
 

@@ -119,11 +119,11 @@ def indexed(statement: _S, table: Table, index: str) -> _S:
     return statement
 
 
-def chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
+def chunks(values: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
     """Cut values into lists that can be a statement's arguments: there are 32,767 at most."""
     listed = list(values)
-    for start in range(0, len(listed), _CHUNK):
-        yield listed[start : start + _CHUNK]
+    for start in range(0, len(listed), size):
+        yield listed[start : start + size]
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The little of HTTP that verifying, decoding and receiving must read in the same way."""
+"""Reads the little of HTTP that verifying, decoding and receiving must read in the same way."""
 
 from __future__ import annotations
 

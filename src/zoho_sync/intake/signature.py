@@ -1,4 +1,4 @@
-"""Who sent this? Verifiers of deliveries: signed, with a static token, or deliberately open.
+"""Verifies who sent a delivery: by a signature, by a static token, or deliberately not at all.
 
 Zoho signs a webhook that has a secret with HMAC-SHA256 in the header
 ``X-Zoho-Webhook-Signature``. What it signs is put together as follows (`SignedRequest`):

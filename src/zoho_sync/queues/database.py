@@ -1,9 +1,9 @@
-"""What queues do in the host's own database: their transactions, and how they store new events."""
+"""Stores new events in the host's own database, and opens the transactions of its queues there."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,12 +18,8 @@ from zoho_sync.database.faults import Fault, classify, hide_values, is_of_databa
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.store.event_rows import dedupe_key
-from zoho_sync.store.job_rows import check_priority
-from zoho_sync.store.journal import Journal
-from zoho_sync.store.new_events import NewEvents
-from zoho_sync.store.parked_rows import Parked
-from zoho_sync.store.places import find_places
+from zoho_sync.intake.resends import find_known, resend_key
+from zoho_sync.store.new_events import NewEvents, check_priority
 from zoho_sync.store.tables import Tables
 
 __all__ = ["HostDatabase"]
@@ -75,6 +71,12 @@ class HostDatabase:
             message = f"the queue's database does not answer: {primary_message(error)[0]}"
             raise QueueUnavailable(message) from error
 
+    def on(
+        self, connection: AsyncConnection | None
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Give a connection in a transaction: the caller's, or one of its own."""
+        return self.transaction() if connection is None else nullcontext(connection)
+
     async def enqueue(
         self,
         queued: Sequence[Table],
@@ -94,17 +96,22 @@ class HostDatabase:
             priority: Of all of them.
         """
         check_priority(priority)
-        prints = fingerprints or {}
-        if session is not None:
-            if not session.in_transaction():
-                # A session that has done nothing yet begins now, as with any statement of its own:
-                # its transaction is the host's, and so is its end.
-                await session.connection()
-            async with unit_of_work(session) as work:
-                storing = _Storing(self, work.connection, queued, prints, priority)
-                return await storing.run(events)
-        async with self.transaction() as connection:
-            return await _Storing(self, connection, queued, prints, priority).run(events)
+        async with self._joined(session) as connection:
+            storing = _Storing(self, connection, queued, fingerprints or {}, priority)
+            return await storing.run(events)
+
+    @asynccontextmanager
+    async def _joined(self, session: AsyncSession | None) -> AsyncIterator[AsyncConnection]:
+        if session is None:
+            async with self.transaction() as connection:
+                yield connection
+            return
+        if not session.in_transaction():
+            # A session that has done nothing yet begins now, as with any statement of its own:
+            # its transaction is the host's, and so is its end.
+            await session.connection()
+        async with unit_of_work(session) as work:
+            yield work.connection
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class _Storing:
         for _ in range(_ATTEMPTS):
             fresh: dict[str, SyncEvent] = {}
             for event in events:
-                if (key := _key(event)) not in known and stored.get(key) is None:
+                if (key := resend_key(event)) not in known and stored.get(key) is None:
                     fresh.setdefault(key, event)
             stored |= await self._insert(fresh)
             missed = [event for key, event in fresh.items() if stored[key] is None]
@@ -131,24 +138,11 @@ class _Storing:
                 break
             # Somebody else stored their equals at the same moment; or they have moved on by now.
             known |= await self._known(missed)
-        return _answers(events, known, stored)
+        return list(_answers(events, known, stored))
 
     async def _known(self, events: Sequence[SyncEvent]) -> dict[str, str]:
-        """Return the ids of events that are there, or their equals are, by dedupe key or id."""
-        connection, tables = self.connection, self.database.tables
-        keys = [key for event in events if (key := dedupe_key(event))]
-        prints = [self.fingerprints.get(event.entity_type, "") for event in events]
-        known = await Journal(connection, tables.journal).equals(keys, prints) if keys else {}
-        known |= await Parked(connection, tables).equals(keys) if keys else {}
-        ids = {event.id for event in events}
-        # A host that did not hear the answer enqueues once more what may be settled by now.
-        present = set(await find_places(connection, tables, ids))
-        for table in self.queued:
-            there = NewEvents(connection, table)
-            known |= await there.queued(keys) if keys else {}
-            if table is not tables.jobs:
-                present |= await there.known(ids)
-        return known | {_key(event): event.id for event in events if event.id in present}
+        tables = self.database.tables
+        return await find_known(self.connection, tables, self.queued, events, self.fingerprints)
 
     async def _insert(self, fresh: Mapping[str, SyncEvent]) -> dict[str, SyncEvent | None]:
         if not fresh:
@@ -159,25 +153,17 @@ class _Storing:
         return dict(zip(fresh, stored, strict=True))
 
 
-def _key(event: SyncEvent) -> str:
-    return dedupe_key(event) or event.id
-
-
 def _answers(
-    events: Sequence[SyncEvent],
-    known: Mapping[str, str],
-    stored: Mapping[str, SyncEvent | None],
-) -> list[Enqueued]:
-    answers: list[Enqueued] = []
+    events: Sequence[SyncEvent], known: Mapping[str, str], stored: Mapping[str, SyncEvent | None]
+) -> Iterator[Enqueued]:
     answered: set[str] = set()
     for event in events:
-        key = _key(event)
+        key = resend_key(event)
         placed = stored.get(key)
         if placed is None:
-            answers.append(Enqueued(known.get(key, event.id), None, duplicate=True))
+            yield Enqueued(known.get(key, event.id), None, duplicate=True)
         elif key in answered:
-            answers.append(Enqueued(placed.id, None, duplicate=True))
+            yield Enqueued(placed.id, None, duplicate=True)
         else:
             answered.add(key)
-            answers.append(Enqueued(placed.id, placed.arrival))
-    return answers
+            yield Enqueued(placed.id, placed.arrival)

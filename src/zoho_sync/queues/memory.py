@@ -1,4 +1,4 @@
-"""The queue in memory: the reference of what an engine outside the database does.
+"""Keeps events in memory: the reference of what an engine outside the database does.
 
 It lives and dies with its process. For tests, and for scripts that bring their own events.
 """
@@ -16,8 +16,8 @@ from uuid import uuid4
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
+from zoho_sync.intake.resends import resend_key
 from zoho_sync.queues.broker import refuse_what_databases_do
-from zoho_sync.store.event_rows import dedupe_key
 
 __all__ = ["MemoryQueue"]
 
@@ -91,28 +91,26 @@ class MemoryQueue:
         expires = self._clock() + lease.total_seconds()
         lost = []
         for job in jobs:
-            message = self._held(job)
-            if message is None:
-                lost.append(job)
-            else:
+            if message := self._held(job):
                 message.expires = expires
+            else:
+                lost.append(job)
         return lost
 
     async def ack(self, jobs: Sequence[Job], *, connection: Any = None) -> None:  # noqa: ARG002  # the contract's
         """Forget settled messages; see `QueueBackend.ack`."""
-        held = [message for job in jobs if (message := self._held(job)) is not None]
+        held = [message for job in jobs if (message := self._held(job))]
         if len(held) < len(jobs):
             kept = {message.handle for message in held}
             raise LeaseLost(job.event.id for job in jobs if job.handle not in kept)
         for message in held:
             del self._messages[message.handle]
-            self._keys.pop(_key(message.event), None)
+            self._keys.pop(resend_key(message.event), None)
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
         """Give messages back; see `QueueBackend.release`."""
         for job in jobs:
-            message = self._held(job)
-            if message is not None:
+            if message := self._held(job):
                 message.token, message.ready_at = "", self._clock() + delay.total_seconds()
                 # It was given back, not left behind by a worker that died.
                 message.deliveries -= 1
@@ -135,7 +133,7 @@ class MemoryQueue:
         """Do nothing: what is here stays until the process ends."""
 
     def _put(self, event: SyncEvent) -> Enqueued:
-        key, number = _key(event), next(self._numbers)
+        key, number = resend_key(event), next(self._numbers)
         if key in self._keys:
             return Enqueued(self._messages[self._keys[key]].event.id, None, duplicate=True)
         arrived = replace(event, arrival=event.arrival or Arrival(datetime.now(UTC), number))
@@ -146,16 +144,10 @@ class MemoryQueue:
     def _held(self, job: Job) -> _Message | None:
         """Return the message of a job whose lease holds."""
         message = self._messages.get(job.handle)
-        if message is None or message.token != job.lease_token:
-            return None
-        return message if message.is_leased(self._clock()) else None
+        held = message and message.token == job.lease_token and message.is_leased(self._clock())
+        return message if held else None
 
     @staticmethod
     def _since(message: _Message, now: float) -> datetime:
         since = max(message.ready_at, message.expires)
         return datetime.now(UTC) - timedelta(seconds=now - since)
-
-
-def _key(event: SyncEvent) -> str:
-    # As other engines: a host that did not hear the answer enqueues an event once more.
-    return dedupe_key(event) or event.id

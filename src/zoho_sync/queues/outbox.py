@@ -1,4 +1,4 @@
-"""The outbox: events are queued inside the host's transaction, and published to an engine later."""
+"""Queues events in an outbox, inside the host's transaction, and publishes them later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.outside import OutsideQueue
-from zoho_sync.store.job_rows import job_row
+from zoho_sync.store.event_rows import queued_row
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.places import find_places
@@ -145,11 +145,8 @@ class OutboxQueue(OutsideQueue):
         They are read in the order in which events pass through them: one that moves on meanwhile
         is counted twice, and none is missed.
         """
-        if connection is None:
-            async with self._database.transaction() as own:
-                waiting = await OutboxRows(own, self._tables).depth()
-        else:
-            waiting = await OutboxRows(connection, self._tables).depth()
+        async with self._database.on(connection) as read:
+            waiting = await OutboxRows(read, self._tables).depth()
         return waiting + await super().depth(connection=connection)
 
     async def _published(
@@ -210,7 +207,7 @@ class OutboxQueue(OutsideQueue):
         now, tables = await self._database.now(connection), self._tables
         refused = [event for event, answer in mine if answer is None]
         jobs = Jobs(connection, tables.jobs)
-        queued = await jobs.put_back([job_row(Job(None, each, ""), now) for each in refused])
+        queued = await jobs.put_back([queued_row(Job(None, each, ""), now) for each in refused])
         equal = [*_equals(mine), *(each for each in refused if each.id not in queued)]
         # Where a relay was stopped, its event may have been published, and settled, before.
         places = await find_places(connection, tables, [event.id for event in equal])

@@ -1,4 +1,4 @@
-"""Engines outside the database carry first attempts only; everything else is in the database.
+"""Keeps first attempts in an engine outside the database, and everything else in the database.
 
 A message of such an engine is acknowledged once its outcome is committed. Whatever does not end
 well at the first attempt becomes a row of the jobs table: retries, suspects, what has to wait. A
@@ -31,8 +31,8 @@ from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import refuse_what_databases_do
 from zoho_sync.queues.database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
+from zoho_sync.store.claims import ClaimPart
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, Undecoded
-from zoho_sync.store.jobs import ClaimPart
 from zoho_sync.store.places import find_places
 from zoho_sync.store.requeueing import requeue
 from zoho_sync.store.tables import Tables

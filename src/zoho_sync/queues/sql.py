@@ -1,4 +1,4 @@
-"""The queue in the host's own database: a job completes in the transaction that applies it."""
+"""Queues events in the host's own database: a job completes in the transaction that applies it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.queues.database import HostDatabase
 from zoho_sync.queues.wakeup import Herald, Listener, channel_of
-from zoho_sync.store.jobs import Claimed, ClaimPart, Jobs
+from zoho_sync.store.claims import Claimed, ClaimPart, Claims
+from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.pauses import Pause, paused_at
 from zoho_sync.store.tables import Tables, library_tables
 
@@ -101,10 +102,10 @@ class SQLQueue:
                 now, since = await database_time_and(connection, database.clock, pause)
                 if since is not None:
                     return Claimed([], paused=True)
-                jobs = Jobs(connection, self._tables.jobs)
-                await jobs.reap(now)
+                await Jobs(connection, self._tables.jobs).reap(now)
+                claims = Claims(connection, self._tables.jobs, now)
                 token, expires = uuid4().hex, now + lease
-                claimed = await jobs.claim(limit, token=token, now=now, expires=expires, part=part)
+                claimed = await claims.lease(limit, token=token, expires=expires, part=part)
         except asyncio.CancelledError:
             # The commit may have been on its way. Nobody will work on these jobs now, and at the
             # end of their leases they would look as if they had killed a worker.
@@ -131,11 +132,8 @@ class SQLQueue:
 
     async def ack(self, jobs: Sequence[Job], *, connection: AsyncConnection | None = None) -> None:
         """Take settled jobs out of the queue; see `QueueBackend.ack`."""
-        if connection is not None:
-            await Jobs(connection, self._tables.jobs).complete(jobs)
-            return
-        async with self._database.transaction() as own:
-            await Jobs(own, self._tables.jobs).complete(jobs)
+        async with self._database.on(connection) as held:
+            await Jobs(held, self._tables.jobs).complete(jobs)
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
         """Give jobs back; see `QueueBackend.release`."""
@@ -145,11 +143,8 @@ class SQLQueue:
 
     async def depth(self, *, connection: AsyncConnection | None = None) -> Depth:
         """Return how much is in the queue; see `QueueBackend.depth`."""
-        if connection is not None:
-            now = await self._database.now(connection)
-            return await Jobs(connection, self._tables.jobs).depth(now)
-        async with self._database.transaction() as own:
-            return await self.depth(connection=own)
+        async with self._database.on(connection) as read:
+            return await Jobs(read, self._tables.jobs).depth(await self._database.now(read))
 
     def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Hear of what others enqueue; see `WakesWorkers.listening`."""

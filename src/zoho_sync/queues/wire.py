@@ -1,4 +1,4 @@
-"""Events as messages of an engine outside the database, and back; every digit is kept."""
+"""Encodes events as messages of an engine outside the database, and decodes them to the digit."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from zoho_sync.events.event import new_event_id
 from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
 from zoho_sync.exceptions.wording import raised_in
-from zoho_sync.store.event_rows import event_row
+from zoho_sync.store.event_rows import job_row
 from zoho_sync.store.tables import Tables
 
 __all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
@@ -104,20 +104,15 @@ def letter_from_row(row: Mapping[Any, Any]) -> DeadLetter:
 
 def describe_error(error: BaseException) -> dict[str, str]:
     """Return an error as it is stored: kind, type, text (without statements), field."""
+    place = raised_in(error)
+    is_data = isinstance(error, (PayloadError, ReferenceFailed)) or refuses_values(error)
     return {
-        "kind": _kind(error).value,
+        "kind": (DeadLetterKind.DATA if is_data else DeadLetterKind.FAILURE).value,
         "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
-        "error": _storable(
-            _text(error) + (f" (in {place})" if (place := raised_in(error)) else "")
-        ),
+        "error": _storable(f"{_text(error)} (in {place})" if place else _text(error)),
         # Others' errors may have a path as well, of another meaning and type.
         "path": _storable(error.path) if isinstance(error, _NAMES_A_FIELD) else "",
     }
-
-
-def _kind(error: BaseException) -> DeadLetterKind:
-    understood = isinstance(error, (PayloadError, ReferenceFailed))
-    return DeadLetterKind.DATA if understood or refuses_values(error) else DeadLetterKind.FAILURE
 
 
 def _text(error: BaseException) -> str:
@@ -145,16 +140,7 @@ class DeadLetterRows:
 
     async def keep_job(self, job: Job, error: BaseException, now: datetime) -> None:
         """Keep an event that cannot be applied."""
-        row = {
-            **event_row(job.event),
-            "payload": job.event.payload,
-            "attempts": job.attempts,
-            "history": [dict(entry) for entry in job.history],
-            "first_parked_at": job.first_parked_at,
-            "priority": job.priority,
-            **describe_error(error),
-            "died_at": now,
-        }
+        row = {**job_row(job), **describe_error(error), "died_at": now}
         await self._connection.execute(insert(self._table).values(row))
 
     async def keep_body(

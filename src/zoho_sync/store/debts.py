@@ -1,4 +1,4 @@
-"""Debts: columns that are NULL because what they refer to had not arrived; paid when it does."""
+"""Keeps debts: columns that are NULL until what they refer to arrives; they are paid then."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, literal, select, tuple_
+from sqlalchemy import Table, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.store.ledger import LedgerKey
+from zoho_sync.database.dialects import chunks
+from zoho_sync.store.awaited import awaited_columns, awaited_entities, awaited_key
+from zoho_sync.store.ledger import LedgerKey, is_of
 
 __all__ = ["Debt", "Debts"]
 
@@ -63,27 +65,21 @@ class Debts:
         """
         table = self._table
         if columns:
-            await self._connection.execute(
-                delete(table).where(
-                    self._owned_by(owner),
-                    table.c.child == child,
-                    table.c.column_name.in_(list(columns)),
-                )
-            )
-        for start in range(0, len(debts), _BATCH):
-            rows = [_row(debt) for debt in debts[start : start + _BATCH]]
-            await self._connection.execute(insert(table), rows)
+            written = (table.c.child == child, table.c.column_name.in_(list(columns)))
+            await self._connection.execute(delete(table).where(is_of(table, owner), *written))
+        for chunk in chunks(debts, _BATCH):
+            await self._connection.execute(insert(table), [_row(debt) for debt in chunk])
 
     async def forget(self, owner: LedgerKey) -> None:
         """Forget everything that an entity owes: its row has gone."""
-        await self._connection.execute(delete(self._table).where(self._owned_by(owner)))
+        await self._connection.execute(delete(self._table).where(is_of(self._table, owner)))
 
     async def paid(self, debt: Debt) -> None:
         """Forget a debt that is paid, or can never be."""
         table = self._table
         await self._connection.execute(
             delete(table).where(
-                self._owned_by(debt.owner),
+                is_of(table, debt.owner),
                 table.c.child == debt.child,
                 table.c.line_id == debt.line_id,
                 table.c.column_name == debt.column,
@@ -92,41 +88,21 @@ class Debts:
 
     async def owed_by(self, owner: LedgerKey) -> list[Debt]:
         """Return what an entity owes."""
-        rows = await self._connection.execute(select(self._table).where(self._owned_by(owner)))
+        rows = await self._connection.execute(select(self._table).where(is_of(self._table, owner)))
         return [_debt(row) for row in rows.mappings()]
 
     async def waiting_for(self, targets: Iterable[LedgerKey]) -> list[Debt]:
         """Return what waits for entities, in the key order of the owners."""
         table, found = self._table, list[Debt]()
-        waits = tuple_(table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
-        ordered = sorted(set(targets))
-        for start in range(0, len(ordered), _BATCH):
-            wanted = [tuple(key) for key in ordered[start : start + _BATCH]]
-            rows = await self._connection.execute(select(table).where(waits.in_(wanted)))
+        for chunk in chunks(sorted(set(targets)), _BATCH):
+            waits = tuple_(*awaited_columns(table)).in_([tuple(key) for key in chunk])
+            rows = await self._connection.execute(select(table).where(waits))
             found += [_debt(row) for row in rows.mappings()]
         return sorted(found, key=lambda debt: debt.owner)
 
     async def targets(self, after: LedgerKey | None, limit: int) -> list[tuple[LedgerKey, str]]:
         """Return entities that columns wait for, in key order, with their types."""
-        table = self._table
-        columns = (table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
-        statement = select(*columns, table.c.waiting_type).distinct().order_by(*columns)
-        if after is not None:
-            statement = statement.where(tuple_(*columns) > tuple_(*_literals(after)))
-        rows = await self._connection.execute(statement.limit(limit))
-        return [(LedgerKey(*row[:3]), row[3]) for row in rows]
-
-    def _owned_by(self, owner: LedgerKey) -> Any:
-        table = self._table
-        return (
-            (table.c.organization_id == owner.organization_id)
-            & (table.c.namespace == owner.namespace)
-            & (table.c.entity_id == owner.entity_id)
-        )
-
-
-def _literals(key: LedgerKey) -> Iterable[Any]:
-    return (literal(value) for value in key)
+        return await awaited_entities(self._connection, self._table, after, limit)
 
 
 def _row(debt: Debt) -> dict[str, Any]:
@@ -143,12 +119,11 @@ def _row(debt: Debt) -> dict[str, Any]:
 
 
 def _debt(row: Mapping[Any, Any]) -> Debt:
-    organization_id = row["organization_id"]
     return Debt(
-        owner=LedgerKey(organization_id, row["namespace"], row["entity_id"]),
+        owner=LedgerKey(*(row[name] for name in LedgerKey._fields)),
         entity_type=row["entity_type"],
         column=row["column_name"],
-        target=LedgerKey(organization_id, row["waiting_namespace"], row["waiting_id"]),
+        target=awaited_key(row),
         target_type=row["waiting_type"],
         child=row["child"],
         line_id=row["line_id"],

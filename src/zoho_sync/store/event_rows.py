@@ -1,4 +1,4 @@
-"""Events as rows of the library's tables, and back."""
+"""Writes events, and jobs with their history, as rows of the library's tables, and reads them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from zoho_sync.abc import Job
 from zoho_sync.events.event import Arrival, Operation, SyncEvent
 from zoho_sync.events.version import arrival_of
 
-__all__ = ["dedupe_key", "event_from_row", "event_row"]
+__all__ = ["dedupe_key", "event_from_row", "event_row", "job_from_row", "job_row", "queued_row"]
 
 
 def event_row(event: SyncEvent) -> dict[str, Any]:
@@ -44,6 +45,54 @@ def event_from_row(row: Mapping[Any, Any]) -> SyncEvent:
         arrival=Arrival(row["arrival_time"], row["id"] if sequence is None else sequence),
         id=row["event_id"],
         content_hash=row["content_hash"],
+    )
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """Return the columns that jobs, parked events and dead letters share: what comes back."""
+    return {
+        **event_row(job.event),
+        "payload": job.event.payload,
+        "attempts": job.attempts,
+        "history": [dict(entry) for entry in job.history],
+        "first_parked_at": job.first_parked_at,
+        "priority": job.priority,
+    }
+
+
+def queued_row(job: Job, not_before: Any) -> dict[str, Any]:
+    """Return the row of a job that nobody has leased.
+
+    Args:
+        job: The job.
+        not_before: When it may be claimed: a time, or what tells it in the database.
+    """
+    return job_row(job) | {
+        "dedupe_key": dedupe_key(job.event),
+        "not_before": not_before,
+        "suspect": False,
+        "deaths": job.deaths,
+        "contested": list(job.contested) or None,
+    }
+
+
+def job_from_row(row: Mapping[Any, Any], lease_token: str = "", **leased: Any) -> Job:
+    """Return the job of a row.
+
+    Args:
+        row: Of jobs or parked.
+        lease_token: What it was leased under; ``""`` if nobody has it.
+        **leased: What rows of jobs alone tell.
+    """
+    return Job(
+        row["id"],
+        event_from_row(row),
+        lease_token,
+        attempts=row["attempts"],
+        history=tuple(row["history"]),
+        first_parked_at=row["first_parked_at"],
+        priority=row["priority"],
+        **leased,
     )
 
 

@@ -1,4 +1,4 @@
-"""Keeps every settled event, once, for good, and finds the equals of new ones."""
+"""Keeps every settled event, once, for good."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any, Final
 from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.database.dialects import chunks
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.events.version import arrival_of, from_microseconds, to_microseconds
 from zoho_sync.store.event_rows import dedupe_key, event_row
 
-__all__ = ["Journal", "JournalEntry"]
+__all__ = ["RECOGNISED", "Journal", "JournalEntry"]
 
-_SETTLED: Final = (Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value)
+RECOGNISED: Final = (Outcome.APPLIED.value, Outcome.STALE.value, Outcome.DUPLICATE.value)
 """Outcomes of events whose equals need not be applied."""
 
 
@@ -56,9 +55,7 @@ class Journal:
 
     async def append(self, entries: Iterable[JournalEntry]) -> None:
         """Record events as settled."""
-        rows = [_row(entry) for entry in entries]
-        if rows:
-            await self._connection.execute(insert(self._table), rows)
+        await self.append_rows([_row(entry) for entry in entries])
 
     async def append_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record rows that hold the columns of an event, some of them perhaps NULL."""
@@ -71,7 +68,7 @@ class Journal:
         statement = select(table.c.event_id).where(table.c.event_id.in_(list(event_ids)))
         if lease_token is not None:
             statement = statement.where(table.c.lease_token == lease_token)
-        return set((await self._connection.execute(statement)).scalars())
+        return set(await self._connection.scalars(statement))
 
     async def equals_among(
         self,
@@ -95,32 +92,13 @@ class Journal:
             select(table.c.arrival_time, table.c.arrival_sequence).where(
                 table.c.dedupe_key == key,
                 table.c.arrival_time.in_([from_microseconds(time) for time, _ in arrivals]),
-                table.c.outcome.in_(_SETTLED),
+                table.c.outcome.in_(RECOGNISED),
                 table.c.fingerprint == fingerprint,
             )
         )
         found = {_in_versions(Arrival(*row)) for row in rows} & {*arrivals}
-        here = (each.event for each in unwritten)
-        return found | {
-            arrival
-            for arrival, each in ((_in_versions(arrival_of(each)), each) for each in here)
-            if arrival in arrivals and dedupe_key(each) == key
-        }
-
-    async def equals(self, keys: Iterable[str], fingerprints: Iterable[str]) -> dict[str, str]:
-        """Return, by dedupe key, the id of an equal event that was settled by such a mapping."""
-        table = self._table
-        prints, found = set(fingerprints), dict[str, str]()
-        for chunk in chunks(keys):
-            rows = await self._connection.execute(
-                select(table.c.dedupe_key, table.c.event_id).where(
-                    table.c.dedupe_key.in_(chunk),
-                    table.c.outcome.in_(_SETTLED),
-                    table.c.fingerprint.in_(prints),
-                )
-            )
-            found |= {row.dedupe_key: row.event_id for row in rows}
-        return found
+        equal = (each.event for each in unwritten if dedupe_key(each.event) == key)
+        return found | ({_in_versions(arrival_of(each)) for each in equal} & {*arrivals})
 
 
 def _in_versions(arrival: Arrival) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The ledger: for every entity what was applied last, locked while an event is decided."""
+"""Locks the ledger rows of entities, reads what was applied to them last, and writes it anew."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, literal, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Table, and_, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.database.dialects import indexed
+from zoho_sync.database.dialects import chunks, indexed
 from zoho_sync.database.insertion import insert_absent
 from zoho_sync.events.decision import LedgerState
 from zoho_sync.events.version import Version, from_microseconds, to_microseconds
 
-__all__ = ["Ledger", "LedgerEntry", "LedgerKey"]
+__all__ = ["Ledger", "LedgerEntry", "LedgerKey", "is_behind", "is_of", "key_columns"]
 
 _BATCH = 200
 
@@ -42,7 +42,7 @@ class LedgerEntry:
         entity_type: The type that its newest event had; None while the entity is unknown.
         event_id: Of the newest event.
         table_name: The host's table that holds the entity.
-        primary_key: The host's primary key, as the text that `_host_keys` reads and writes.
+        primary_key: The host's primary key, as the text that `mapping.keys` reads and writes.
     """
 
     state: LedgerState = field(default_factory=LedgerState)
@@ -66,11 +66,10 @@ class Ledger:
 
     async def prepare(self, keys: Iterable[LedgerKey]) -> None:
         """Make an empty row for every entity that has none, so that there is one to lock."""
-        ordered = sorted(set(keys))
-        for start in range(0, len(ordered), _BATCH):
+        for chunk in chunks(sorted(set(keys)), _BATCH):
             rows = [
                 {**key._asdict(), "content_hash": "", "fingerprint": "", "carried": [], "older": {}}
-                for key in ordered[start : start + _BATCH]
+                for key in chunk
             ]
             await insert_absent(self._connection, self._table, rows, LedgerKey._fields)
 
@@ -79,21 +78,11 @@ class Ledger:
 
         The rows are read by the locking statement itself: an earlier snapshot could be old.
         """
-        entries: dict[LedgerKey, LedgerEntry] = {}
-        ordered = sorted(set(keys))
-        for start in range(0, len(ordered), _BATCH):
-            statement = self._rows(ordered[start : start + _BATCH], lock={})
-            for row in (await self._connection.execute(statement)).mappings():
-                entries[_key(row)] = _entry(row)
-        return entries
+        return await self._found(keys, {})
 
     async def try_lock(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
         """Lock entities that no other transaction holds, and return what the rows say."""
-        ordered = sorted(set(keys))
-        if not ordered:
-            return {}
-        rows = await self._connection.execute(self._rows(ordered, lock={"skip_locked": True}))
-        return {_key(row): _entry(row) for row in rows.mappings()}
+        return await self._found(keys, {"skip_locked": True})
 
     async def hold(self, keys: Iterable[LedgerKey]) -> set[LedgerKey]:
         """Take entities that are waited for, and return those that were free.
@@ -101,48 +90,35 @@ class Ledger:
         Nobody can make such an entity appear until this transaction ends, so nobody can miss the
         event that parks for it. A row that another transaction holds is skipped, never waited for.
         """
-        ordered = sorted(set(keys))
-        if not ordered:
-            return set()
-        statement = self._rows(ordered, lock={"read": True, "skip_locked": True})
-        return {_key(row) for row in (await self._connection.execute(statement)).mappings()}
+        return {*await self._found(keys, {"read": True, "skip_locked": True})}
 
     async def read(self, keys: Iterable[LedgerKey]) -> dict[LedgerKey, LedgerEntry]:
         """Return what the ledger says now, without a lock."""
-        rows = await self._connection.execute(self._rows(sorted(set(keys))))
-        return {_key(row): _entry(row) for row in rows.mappings()}
+        return await self._found(keys)
 
     async def owner(
         self, table_name: str, primary_key: str
     ) -> tuple[LedgerKey, LedgerEntry] | None:
         """Return the entity that has a row of the host; None where none has it."""
         table = self._table
-        found = await self._connection.execute(
-            select(table).where(
-                table.c.table_name == table_name, table.c.primary_key == primary_key
-            )
-        )
-        row = found.mappings().first()
+        linked = (table.c.table_name == table_name, table.c.primary_key == primary_key)
+        rows = await self._connection.execute(select(table).where(*linked))
+        row = rows.mappings().first()
         return None if row is None else (_key(row), _entry(row))
 
     async def page(
         self, entity_type: str, after: LedgerKey | None, limit: int
     ) -> list[tuple[LedgerKey, LedgerEntry]]:
         """Return entities of a type that events were applied to, in key order, behind ``after``."""
-        table = self._table
-        columns = (table.c.organization_id, table.c.namespace, table.c.entity_id)
-        statement = select(table).where(
-            table.c.entity_type == entity_type, table.c.effective_time.is_not(None)
-        )
-        if after is not None:
-            behind = tuple_(*(literal(value) for value in after))
-            statement = statement.where(tuple_(*columns) > behind)
+        table, columns = self._table, key_columns(self._table)
+        applied = (table.c.entity_type == entity_type, table.c.effective_time.is_not(None))
+        statement = select(table).where(*applied, is_behind(columns, after))
         rows = await self._connection.execute(statement.order_by(*columns).limit(limit))
         return [(_key(row), _entry(row)) for row in rows.mappings()]
 
     async def write(self, key: LedgerKey, entry: LedgerEntry) -> None:
         """Store what the ledger knows of an entity from now on."""
-        statement = update(self._table).where(self._is(key)).values(_row(entry))
+        statement = update(self._table).where(is_of(self._table, key)).values(_row(entry))
         await self._connection.execute(statement)
 
     async def unlink(self, entry: LedgerEntry, owner: LedgerKey) -> None:
@@ -161,27 +137,40 @@ class Ledger:
             )
             await self._connection.execute(statement.values(table_name=None, primary_key=None))
 
-    def _rows(self, keys: list[LedgerKey], lock: Mapping[str, Any] | None = None) -> Executable:
-        table = self._table
-        identity = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
-        order = (table.c.organization_id, table.c.namespace, table.c.entity_id)
-        wanted = identity.in_([tuple(key) for key in keys])
-        statement = select(table).where(wanted).order_by(*order)
-        if lock is None:
-            return statement
-        return indexed(statement, table, "PRIMARY").with_for_update(**lock)
+    async def _found(
+        self, keys: Iterable[LedgerKey], lock: Mapping[str, Any] | None = None
+    ) -> dict[LedgerKey, LedgerEntry]:
+        """Return what rows say, locked in key order if it is said how."""
+        table, columns = self._table, key_columns(self._table)
+        entries: dict[LedgerKey, LedgerEntry] = {}
+        for chunk in chunks(sorted(set(keys)), _BATCH):
+            wanted = tuple_(*columns).in_([tuple(key) for key in chunk])
+            statement = select(table).where(wanted).order_by(*columns)
+            if lock is not None:
+                statement = indexed(statement, table, "PRIMARY").with_for_update(**lock)
+            rows = await self._connection.execute(statement)
+            entries |= {_key(row): _entry(row) for row in rows.mappings()}
+        return entries
 
-    def _is(self, key: LedgerKey) -> ColumnElement[bool]:
-        table = self._table
-        return (
-            (table.c.organization_id == key.organization_id)
-            & (table.c.namespace == key.namespace)
-            & (table.c.entity_id == key.entity_id)
-        )
+
+def key_columns(table: Table) -> tuple[Column[Any], ...]:
+    """Return the columns that name a row's entity, in the order of keys."""
+    return tuple(table.c[name] for name in LedgerKey._fields)
+
+
+def is_of(table: Table, key: LedgerKey) -> ColumnElement[bool]:
+    """Say, in a statement, whether a row is of an entity."""
+    pairs = zip(key_columns(table), key, strict=True)
+    return and_(*(column == value for column, value in pairs))
+
+
+def is_behind(columns: Iterable[Column[Any]], after: LedgerKey | None) -> ColumnElement[bool]:
+    """Say, in a statement, whether columns name an entity behind another; all do behind None."""
+    return true() if after is None else tuple_(*columns) > tuple_(*map(literal, after))
 
 
 def _key(row: Mapping[Any, Any]) -> LedgerKey:
-    return LedgerKey(row["organization_id"], row["namespace"], row["entity_id"])
+    return LedgerKey(*(row[name] for name in LedgerKey._fields))
 
 
 def _entry(row: Mapping[Any, Any]) -> LedgerEntry:
@@ -208,7 +197,7 @@ def _entry(row: Mapping[Any, Any]) -> LedgerEntry:
 
 def _row(entry: LedgerEntry) -> dict[str, Any]:
     state, version = entry.state, entry.state.version
-    row: dict[str, Any] = {
+    return {
         "entity_type": entry.entity_type,
         "event_id": entry.event_id,
         "content_hash": state.content_hash,
@@ -218,8 +207,6 @@ def _row(entry: LedgerEntry) -> dict[str, Any]:
         "older": {column: list(state.older[column]) for column in sorted(state.older)},
         "table_name": entry.table_name,
         "primary_key": entry.primary_key,
-    }
-    return row | {
         "effective_time": version.effective_time if version else None,
         "version_rank": version.rank if version else None,
         "arrival_time": from_microseconds(version.arrival) if version else None,

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Insert, Table, false, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.abc import DEFAULT_PRIORITY
+from zoho_sync.abc import DEFAULT_PRIORITY, Job
 from zoho_sync.database.dialects import Clock, chunks, execution_time
 from zoho_sync.database.insertion import insert_absent, insert_if_absent
 from zoho_sync.events.event import Arrival, SyncEvent
-from zoho_sync.store.job_rows import queued_row
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.store.event_rows import queued_row
 
-__all__ = ["NewEvents", "enqueueing"]
+__all__ = ["NewEvents", "check_priority", "enqueueing"]
+
+_FARTHEST: Final = 2**15  # what a SMALLINT begins with
 
 
 class NewEvents:
@@ -41,22 +44,27 @@ class NewEvents:
             stored.append(replace(event, arrival=arrival) if made else None)
         return stored
 
-    async def queued(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return, by dedupe key, the ids of events that are there."""
-        table, found = self._table, dict[str, str]()
-        for chunk in chunks(keys):
-            statement = select(table.c.dedupe_key, table.c.event_id)
-            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
-            found |= {row.dedupe_key: row.event_id for row in rows}
-        return found
-
     async def known(self, event_ids: Iterable[str]) -> set[str]:
         """Return which of these very events are there."""
         column, known = self._table.c.event_id, set[str]()
         for chunk in chunks(event_ids):
-            found = await self._connection.execute(select(column).where(column.in_(chunk)))
-            known |= set(found.scalars())
+            known |= set(await self._connection.scalars(select(column).where(column.in_(chunk))))
         return known
+
+
+def check_priority(priority: Any) -> None:  # whatever the host gave
+    """Refuse what is no priority.
+
+    Raises:
+        ConfigurationError: The message says which numbers are.
+    """
+    is_number = isinstance(priority, int) and not isinstance(priority, bool)
+    if not is_number or not -_FARTHEST <= priority < _FARTHEST:
+        message = (
+            f"priority must be a whole number from {-_FARTHEST} to {_FARTHEST - 1}; the smaller, "
+            f"the sooner, and {DEFAULT_PRIORITY} is that of deliveries"
+        )
+        raise ConfigurationError(message)
 
 
 def enqueueing(
@@ -82,9 +90,8 @@ def enqueueing(
 
 def _new_row(table: Table, event: SyncEvent, now: Any, priority: int) -> dict[str, Any]:
     """Return the row of an event that arrives now, a time or what tells it in the database."""
-    if event.arrival is not None:
-        row = queued_row(event, now, priority)
-    else:
-        arrived = replace(event, arrival=Arrival(now, 0))
-        row = queued_row(arrived, now, priority) | {"arrival_sequence": None}
+    arrived = replace(event, arrival=event.arrival or Arrival(now, 0))
+    row = queued_row(Job(None, arrived, "", priority=priority), now)
+    if event.arrival is None:
+        row["arrival_sequence"] = None
     return {name: value for name, value in row.items() if name in table.c}

@@ -1,4 +1,4 @@
-"""The outbox: events in the host's database, on their way to a queue outside it."""
+"""Leases and removes the rows of the outbox: events on their way to a queue elsewhere."""
 
 from __future__ import annotations
 
@@ -68,8 +68,7 @@ class OutboxRows(NewEvents):
         for chunk in chunks(ids):
             mine = (table.c.id.in_(chunk), table.c.lease_token == token)
             statement = select(table.c.id).where(*mine).order_by(table.c.id).with_for_update()
-            found = await self._connection.execute(indexed(statement, table, "PRIMARY"))
-            held |= set(found.scalars())
+            held |= set(await self._connection.scalars(indexed(statement, table, "PRIMARY")))
         return held
 
     async def give_back(self, ids: Iterable[int], token: str, now: datetime) -> None:

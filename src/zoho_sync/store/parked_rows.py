@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, insert, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
 from zoho_sync.database.dialects import chunks, indexed, is_mariadb
 from zoho_sync.events.event import Operation, SyncEvent
-from zoho_sync.store.event_rows import dedupe_key, event_from_row, event_row
-from zoho_sync.store.ledger import LedgerKey
+from zoho_sync.store.awaited import awaited_columns, awaited_entities, awaited_key
+from zoho_sync.store.event_rows import dedupe_key, event_from_row, job_from_row, job_row
+from zoho_sync.store.ledger import LedgerKey, key_columns
 from zoho_sync.store.requeueing import requeue
 from zoho_sync.store.tables import Tables
 
@@ -82,13 +83,9 @@ class Parked:
     ) -> None:
         """Park an event; the entity that it waits for is held, so that it cannot arrive unseen."""
         row = {
-            **event_row(job.event),
-            "payload": job.event.payload,
+            **job_row(job),
             "dedupe_key": dedupe_key(job.event),
-            "attempts": job.attempts,
-            "history": [dict(entry) for entry in job.history],
             "first_parked_at": job.first_parked_at or now,
-            "priority": job.priority,
             "namespace": namespace,
             "waiting_namespace": waiting.key.namespace,
             "waiting_type": waiting.entity_type,
@@ -105,10 +102,13 @@ class Parked:
         An event of the entity itself may have been overtaken by the one that was just applied.
         Returns how many went back into the queue.
         """
-        woken = 0
-        ordered = sorted(set(keys))
-        for start in range(0, len(ordered), _BATCH):
-            woken += await self._move(self._concerns(ordered[start : start + _BATCH]), now)
+        woken, table = 0, self._table
+        waits, is_one = tuple_(*awaited_columns(table)), tuple_(*key_columns(table))
+        for chunk in chunks(sorted(set(keys)), _BATCH):
+            entities = [tuple(key) for key in chunk]
+            rows = await self._take(or_(waits.in_(entities), is_one.in_(entities)))
+            due = [(job_from_row(row), now) for row in rows]
+            woken += len(await requeue(self._connection, self._tables, due, now))
         return woken
 
     async def expired(self, now: datetime, limit: int) -> list[tuple[Job, Waiting]]:
@@ -121,10 +121,10 @@ class Parked:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        found = await self._connection.execute(indexed(due, table, f"ix_{table.name}_expires_at"))
-        ids = list(found.scalars())
+        due = indexed(due, table, f"ix_{table.name}_expires_at")
+        ids = list(await self._connection.scalars(due))
         rows = await self._take(table.c.id.in_(ids)) if ids else []
-        return [(_job(row), _waiting(row)) for row in rows]
+        return [(job_from_row(row), _waiting(row)) for row in rows]
 
     async def targets(
         self, after: LedgerKey | None, limit: int, *, deletes: bool = True
@@ -133,55 +133,26 @@ class Parked:
 
         Deletes that wait for rows of the host to let go of their own entity can be left out.
         """
-        table = self._table
-        columns = (table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
-        statement = (
-            select(*columns, table.c.waiting_type).distinct().order_by(*columns).limit(limit)
-        )
+        table, meant = self._table, list[ColumnElement[bool]]()
         if not deletes:
             own = (table.c.waiting_id == table.c.entity_id) & (
                 table.c.waiting_namespace == table.c.namespace
             )
-            statement = statement.where(~(own & (table.c.operation == Operation.DELETE.value)))
-        if after is not None:
-            statement = statement.where(
-                tuple_(*columns) > tuple_(*(literal(value) for value in after))
-            )
-        rows = await self._connection.execute(statement.limit(limit))
-        return [Waiting(LedgerKey(*row[:3]), row[3], "") for row in rows]
-
-    async def equals(self, keys: Iterable[str]) -> dict[str, str]:
-        """Return, by dedupe key, the ids of events that are parked."""
-        table, found = self._table, dict[str, str]()
-        for chunk in chunks(keys):
-            statement = select(table.c.dedupe_key, table.c.event_id)
-            rows = await self._connection.execute(statement.where(table.c.dedupe_key.in_(chunk)))
-            found |= {row.dedupe_key: row.event_id for row in rows}
-        return found
-
-    async def _move(self, condition: ColumnElement[bool], now: datetime) -> int:
-        jobs = [_job(row) for row in await self._take(condition)]
-        due = [(job, now) for job in jobs]
-        return len(await requeue(self._connection, self._tables, due, now))
+            meant = [~(own & (table.c.operation == Operation.DELETE.value))]
+        found = await awaited_entities(self._connection, table, after, limit, *meant)
+        return [Waiting(key, entity_type, "") for key, entity_type in found]
 
     async def _take(self, condition: ColumnElement[bool]) -> Sequence[Mapping[Any, Any]]:
         table, rows = self._table, list[Mapping[Any, Any]]()
         conditions = [condition]
         if is_mariadb(self._connection):
             # It would look at every row to find these, and wait for those that others are parking.
-            ids = (await self._connection.execute(select(table.c.id).where(condition))).scalars()
+            ids = await self._connection.scalars(select(table.c.id).where(condition))
             conditions = [(table.c.id == row_id) & condition for row_id in ids]
         for each in conditions:
             statement = delete(table).where(each).returning(table)
             rows += (await self._connection.execute(statement)).mappings()
         return sorted(rows, key=lambda row: (row["arrival_time"], row["arrival_sequence"]))
-
-    def _concerns(self, keys: Sequence[LedgerKey]) -> ColumnElement[bool]:
-        table = self._table
-        waits = tuple_(table.c.organization_id, table.c.waiting_namespace, table.c.waiting_id)
-        is_one = tuple_(table.c.organization_id, table.c.namespace, table.c.entity_id)
-        values = [tuple(key) for key in keys]
-        return or_(waits.in_(values), is_one.in_(values))
 
 
 def parked_from_row(row: Mapping[Any, Any]) -> ParkedEvent:
@@ -191,17 +162,4 @@ def parked_from_row(row: Mapping[Any, Any]) -> ParkedEvent:
 
 
 def _waiting(row: Mapping[Any, Any]) -> Waiting:
-    key = LedgerKey(row["organization_id"], row["waiting_namespace"], row["waiting_id"])
-    return Waiting(key, row["waiting_type"], row["reason"])
-
-
-def _job(row: Mapping[Any, Any]) -> Job:
-    return Job(
-        handle=row["id"],
-        event=event_from_row(row),
-        lease_token="",
-        attempts=row["attempts"],
-        history=tuple(row["history"]),
-        first_parked_at=row["first_parked_at"],
-        priority=row["priority"],
-    )
+    return Waiting(awaited_key(row), row["waiting_type"], row["reason"])

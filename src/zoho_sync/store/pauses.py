@@ -1,9 +1,8 @@
-"""Whether the host has paused its queue: a row of its database, which every worker looks at."""
+"""Pauses the queue and lets it go on: by a row of the database, which every worker looks at."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,18 +36,15 @@ class Pause:
 
     async def since(self) -> datetime | None:
         """Return since when the queue has been paused; None if it is not."""
-        found = await self._connection.execute(select(paused_at(self._tables)))
-        since: datetime | None = found.scalar_one()
+        since: datetime | None = await self._connection.scalar(select(paused_at(self._tables)))
         return since
 
     async def begin(self, now: datetime) -> bool:
         """Pause the queue; return whether it was not paused before."""
         table = self._tables.pauses
         row = {"queue": _QUEUE, "paused_at": now}
-        made = await insert_absent(
-            self._connection, table, [row], ["queue"], returning=[table.c.queue]
-        )
-        return bool(made)
+        made = insert_absent(self._connection, table, [row], ["queue"], returning=[table.c.queue])
+        return bool(await made)
 
     async def end(self, now: datetime) -> bool:
         """End the pause; return whether there was one.
@@ -93,18 +89,14 @@ class PauseSwitch:
 
     async def pause(self) -> bool:
         """Pause the queue; return whether it was not paused before."""
-        async with self._transaction() as connection:
-            now = await database_time(connection, self._clock)
-            return await Pause(connection, self._tables).begin(now)
+        return await self._turn(Pause.begin)
 
     async def resume(self) -> bool:
         """End the pause; return whether there was one."""
-        async with self._transaction() as connection:
-            now = await database_time(connection, self._clock)
-            return await Pause(connection, self._tables).end(now)
+        return await self._turn(Pause.end)
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def _turn(self, step: Callable[[Pause, datetime], Awaitable[bool]]) -> bool:
         with needing_tables():
             async with self._sessions() as session, unit_of_work(session) as work:
-                yield work.connection
+                now = await database_time(work.connection, self._clock)
+                return await step(Pause(work.connection, self._tables), now)

@@ -1,4 +1,4 @@
-"""Where an event is, found by its id: in the queue, parked, a dead letter or settled."""
+"""Finds where an event is, by its id: in the queue, parked, a dead letter or settled."""
 
 from __future__ import annotations
 
@@ -34,15 +34,11 @@ async def find_places(
     """
     found: dict[str, Place] = {}
     for chunk in chunks(event_ids):
-        statement = union_all(
-            *(
-                select(literal(place.name).label("place"), table.c.event_id).where(
-                    table.c.event_id.in_(chunk)
-                )
-                for place, table in _places(tables).items()
-            )
-        )
-        for name, event_id in await connection.execute(statement):
+        looks = [
+            select(literal(place.name), table.c.event_id).where(table.c.event_id.in_(chunk))
+            for place, table in _places(tables).items()
+        ]
+        for name, event_id in await connection.execute(union_all(*looks)):
             place = Place[name]
             if found.get(event_id, Place.QUEUED) is Place.QUEUED:
                 found[event_id] = place
@@ -51,9 +47,8 @@ async def find_places(
 
 def is_placed(tables: Tables, event_id: Column[str]) -> ColumnElement[bool]:
     """Say, in a statement, whether an event is in one of these places."""
-    return or_(
-        *(exists().where(table.c.event_id == event_id) for table in _places(tables).values())
-    )
+    tables_of_places = _places(tables).values()
+    return or_(*(exists().where(each.c.event_id == event_id) for each in tables_of_places))
 
 
 def _places(tables: Tables) -> dict[Place, Table]:

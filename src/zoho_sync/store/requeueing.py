@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import Job
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Outcome
-from zoho_sync.store.job_rows import job_row
+from zoho_sync.store.event_rows import queued_row
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.tables import Tables
@@ -37,7 +37,7 @@ async def requeue(
         now: The time.
         suspect: Whether the jobs are to be claimed alone, as what may have killed a worker.
     """
-    rows = [job_row(job, not_before) | {"suspect": suspect} for job, not_before in due]
+    rows = [queued_row(job, not_before) | {"suspect": suspect} for job, not_before in due]
     queued = await Jobs(connection, tables.jobs).put_back(rows)
     equal = [job.event for job, _ in due if job.event.id not in queued]
     await journal_duplicates(connection, tables, equal, now)

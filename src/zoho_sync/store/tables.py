@@ -1,4 +1,4 @@
-"""The library's own tables, as SQLAlchemy Core tables: no ORM class of ours exists.
+"""Defines the library's own tables, as SQLAlchemy Core tables: no ORM class of ours exists.
 
 =================  ==================================================================
 table              holds
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -35,6 +35,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 
 from zoho_sync.database.types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, UtcDateTime
 
@@ -67,25 +68,6 @@ class Tables:
     outbox: Table
 
 
-@cache
-def library_tables(schema: str | None = None) -> Tables:
-    """Return the library's tables in a schema; the database's default schema for None."""
-    metadata = MetaData(schema=schema)
-    return Tables(
-        metadata=metadata,
-        jobs=_jobs(metadata),
-        parked=_parked(metadata),
-        dead_letters=_dead_letters(metadata),
-        journal=_journal(metadata),
-        ledger=_ledger(metadata),
-        child_links=_child_links(metadata),
-        debts=_debts(metadata),
-        leaders=_leaders(metadata),
-        pauses=_pauses(metadata),
-        outbox=_outbox(metadata),
-    )
-
-
 def _event_columns(*, understood: bool = True) -> list[Column[Any]]:
     """Return the columns of an event; a body that was not understood lacks some of them."""
     return [
@@ -111,10 +93,8 @@ def _history_columns() -> list[Column[Any]]:
     ]
 
 
-def _jobs(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}jobs",
-        metadata,
+def _jobs() -> list[SchemaItem]:
+    return [
         Column("id", _ID, primary_key=True, autoincrement=True),
         *_event_columns(),
         Column("dedupe_key", String(64), unique=True),
@@ -129,16 +109,11 @@ def _jobs(metadata: MetaData) -> Table:
         Column("lease_expires_at", UtcDateTime()),
         Index(f"ix_{PREFIX}jobs_claim", "priority", "id"),
         Index(f"ix_{PREFIX}jobs_entity", "organization_id", "entity_id"),
-        # Ids are the tie-break of arrivals: one that is reused would go back in time.
-        sqlite_autoincrement=True,
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _parked(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}parked",
-        metadata,
+def _parked() -> list[SchemaItem]:
+    return [
         Column("id", _ID, primary_key=True, autoincrement=True),
         *_event_columns(),
         Column("dedupe_key", String(64), index=True),
@@ -153,14 +128,11 @@ def _parked(metadata: MetaData) -> Table:
         Column("expires_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}parked_waiting", "organization_id", "waiting_namespace", "waiting_id"),
         Index(f"ix_{PREFIX}parked_entity", "organization_id", "namespace", "entity_id"),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _dead_letters(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}dead_letters",
-        metadata,
+def _dead_letters() -> list[SchemaItem]:
+    return [
         Column("id", _ID, primary_key=True, autoincrement=True),
         *_event_columns(understood=False),
         Column("payload", ExactJSON()),
@@ -176,14 +148,11 @@ def _dead_letters(metadata: MetaData) -> Table:
         Column("error", Text, nullable=False),
         Column("path", Text, nullable=False, default=""),
         Column("died_at", UtcDateTime(), nullable=False, index=True),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _journal(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}journal",
-        metadata,
+def _journal() -> list[SchemaItem]:
+    return [
         Column("id", _ID, primary_key=True, autoincrement=True),
         *_event_columns(understood=False),
         Column("dedupe_key", String(64), index=True),
@@ -195,14 +164,11 @@ def _journal(metadata: MetaData) -> Table:
         Column("lease_token", _NAME),
         Column("settled_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}journal_entity", "organization_id", "entity_type", "entity_id"),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _ledger(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}ledger",
-        metadata,
+def _ledger() -> list[SchemaItem]:
+    return [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -221,14 +187,11 @@ def _ledger(metadata: MetaData) -> Table:
         Column("table_name", String(255)),
         Column("primary_key", _ROW_KEY),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}ledger_row"),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _child_links(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}child_links",
-        metadata,
+def _child_links() -> list[SchemaItem]:
+    return [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -238,14 +201,11 @@ def _child_links(metadata: MetaData) -> Table:
         Column("table_name", String(255), nullable=False),
         Column("primary_key", _ROW_KEY, nullable=False),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}child_links_row"),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _debts(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}debts",
-        metadata,
+def _debts() -> list[SchemaItem]:
+    return [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -258,35 +218,26 @@ def _debts(metadata: MetaData) -> Table:
         Column("waiting_type", _NAME, nullable=False),
         Column("waiting_id", _ENTITY_ID, nullable=False),
         Index(f"ix_{PREFIX}debts_waiting", "organization_id", "waiting_namespace", "waiting_id"),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _leaders(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}leaders",
-        metadata,
+def _leaders() -> list[SchemaItem]:
+    return [
         Column("role", _NAME, primary_key=True),
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _pauses(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}pauses",
-        metadata,
+def _pauses() -> list[SchemaItem]:
+    return [
         Column("queue", _NAME, primary_key=True),
         Column("paused_at", UtcDateTime(), nullable=False),
-        **MARIADB_TABLE,
-    )
+    ]
 
 
-def _outbox(metadata: MetaData) -> Table:
-    return Table(
-        f"{PREFIX}outbox",
-        metadata,
+def _outbox() -> list[SchemaItem]:
+    return [
         Column("id", _ID, primary_key=True, autoincrement=True),
         *_event_columns(),
         Column("dedupe_key", String(64), unique=True),
@@ -294,7 +245,37 @@ def _outbox(metadata: MetaData) -> Table:
         # Of the relay that has it, or had it last: with a token, it may have been published.
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
-        # As in jobs.
-        sqlite_autoincrement=True,
-        **MARIADB_TABLE,
-    )
+    ]
+
+
+_ITEMS: Final = {
+    "jobs": _jobs,
+    "parked": _parked,
+    "dead_letters": _dead_letters,
+    "journal": _journal,
+    "ledger": _ledger,
+    "child_links": _child_links,
+    "debts": _debts,
+    "leaders": _leaders,
+    "pauses": _pauses,
+    "outbox": _outbox,
+}
+# Ids are the tie-break of arrivals there: one that is reused would go back in time.
+_NEVER_REUSED: Final = {"jobs", "outbox"}
+
+
+@cache
+def library_tables(schema: str | None = None) -> Tables:
+    """Return the library's tables in a schema; the database's default schema for None."""
+    metadata = MetaData(schema=schema)
+    made = {
+        name: Table(
+            f"{PREFIX}{name}",
+            metadata,
+            *items(),
+            sqlite_autoincrement=name in _NEVER_REUSED,
+            **MARIADB_TABLE,
+        )
+        for name, items in _ITEMS.items()
+    }
+    return Tables(metadata, **made)

@@ -3,9 +3,3 @@
 One of the engines of `zoho_sync.queues`: `zoho_sync.intake` stores events in it, `zoho_sync.worker`
 claims them. Its client comes with the extra ``nats``, and is imported when it is needed.
 """
-
-from __future__ import annotations
-
-from zoho_sync.queues.nats.queue import NATSQueue
-
-__all__ = ["NATSQueue"]

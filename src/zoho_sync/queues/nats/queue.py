@@ -1,4 +1,4 @@
-"""The queue in NATS JetStream; the extra ``nats`` brings its client."""
+"""Queues first attempts in a stream of NATS JetStream; the extra ``nats`` brings its client."""
 
 from __future__ import annotations
 
@@ -6,34 +6,21 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.database.dialects import chunks
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.version import arrival_of
-from zoho_sync.exceptions import LeaseLost, QueueUnavailable
-from zoho_sync.queues.broker import (
-    claim_or_give_back,
-    job_of,
-    refuse_what_databases_do,
-    together,
-)
-from zoho_sync.queues.nats.messages import (
-    ACK,
-    PROGRESS,
-    Delivery,
-    decoded,
-    digest,
-    encoded,
-    moment,
-    refusal,
-)
+from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
+from zoho_sync.queues.broker import claim_or_give_back, job_of, refuse_what_databases_do, together
+from zoho_sync.queues.nats.messages import ACK, PROGRESS, Delivery, digest, refusal
 from zoho_sync.queues.nats.server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues.nats.stream import CONSUMER, ensure_consumer, ensure_stream, wait_of
-from zoho_sync.queues.wire import encode
+from zoho_sync.queues.wire import decode, encode
 from zoho_sync.store.event_rows import dedupe_key
 
 if TYPE_CHECKING:
@@ -133,15 +120,13 @@ class NATSQueue:
         refuse_what_databases_do(type(self).__name__, session, priority)
         if not events:
             return []
-        now = moment((await self._server.ask(f"STREAM.INFO.{self._stream}"))["ts"])
-        own = Arrival(now, _OF_STREAM)
+        info = await self._server.ask(f"STREAM.INFO.{self._stream}")
+        own = Arrival(datetime.fromisoformat(info["ts"]), _OF_STREAM)
         arrived = [replace(event, arrival=event.arrival or own) for event in events]
         largest = await self._server.max_payload() - _HEADERS
-        bodies = [encoded(event, largest) for event in arrived]
+        bodies = [_encoded(event, largest) for event in arrived]
         stored: list[Enqueued] = []
-        for first in range(0, len(events), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            puts = zip(arrived[part], bodies[part], strict=True)
+        for puts in chunks(zip(arrived, bodies, strict=True), _AT_ONCE):
             stored += await together([self._put(event, body) for event, body in puts])
         return stored
 
@@ -187,8 +172,8 @@ class NATSQueue:
             first = info["delivered"]["stream_seq"] + 1
             found = await self._message(seq=first, next_by_subj=f"{self._stream}.events.>")
             if found is not None:
-                claimable_since = moment(found["time"])
-                event = decoded(base64.b64decode(found.get("data", "")))
+                claimable_since = datetime.fromisoformat(found["time"])
+                event = _decoded(found)
                 oldest = arrival_of(event).time if event is not None else claimable_since
         return Depth(ready, 0, leased, oldest=oldest, claimable_since=claimable_since)
 
@@ -210,7 +195,7 @@ class NATSQueue:
                     return Enqueued(event.id, None, duplicate=True)
                 return Enqueued(event.id, self._arrival(event, answer["seq"]))
             found = await self._message(last_by_subj=subject)
-            equal = decoded(base64.b64decode(found.get("data", ""))) if found else None
+            equal = _decoded(found) if found is not None else None
             if equal is not None:
                 return Enqueued(equal.id, None, duplicate=True)
             # Its equal was acknowledged meanwhile, or is no event and goes with the next claim.
@@ -286,3 +271,19 @@ class NATSQueue:
             raise
         found: dict[str, Any] = answer["message"]
         return found
+
+
+def _encoded(event: SyncEvent, largest: int) -> bytes:
+    body = encode(event)
+    if len(body) > largest:
+        problem = f"{len(body)} bytes are more than the server's max_payload lets through"
+        raise PayloadError("message", problem)
+    return body
+
+
+def _decoded(found: Mapping[str, Any]) -> SyncEvent | None:
+    """Return the event of a message that the stream holds; None if it is none of ours."""
+    try:
+        return decode(base64.b64decode(found.get("data", "")))
+    except PayloadError:
+        return None

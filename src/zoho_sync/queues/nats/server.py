@@ -1,4 +1,4 @@
-"""What is said to a NATS server: requests, pulls, and how it is heard that there is none."""
+"""Talks to a NATS server: sends requests, pulls messages, and tells an outage as one error."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The stream and the consumer of a queue in JetStream: how they are made, and what is refused."""
+"""Makes the stream and the consumer of a queue in JetStream, or refuses those that are there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ _WINDOW: Final = timedelta(minutes=2)
 _BAD_REQUEST: Final = 400
 _NAME_IN_USE: Final = 10058
 _CONSUMER_EXISTS: Final = 10148
+_NO_LIMIT: Final = -1
 
 
 def subjects_of(stream: str) -> str:
@@ -91,54 +92,57 @@ async def wait_of(server: NATSServer, stream: str) -> timedelta:
     return timedelta(microseconds=info["config"]["ack_wait"] // 1000)
 
 
-def _problems_of_stream(stream: str, config: Mapping[str, Any]) -> list[str]:
-    limits = [name for name in ("max_msgs", "max_bytes") if config.get(name, -1) > 0]
-    makes_room = config.get("discard") != "new" and bool(limits)
+def _problems_of_stream(stream: str, config: Mapping[str, Any]) -> Iterator[str]:
     elsewhere = "which cannot be changed: name another stream at the end of the queue's URL"
-    found = {
-        f"its retention is {config['retention']!r}, {elsewhere}": config["retention"]
-        != "workqueue",
-        f"its storage is {config['storage']!r}, {elsewhere}": config["storage"] != "file",
-        f"it mirrors another stream, {elsewhere}": bool(config.get("mirror")),
-        f"it is sealed, {elsewhere}": bool(config.get("sealed")),
-        "max_age deletes what waits too long: set it to 0": bool(config.get("max_age")),
-        f"{' and '.join(limits)} deletes the oldest: set discard to new": makes_room,
-        "max_msgs_per_subject deletes events: set it to -1": config.get("max_msgs_per_subject", -1)
-        > 0,
-        "max_msg_size refuses events: set it to -1": config.get("max_msg_size", -1) > 0,
-        "no_ack accepts what is not stored: unset it": bool(config.get("no_ack")),
-        "persist_mode async accepts what is not stored: unset it": config.get("persist_mode")
-        == "async",
-        f"it does not take in {subjects_of(stream)}: add that to its subjects": subjects_of(stream)
-        not in config.get("subjects", ()),
-    }
-    return [problem for problem, is_so in found.items() if is_so]
+    yield from _differing(config, elsewhere, retention="workqueue", storage="file")
+    yield from _set(
+        config,
+        mirror=f"it mirrors another stream, {elsewhere}",
+        sealed=f"it is sealed, {elsewhere}",
+        max_age="max_age deletes what waits too long: set it to 0",
+        max_msgs_per_subject="max_msgs_per_subject deletes events: set it to -1",
+        max_msg_size="max_msg_size refuses events: set it to -1",
+        no_ack="no_ack accepts what is not stored: unset it",
+    )
+    limits = [*_set(config, max_msgs="max_msgs", max_bytes="max_bytes")]
+    if limits and config.get("discard") != "new":
+        yield f"{' and '.join(limits)} deletes the oldest: set discard to new"
+    if config.get("persist_mode") == "async":
+        yield "persist_mode async accepts what is not stored: unset it"
+    if subjects_of(stream) not in config.get("subjects", ()):
+        yield f"it does not take in {subjects_of(stream)}: add that to its subjects"
 
 
-def _problems_of_consumer(stream: str, config: Mapping[str, Any]) -> list[str]:
+def _problems_of_consumer(stream: str, config: Mapping[str, Any]) -> Iterator[str]:
     elsewhere = "which cannot be changed: delete the consumer, and set up again"
-    found = {
-        f"its ack_policy is {config['ack_policy']!r}, {elsewhere}": config["ack_policy"]
-        != "explicit",
-        f"its deliver_policy is {config['deliver_policy']!r}, {elsewhere}": config["deliver_policy"]
-        != "all",
-        f"it is no pull consumer, {elsewhere}": bool(config.get("deliver_subject")),
-        f"it keeps its state in memory, {elsewhere}": bool(config.get("mem_storage")),
-        "max_deliver gives up on messages silently: set it to -1": config.get("max_deliver", -1)
-        > 0,
-        "headers_only leaves the events out: unset it": bool(config.get("headers_only")),
-        "backoff overrides the leases: unset it": bool(config.get("backoff")),
-        "inactive_threshold deletes it when no worker runs: set it to 0": bool(
-            config.get("inactive_threshold")
-        ),
-        f"its filter is not {subjects_of(stream)}: set it to that": config.get("filter_subject")
-        not in (None, "", ">", subjects_of(stream)),
-    }
-    return [problem for problem, is_so in found.items() if is_so]
+    yield from _differing(config, elsewhere, ack_policy="explicit", deliver_policy="all")
+    yield from _set(
+        config,
+        deliver_subject=f"it is no pull consumer, {elsewhere}",
+        mem_storage=f"it keeps its state in memory, {elsewhere}",
+        max_deliver="max_deliver gives up on messages silently: set it to -1",
+        headers_only="headers_only leaves the events out: unset it",
+        backoff="backoff overrides the leases: unset it",
+        inactive_threshold="inactive_threshold deletes it when no worker runs: set it to 0",
+    )
+    if config.get("filter_subject") not in (None, "", ">", subjects_of(stream)):
+        yield f"its filter is not {subjects_of(stream)}: set it to that"
 
 
-def _refuse(what: str, problems: list[str]) -> None:
-    if problems:
+def _differing(config: Mapping[str, Any], remedy: str, **wanted: str) -> Iterator[str]:
+    for name, value in wanted.items():
+        if config[name] != value:
+            yield f"its {name} is {config[name]!r}, {remedy}"
+
+
+def _set(config: Mapping[str, Any], **problems: str) -> Iterator[str]:
+    for name, problem in problems.items():
+        if config.get(name) and config[name] != _NO_LIMIT:
+            yield problem
+
+
+def _refuse(what: str, problems: Iterable[str]) -> None:
+    if problems := [*problems]:
         raise ConfigurationError(f"{what} is not fit for a queue: {'; '.join(problems)}")
 
 

@@ -1,4 +1,4 @@
-"""Where a queue in RabbitMQ is: what its URL says."""
+"""Reads from a URL where a queue in RabbitMQ is."""
 
 from __future__ import annotations
 

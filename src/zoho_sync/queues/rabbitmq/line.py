@@ -1,4 +1,4 @@
-"""A connection to a RabbitMQ server, and how it is heard that there is none."""
+"""Opens a connection to a RabbitMQ server when it is needed, and tells an outage as one error."""
 
 from __future__ import annotations
 

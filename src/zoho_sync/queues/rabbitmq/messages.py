@@ -1,4 +1,4 @@
-"""Messages of a queue in RabbitMQ: how they are delivered, counted and given back."""
+"""Describes messages of a queue in RabbitMQ: their delivery, their count and their arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue in RabbitMQ; the extra ``rabbitmq`` brings its client."""
+"""Queues first attempts in RabbitMQ; the extra ``rabbitmq`` brings its client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said to a RabbitMQ server: declare, publish, get, acknowledge."""
+"""Talks to a RabbitMQ server: declares a queue, publishes to it, gets and acknowledges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a queue in RabbitMQ: how it is declared, and what is refused."""
+"""Chooses the settings of a queue in RabbitMQ, and reads from a refusal what is wrong with one."""
 
 from __future__ import annotations
 

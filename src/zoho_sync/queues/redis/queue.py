@@ -1,4 +1,4 @@
-"""The queue on a Redis or Valkey server, in a stream."""
+"""Queues first attempts in a stream of a Redis or Valkey server."""
 
 from __future__ import annotations
 

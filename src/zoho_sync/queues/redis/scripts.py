@@ -1,4 +1,4 @@
-"""What a Redis or Valkey server does for the queue, each step at once: scripts in Lua.
+"""Defines what a Redis or Valkey server does for the queue, each step at once: scripts in Lua.
 
 A message is an entry of a stream, with one consumer group. Who holds it is the group's own list of
 pending entries: the consumer's name is the lease's token. What that list does not know is kept

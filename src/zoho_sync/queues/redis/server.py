@@ -1,4 +1,4 @@
-"""A Redis or Valkey server as the queue sees it: it runs scripts, or it is not available."""
+"""Runs scripts on a Redis or Valkey server, and tells an outage as one error."""
 
 from __future__ import annotations
 
