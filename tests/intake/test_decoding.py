@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from zoho_sync.events.entities import BUILTIN_KINDS, EntityCatalog, EntityKind
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, Operation, SyncEvent
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.intake.decoding import DecodingRules, Hints, decode, hints
+from zoho_sync.intake.decoding import DecodingRules, decode
+from zoho_sync.intake.hints import Hints, hints
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

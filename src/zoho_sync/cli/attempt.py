@@ -19,7 +19,8 @@ from zoho_sync.cli.trial import RowChange, Trial, try_event
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.intake.decoding import decode, hints
+from zoho_sync.intake.decoding import decode
+from zoho_sync.intake.hints import hints
 
 __all__ = ["try_file"]
 

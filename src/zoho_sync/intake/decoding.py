@@ -30,11 +30,11 @@ from zoho_sync.events.event import (
 )
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.exceptions.wording import did_you_mean, shown
-from zoho_sync.intake.hints import ENTITY_HEADER, OPERATION_HEADER, Hints, hints
+from zoho_sync.intake.hints import Hints
 from zoho_sync.intake.http import is_form, pairs
 from zoho_sync.intake.identification import CONTACT_KINDS, Recognised, given, recognise
 
-__all__ = ["ENTITY_HEADER", "OPERATION_HEADER", "DecodingRules", "Hints", "decode", "hints"]
+__all__ = ["DecodingRules", "decode"]
 
 _ID: Final = re.compile(r"[!-~]{1,100}")
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
@@ -93,7 +93,8 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
     hinted = _hinted_kind(hints, rules.catalog)
     if not read.content:
         return _event_without_body(read, hints, hinted, rules)
-    _refuse_error_answer(read.content)
+    if "message" in read.content and str(read.content.get("code", 0)).strip() != "0":
+        raise PayloadError("code", "the body is an error that the API answered")
     operation = _operation(hints, read)
     found = recognise(read.content, hinted, rules.catalog)
     kind = _decided(found, hinted, operation, rules.catalog)
@@ -114,7 +115,9 @@ def _read(body: bytes, content_type: str) -> _Body:
         raise PayloadError("", "the charset of the body is not UTF-8")
     try:
         text = body.decode("utf-8-sig").strip()
-        form = _is_form(text, content_type)
+        # A form begins with the name of a field, JSON does not: neither can be taken for the other.
+        is_json = text.startswith(("{", '"'))
+        form = text.startswith("JSONString=") or (is_form(content_type) and not is_json)
         fields = dict(pairs(text.encode())) if form else {}
     except UnicodeDecodeError:
         raise PayloadError("", "the body is not UTF-8") from None
@@ -122,12 +125,6 @@ def _read(body: bytes, content_type: str) -> _Body:
         return _Body(fields, {})
     content = fields.pop("JSONString", text)
     return _Body(_object(content.strip()), fields)
-
-
-def _is_form(text: str, content_type: str) -> bool:
-    # A form begins with the name of a field, JSON does not: neither can be taken for the other.
-    json = text.startswith(("{", '"'))
-    return text.startswith("JSONString=") or (is_form(content_type) and not json)
 
 
 def _object(text: str) -> Mapping[str, Any]:
@@ -140,21 +137,17 @@ def _object(text: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise PayloadError("", f"expected an object, not {_named(value)}")
     if _HALF_A_PAIR.search(text):
-        _refuse_half_pairs(value)
+        try:
+            # exact_json would escape it, and PostgreSQL refuse it later, far from its sender.
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise PayloadError("", "the body holds half of a surrogate pair") from None
     return value
 
 
 def _named(value: object) -> str:
     names = {list: "a list", str: "text", bool: "a truth value", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _refuse_half_pairs(value: Mapping[str, Any]) -> None:
-    try:
-        # exact_json would escape it, and PostgreSQL refuse it later, far from its sender.
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise PayloadError("", "the body holds half of a surrogate pair") from None
 
 
 def _hinted_kind(hints: Hints, catalog: EntityCatalog) -> EntityKind | None:
@@ -185,11 +178,6 @@ def _event_without_body(
         operation=operation,
         organization_id=_organization(hints, rules, (read.beside,)),
     )
-
-
-def _refuse_error_answer(body: Mapping[str, Any]) -> None:
-    if "code" in body and "message" in body and str(body["code"]).strip() != "0":
-        raise PayloadError("code", "the body is an error that the API answered")
 
 
 def _operation(hints: Hints, read: _Body) -> Operation:

@@ -66,25 +66,17 @@ def hints(  # noqa: PLR0913  # one argument for each place in which a hint can s
     """
     sent = headers or {}
     named = _first(entity, first_value(query, "entity"), header_value(sent, ENTITY_HEADER))
-    ids = ("id", *_id_fields(named, catalog))
+    known = catalog.resolve(named) if catalog and named else None
+    ids = ("id", *(catalog.kinds[known].id_fields if catalog and known else ()))
     return Hints(
         entity=named,
         operation=_first(
-            operation,
-            first_value(query, "operation", "op"),
-            header_value(sent, OPERATION_HEADER),
+            operation, first_value(query, "operation", "op"), header_value(sent, OPERATION_HEADER)
         ),
         entity_id=_first(entity_id, first_value(query, *ids)),
         organization_id=_first(organization_id, first_value(query, "organization_id")),
         method=method,
     )
-
-
-def _id_fields(named: str | None, catalog: EntityCatalog | None) -> tuple[str, ...]:
-    if named is None or catalog is None:
-        return ()
-    name = catalog.resolve(named)
-    return () if name is None else catalog.kinds[name].id_fields
 
 
 def _first(*values: str | None) -> str | None:

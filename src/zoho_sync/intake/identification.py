@@ -74,12 +74,16 @@ class Recognised(NamedTuple):
     around: tuple[Mapping[str, Any], ...] = ()
 
 
+_Object = Mapping[str, Any]
+_Kinds = list[EntityKind | None]
+"""Of the ids in a body, the most specific first; None for an entity that is not synced."""
+
+
 def given(document: Mapping[str, Any], field: str) -> bool:
     """Return whether a field holds text or a whole number, and is not blank."""
     value = document.get(field)
-    return (
-        isinstance(value, (str, int)) and not isinstance(value, bool) and bool(str(value).strip())
-    )
+    is_id = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return is_id and bool(str(value).strip())
 
 
 def recognise(
@@ -103,10 +107,7 @@ def recognise(
 
 
 def _unhinted(
-    body: Mapping[str, Any],
-    listed: list[EntityKind | None],
-    wrapped: list[Recognised],
-    catalog: EntityCatalog,
+    body: _Object, listed: _Kinds, wrapped: list[Recognised], catalog: EntityCatalog
 ) -> Recognised:
     own = _own(body, listed, catalog)
     if own is not None:
@@ -117,18 +118,14 @@ def _unhinted(
     if own is not None or len(wrapped) > 1:
         raise PayloadError("", "the body holds several entities; name the one meant")
     if not wrapped:
-        _refuse_other_wrapper(
-            body, [key for kind in catalog.kinds.values() for key in kind.wrappers]
-        )
+        known = [key for kind in catalog.kinds.values() for key in kind.wrappers]
+        _refuse_other_wrapper(body, known)
         raise PayloadError("", "no entity is recognised: neither a known wrapper nor a known id")
     return wrapped[0]
 
 
 def _hinted(
-    body: Mapping[str, Any],
-    listed: list[EntityKind | None],
-    wrapped: list[Recognised],
-    hinted: EntityKind,
+    body: _Object, listed: _Kinds, wrapped: list[Recognised], hinted: EntityKind
 ) -> Recognised:
     first = next((kind for kind in listed if kind is not None), None)
     if first is not None and not _same(hinted, first) and not _more_specific(hinted, first):
@@ -148,9 +145,7 @@ def _hinted(
     return Recognised(hinted, body)
 
 
-def _own(
-    body: Mapping[str, Any], listed: list[EntityKind | None], catalog: EntityCatalog
-) -> EntityKind | None:
+def _own(body: _Object, listed: _Kinds, catalog: EntityCatalog) -> EntityKind | None:
     # Of the application's own kinds nobody knows how specific they are.
     others = [
         kind
@@ -164,11 +159,9 @@ def _own(
     return (listed or others or [_contact_without_id(body, catalog)])[0]
 
 
-def _listed(body: Mapping[str, Any], catalog: EntityCatalog) -> list[EntityKind | None]:
-    owners: dict[str, EntityKind] = {}
-    for kind in catalog.kinds.values():
-        for field in kind.id_fields:
-            owners[field] = _undecided(kind, catalog)
+def _listed(body: _Object, catalog: EntityCatalog) -> _Kinds:
+    kinds = catalog.kinds.values()
+    owners = {field: _undecided(kind, catalog) for kind in kinds for field in kind.id_fields}
     return [owners.get(field) for field in _ID_FIELDS if given(body, field)]
 
 

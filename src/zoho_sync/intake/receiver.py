@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from zoho_sync.abc import Enqueued
@@ -15,9 +15,11 @@ from zoho_sync.events import exact_json
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
-from zoho_sync.intake.decoding import DecodingRules, Hints, decode, hints
+from zoho_sync.intake.decoding import DecodingRules, decode
+from zoho_sync.intake.hints import Hints, hints
 from zoho_sync.intake.http import header_value
 from zoho_sync.intake.signature import Verifier
+from zoho_sync.intake.storing import Intake
 from zoho_sync.store.dead_letter_rows import Undecoded
 
 __all__ = ["Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
@@ -51,18 +53,6 @@ class Request:
     method: str
 
 
-class Store(Protocol):
-    """Where the receiver puts what it has read."""
-
-    async def enqueue(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
-        """Store events durably."""
-        ...
-
-    async def keep(self, received: Undecoded, error: PayloadError) -> str:
-        """Keep a body that is not understood, and return the id of its dead letter."""
-        ...
-
-
 @dataclass(frozen=True)
 class Receiver:
     """Turns deliveries into events.
@@ -78,22 +68,23 @@ class Receiver:
     verifier: Verifier | None
     rules: DecodingRules
     max_body: int
-    store: Store
+    store: Intake
     clock: Clock | None = None
 
     async def receive(
         self, request: Request, entity: str | None, operation: str | None, entity_id: str | None
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
-        body, sent, asked = request.body, _headers(request.headers), _pairs(request.query)
+        body, headers, asked = request.body, request.headers, _pairs(request.query)
+        sent = headers if isinstance(headers, Mapping) else dict(headers)
         if len(body) > self.max_body:
             return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
         if self.verifier is None:
             reason = "no verifier is configured, so everything is refused; pass verifier=…"
-            return self._refused(reason)
+            return _refused(reason)
         verdict = self.verifier.verify(body, sent, asked)
         if not verdict.ok:
-            return self._refused(verdict.reason)
+            return _refused(verdict.reason)
         known = hints(
             entity=entity,
             operation=operation,
@@ -165,9 +156,10 @@ class Receiver:
         _log.warning("delivery kept as dead letter %s: %s", letter, error)
         return Receipt(ReceiptStatus.DEAD_LETTER, event_ids=(letter,), reason=str(error))
 
-    def _refused(self, reason: str) -> Receipt:
-        _log.warning("delivery refused: %s", reason)
-        return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
+
+def _refused(reason: str) -> Receipt:
+    _log.warning("delivery refused: %s", reason)
+    return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
 
 
 def receipt_of(stored: Enqueued) -> Receipt:
@@ -198,10 +190,6 @@ def _as_bytes(body: Body) -> bytes:
         "give several documents one by one"
     )
     raise TypeError(message)
-
-
-def _headers(headers: Headers) -> Mapping[str, str]:
-    return headers if isinstance(headers, Mapping) else dict(headers)
 
 
 def _pairs(query: Query) -> Sequence[tuple[str, str]]:

@@ -10,12 +10,7 @@ from typing import Any, TypeVar
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
-from zoho_sync.exceptions import (
-    ConfigurationError,
-    MissingExtra,
-    PayloadError,
-    QueueUnavailable,
-)
+from zoho_sync.exceptions import ConfigurationError, MissingExtra, PayloadError, QueueUnavailable
 from zoho_sync.queues.wire import decode, undecodable_event
 
 __all__ = [
@@ -53,13 +48,9 @@ async def claim_or_give_back(
     claim: Callable[[list[Job]], Coroutine[Any, Any, None]],
     release: Callable[[Sequence[Job]], Coroutine[Any, Any, None]],
 ) -> list[Job]:
-    """Claim jobs; a claim that fails or is cancelled gives back what it has.
+    """Claim jobs, which are appended to a list; a claim that fails or is cancelled gives them back.
 
     What is begun is finished before a cancellation is heeded: the server may be delivering.
-
-    Args:
-        claim: Appends what it has claimed to a list.
-        release: Gives jobs back.
     """
     claimed: list[Job] = []
     try:
@@ -95,32 +86,25 @@ def job_of(
         event = arrived(decode(message))
     except PayloadError:
         event, undecodable = undecodable_event(message), message
+    suspect = deliveries > 1
     return Job(
-        handle,
-        event,
-        token,
-        suspect=deliveries > 1,
-        deliveries=deliveries,
-        undecodable=undecodable,
+        handle, event, token, suspect=suspect, deliveries=deliveries, undecodable=undecodable
     )
 
 
 async def together(steps: Iterable[Awaitable[_T]]) -> list[_T]:
     """Await steps at once, and only when all have ended raise what the first of them raised."""
-    ended = await asyncio.gather(*steps, return_exceptions=True)
-    for each in ended:
-        if isinstance(each, BaseException):
-            raise each
-    return [each for each in ended if not isinstance(each, BaseException)]
+    done: list[_T] = []
+    for ended in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+        done.append(ended)
+    return done
 
 
 @contextmanager
 def needing(extra: str, purpose: str) -> Iterator[None]:
-    """Import what an extra brings, in the body.
-
-    Raises:
-        MissingExtra: It is not installed.
-    """
+    """Import what an extra brings, in the body; `MissingExtra` says that it is not installed."""
     try:
         yield
     except ImportError as error:
@@ -128,22 +112,12 @@ def needing(extra: str, purpose: str) -> Iterator[None]:
 
 
 def unreadable_url(form: str) -> ConfigurationError:
-    """Return what to raise for a URL: without its text, which may hold a password.
-
-    Args:
-        form: What such a URL looks like.
-    """
+    """Return what to raise for a URL that should look otherwise; it may hold a password itself."""
     message = f"the URL of the queue cannot be read; it looks like {form}, and @ is %40 in it"
     return ConfigurationError(message)
 
 
 def unknown_client(given: Any, wanted: str, remedy: str) -> ConfigurationError:
-    """Return what to raise for an object that is not what the engine works with.
-
-    Args:
-        given: The object.
-        wanted: What it should be, in a word.
-        remedy: What to give instead of a URL.
-    """
+    """Return what to raise for an object that is not what the engine works with."""
     message = f"a {type(given).__name__} is no {wanted} for the queue; give it a URL, or {remedy}"
     return ConfigurationError(message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +22,13 @@ from zoho_sync.queues.sql import SQLQueue
 from zoho_sync.store.tables import Tables
 
 __all__ = ["queue_from"]
+
+_ENGINES: Final[Mapping[str, Callable[[str], QueueBackend]]] = {
+    "memory": lambda _: MemoryQueue(),
+    **dict.fromkeys(RABBITMQ_SCHEMES, RabbitMQQueue),
+    "nats": NATSQueue,
+    **dict.fromkeys(sorted(REDIS_SCHEMES), RedisQueue),
+}
 
 
 def queue_from(
@@ -48,18 +56,11 @@ def queue_from(
 
 def _engine_of(url: str) -> QueueBackend:
     scheme = url.partition(":")[0]
-    if scheme == "memory":
-        return MemoryQueue()
-    if scheme == "nats":
-        return NATSQueue(url)
-    if scheme in RABBITMQ_SCHEMES:
-        return RabbitMQQueue(url)
-    if scheme in REDIS_SCHEMES:
-        return RedisQueue(url)
+    if scheme in _ENGINES:
+        return _ENGINES[scheme](url)
     # What has no scheme is not repeated: it may be a secret.
     named = f"the scheme {scheme!r}" if scheme != url else "no scheme"
-    schemes = ("memory", *RABBITMQ_SCHEMES, "nats", *sorted(REDIS_SCHEMES))
-    known = ", ".join(f"{each}://" for each in schemes)
+    known = ", ".join(f"{each}://" for each in _ENGINES)
     message = (
         f"no queue engine has URLs of {named}; known are {known}. Leave queue= out for the queue "
         "in your own database, or pass an object that implements zoho_sync.abc.QueueBackend"

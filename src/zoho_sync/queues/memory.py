@@ -37,6 +37,10 @@ class _Message:
     def is_leased(self, now: float) -> bool:
         return bool(self.token) and self.expires > now
 
+    def claimable_since(self, now: float) -> datetime:
+        seconds = now - max(self.ready_at, self.expires)
+        return datetime.now(UTC) - timedelta(seconds=seconds)
+
 
 class MemoryQueue:
     """A queue in the memory of one process, and of one event loop.
@@ -126,7 +130,7 @@ class MemoryQueue:
             delayed=len(waiting) - len(ready),
             leased=len(leased),
             oldest=min((m.arrived for m in waiting), default=None),
-            claimable_since=min((self._since(m, now) for m in ready), default=None),
+            claimable_since=min((m.claimable_since(now) for m in ready), default=None),
         )
 
     async def close(self) -> None:
@@ -146,8 +150,3 @@ class MemoryQueue:
         message = self._messages.get(job.handle)
         held = message and message.token == job.lease_token and message.is_leased(self._clock())
         return message if held else None
-
-    @staticmethod
-    def _since(message: _Message, now: float) -> datetime:
-        since = max(message.ready_at, message.expires)
-        return datetime.now(UTC) - timedelta(seconds=now - since)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -182,10 +181,7 @@ class OutboxQueue(OutsideQueue):
                 await OutboxRows(connection, self._tables).give_back(taken, token, now)
 
     async def _removed(
-        self,
-        taken: Mapping[int, SyncEvent],
-        answers: Sequence[Enqueued | None],
-        token: str,
+        self, taken: Mapping[int, SyncEvent], answers: Sequence[Enqueued | None], token: str
     ) -> Relayed:
         """Take out of the outbox what a relay has published, and still holds."""
         async with self._database.transaction() as connection:
@@ -208,16 +204,11 @@ class OutboxQueue(OutsideQueue):
         refused = [event for event, answer in mine if answer is None]
         jobs = Jobs(connection, tables.jobs)
         queued = await jobs.put_back([queued_row(Job(None, each, ""), now) for each in refused])
-        equal = [*_equals(mine), *(each for each in refused if each.id not in queued)]
+        # One that the engine has under its own id is there.
+        known = [each for each, answer in mine if answer and answer.event_id != each.id]
+        equal = known + [each for each in refused if each.id not in queued]
         # Where a relay was stopped, its event may have been published, and settled, before.
         places = await find_places(connection, tables, [event.id for event in equal])
         unsettled = [event for event in equal if event.id not in places]
         await journal_duplicates(connection, tables, unsettled, now)
         return len(unsettled)
-
-
-def _equals(mine: Sequence[tuple[SyncEvent, Any]]) -> Iterator[SyncEvent]:
-    """Yield the events whose equal the engine has; one that it has under its own id is there."""
-    for event, answer in mine:
-        if answer is not None and answer.duplicate and answer.event_id != event.id:
-            yield event

@@ -8,21 +8,14 @@ message that comes once more is looked up by its event's id, and what is known i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from zoho_sync.abc import (
-    DEFAULT_PRIORITY,
-    Capabilities,
-    Depth,
-    Enqueued,
-    Job,
-    QueueBackend,
-)
+from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job, QueueBackend
 from zoho_sync.database.dialects import Clock
 from zoho_sync.database.faults import without_values
 from zoho_sync.database.unit_of_work import finish, unit_of_work
@@ -41,7 +34,7 @@ __all__ = ["OutsideQueue"]
 
 _log = logging.getLogger(__name__)
 
-_FIRST: Final = 1
+_UNREADABLE: Final = PayloadError("message", "no event of this library")
 
 
 class OutsideQueue:
@@ -172,7 +165,7 @@ class OutsideQueue:
         try:
             claimed = await self._from_engine(limit - len(jobs), lease, or_none=bool(jobs))
             fresh = [replace(job, outside=True) for job in claimed]
-            known = [job for job in fresh if job.deliveries > _FIRST or job.undecodable is not None]
+            known = [job for job in fresh if job.deliveries > 1 or job.undecodable is not None]
             if known:
                 await self._take_over(known, suspect=True)
             found = [*jobs, *(job for job in fresh if job not in known)]
@@ -182,7 +175,7 @@ class OutsideQueue:
                 found += later.jobs
         except BaseException:
             # Nobody will work on these now; what the database holds is found by its own lease.
-            await finish(self._give_back(jobs, claimed))
+            await finish(self.release([*jobs, *(replace(job, outside=True) for job in claimed)]))
             raise
         return found, len(known)
 
@@ -195,12 +188,6 @@ class OutsideQueue:
                 raise
             _log.warning("what the database holds is applied meanwhile: %s", without_values(error))
             return []
-
-    async def _give_back(self, inside: Sequence[Job], outside: Sequence[Job]) -> None:
-        if inside:
-            await self._jobs.release(inside)
-        if outside:
-            await self.engine.release(outside)
 
     async def _take_over(
         self, jobs: Sequence[Job], *, suspect: bool = False, delay: timedelta = timedelta(0)
@@ -223,16 +210,11 @@ class OutsideQueue:
             unreadable = {job.event.id: job.undecodable for job in unknown}
             for event_id, body in unreadable.items():
                 if body is not None:
-                    received = Undecoded(body, _JSON, {}, DEFAULT_ORGANIZATION)
+                    received = Undecoded(body, "application/json", {}, DEFAULT_ORGANIZATION)
                     await letters.keep_body(received, _UNREADABLE, now, event_id=event_id)
         await self.committed(jobs)
 
 
-_JSON: Final = "application/json"
-_UNREADABLE: Final = PayloadError("message", "no event of this library")
-
-
-def _parted(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+def _parted(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     """Return the jobs of the database, and those of the engine."""
-    listed = list(jobs)
-    return [job for job in listed if not job.outside], [job for job in listed if job.outside]
+    return [job for job in jobs if not job.outside], [job for job in jobs if job.outside]

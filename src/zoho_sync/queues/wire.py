@@ -22,7 +22,7 @@ def encode(event: SyncEvent) -> bytes:
 
     Lone surrogates, which UTF-8 has no form for, are escaped.
     """
-    arrival = arrival_of(event)
+    arrival, second = arrival_of(event), event.effective_time
     message = {
         "format": _FORMAT,
         "id": event.id,
@@ -30,7 +30,7 @@ def encode(event: SyncEvent) -> bytes:
         "entity_type": event.entity_type,
         "entity_id": event.entity_id,
         "operation": event.operation.value,
-        "effective_second": _second(event.effective_time),
+        "effective_second": None if second is None else int(second.timestamp()),
         "arrival": [to_microseconds(arrival.time), arrival.sequence],
         "content_hash": event.content_hash,
         "payload": event.payload,
@@ -69,10 +69,6 @@ def _event(read: Mapping[str, Any]) -> SyncEvent:
         id=read["id"],
         content_hash=read["content_hash"],
     )
-
-
-def _second(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp())
 
 
 def undecodable_event(message: bytes) -> SyncEvent:

@@ -24,7 +24,6 @@ from zoho_sync.store.tables import Tables
 __all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
 
 _LONGEST_ERROR = 2_000
-_LONGEST_NAME = 255
 _NAMES_A_FIELD = (PayloadError, ReferenceFailed, RowRejected)
 
 
@@ -73,14 +72,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """A body that was received and not understood.
-
-    Attributes:
-        body: The bytes.
-        content_type: As received.
-        hints: What was said about it.
-        organization_id: Zoho's organization, as far as known.
-    """
+    """A body that was not understood, what was said about it, and its organization if known."""
 
     body: bytes
     content_type: str
@@ -90,16 +82,10 @@ class Undecoded:
 
 def letter_from_row(row: Mapping[Any, Any]) -> DeadLetter:
     """Return what operators see of a row."""
-    return DeadLetter(
-        id=row["event_id"],
-        arrived_at=row["arrival_time"],
-        kind=DeadLetterKind(row["kind"]),
-        **{
-            name: row[name]
-            for name in DeadLetter.__dataclass_fields__
-            if name not in {"id", "arrived_at", "kind"}
-        },
-    )
+    renamed = {"id": row["event_id"], "arrived_at": row["arrival_time"]}
+    named = renamed | {"kind": DeadLetterKind(row["kind"])}
+    same = DeadLetter.__dataclass_fields__.keys() - named.keys()
+    return DeadLetter(**named, **{name: row[name] for name in same})
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
@@ -108,7 +94,7 @@ def describe_error(error: BaseException) -> dict[str, str]:
     is_data = isinstance(error, (PayloadError, ReferenceFailed)) or refuses_values(error)
     return {
         "kind": (DeadLetterKind.DATA if is_data else DeadLetterKind.FAILURE).value,
-        "error_type": _storable(type(error).__name__)[:_LONGEST_NAME],
+        "error_type": _storable(type(error).__name__)[:255],
         "error": _storable(f"{_text(error)} (in {place})" if place else _text(error)),
         # Others' errors may have a path as well, of another meaning and type.
         "path": _storable(error.path) if isinstance(error, _NAMES_A_FIELD) else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, delete, func, select, true, update
@@ -32,8 +33,9 @@ class Jobs(NewEvents):
         between them.
         """
         table, queued = self._table, set[str]()
-        latest = {row["dedupe_key"]: row["event_id"] for row in sorted(rows, key=_arrived)}
-        wanted = [row for row in rows if row["dedupe_key"] is None or _is_latest(row, latest)]
+        arrived = sorted(rows, key=itemgetter("arrival_time", "arrival_sequence"))
+        latest = {row["dedupe_key"] or row["event_id"]: row for row in arrived}
+        wanted = [row for row in rows if row is latest[row["dedupe_key"] or row["event_id"]]]
         for chunk in chunks(wanted, _PUT_BACK):
             made = await insert_absent(self._connection, table, chunk, returning=[table.c.event_id])
             queued |= {event_id for (event_id,) in made}
@@ -124,11 +126,3 @@ class Jobs(NewEvents):
             func.min(case((ready, since))),
         )
         return Depth(*(await self._connection.execute(statement)).one())
-
-
-def _arrived(row: Mapping[str, Any]) -> tuple[datetime, int]:
-    return row["arrival_time"], row["arrival_sequence"]
-
-
-def _is_latest(row: Mapping[str, Any], latest: Mapping[str, str]) -> bool:
-    return bool(latest[row["dedupe_key"]] == row["event_id"])

@@ -26,8 +26,6 @@ class JournalEntry:
     """One settled event.
 
     Attributes:
-        event: The event.
-        outcome: How it was settled.
         settled_at: When, by the database's clock.
         reason: Why, where the outcome alone does not say.
         changed: The columns, and the lists of children, that it wrote.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, or_, select, tuple_
@@ -26,13 +27,7 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a parked event waits for.
-
-    Attributes:
-        key: The entity.
-        entity_type: Its type, as the reference names it.
-        reason: In words.
-    """
+    """The entity that a parked event waits for, its type as the reference names it, and why."""
 
     key: LedgerKey
     entity_type: str
@@ -152,7 +147,7 @@ class Parked:
         for each in conditions:
             statement = delete(table).where(each).returning(table)
             rows += (await self._connection.execute(statement)).mappings()
-        return sorted(rows, key=lambda row: (row["arrival_time"], row["arrival_sequence"]))
+        return sorted(rows, key=itemgetter("arrival_time", "arrival_sequence"))
 
 
 def parked_from_row(row: Mapping[Any, Any]) -> ParkedEvent:

@@ -56,10 +56,6 @@ class Pause:
         ended = await self._connection.execute(delete(table).where(table.c.queue == _QUEUE))
         if since is None or ended.rowcount == 0:
             return False
-        await self._put_off(since, now)
-        return True
-
-    async def _put_off(self, since: datetime, now: datetime) -> None:
         table = self._tables.parked
         found = await self._connection.execute(
             select(table.c.id, table.c.expires_at, table.c.parked_at).order_by(table.c.id)
@@ -71,6 +67,7 @@ class Pause:
         if later:
             put_off = update(table).where(table.c.id == bindparam("row"))
             await self._connection.execute(put_off.values(expires_at=bindparam("expires")), later)
+        return True
 
 
 class PauseSwitch:

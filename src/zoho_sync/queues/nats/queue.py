@@ -19,7 +19,13 @@ from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import claim_or_give_back, job_of, refuse_what_databases_do, together
 from zoho_sync.queues.nats.messages import ACK, PROGRESS, Delivery, digest, refusal
 from zoho_sync.queues.nats.server import Address, JetStreamError, NATSServer, address_of
-from zoho_sync.queues.nats.stream import CONSUMER, ensure_consumer, ensure_stream, wait_of
+from zoho_sync.queues.nats.stream import (
+    CONSUMER,
+    ensure_consumer,
+    ensure_stream,
+    subjects_of,
+    wait_of,
+)
 from zoho_sync.queues.wire import decode, encode
 from zoho_sync.store.event_rows import dedupe_key
 
@@ -145,8 +151,8 @@ class NATSQueue:
 
     async def ack(self, jobs: Sequence[Job], *, connection: Any = None) -> None:  # noqa: ARG002  # the contract's
         """Acknowledge settled messages, all that are held; see `QueueBackend.ack`."""
-        held = [job.handle for job in jobs if job.handle.is_live]
         lost = [job.event.id for job in jobs if not job.handle.is_live]
+        held = [job.handle for job in jobs if job.handle.is_live]
         await together([self._finish(delivery, ACK) for delivery in held])
         if lost:
             raise LeaseLost(lost)
@@ -159,18 +165,14 @@ class NATSQueue:
     async def depth(self, *, connection: Any = None) -> Depth:  # noqa: ARG002  # the contract's
         """Return how much is in the queue; see `QueueBackend.depth`."""
         # The consumer hears of a new message a little later than who published it.
-        info, stream = await together(
-            [
-                self._server.ask(f"CONSUMER.INFO.{self._stream}.{CONSUMER}"),
-                self._server.ask(f"STREAM.INFO.{self._stream}"),
-            ]
-        )
+        asked = (f"CONSUMER.INFO.{self._stream}.{CONSUMER}", f"STREAM.INFO.{self._stream}")
+        info, stream = await together(self._server.ask(subject) for subject in asked)
         leased = info["num_ack_pending"]
         ready = max(0, stream["state"]["messages"] - leased)
         oldest = claimable_since = None
         if ready:
             first = info["delivered"]["stream_seq"] + 1
-            found = await self._message(seq=first, next_by_subj=f"{self._stream}.events.>")
+            found = await self._message(seq=first, next_by_subj=subjects_of(self._stream))
             if found is not None:
                 claimable_since = datetime.fromisoformat(found["time"])
                 event = _decoded(found)
@@ -221,14 +223,13 @@ class NATSQueue:
             claimed[:] = [job for job in claimed if job not in lost]
 
     def _job(self, message: Msg, token: str, ends: float) -> Job:
-        metadata = message.metadata
-        sequence, deliveries = metadata.sequence.stream, metadata.num_delivered
+        sequence = message.metadata.sequence.stream
         delivery = Delivery(message.subject, message.reply, sequence, ends)
 
         def arrived(event: SyncEvent) -> SyncEvent:
             return replace(event, arrival=self._arrival(event, sequence))
 
-        return job_of(delivery, message.data, token, deliveries, arrived)
+        return job_of(delivery, message.data, token, message.metadata.num_delivered, arrived)
 
     async def _waiting(self) -> timedelta:
         if self._waits is None:

@@ -60,10 +60,8 @@ class Address:
 
     Attributes:
         servers: One URL for each server of the cluster, without credentials.
-        user: Who the client logs in as, or None.
-        password: With what.
-        token: What it logs in with instead, or None.
-        stream: The stream's name, or "".
+        stream: The stream's name, or ``""``.
+        token: What the client logs in with, where that is not a user.
     """
 
     servers: tuple[str, ...]
@@ -102,6 +100,8 @@ def _is_server(url: str) -> bool:
 class NATSServer:
     """A server or a cluster, connected to when it is needed, and again when that is lost.
 
+    Every method raises `QueueUnavailable` where nobody answers.
+
     Args:
         target: An address, or a client that the host has connected, and closes itself.
         timeout: Seconds to wait for an answer.
@@ -121,12 +121,7 @@ class NATSServer:
         return (await self._connected()).max_payload
 
     async def ask(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask JetStream's interface, and return its answer.
-
-        Raises:
-            JetStreamError: It refuses.
-            QueueUnavailable: It does not answer.
-        """
+        """Ask JetStream's interface, and return its answer; a `JetStreamError` refuses."""
         payload = json.dumps(body).encode() if body is not None else b""
         return _read(await self.request(f"$JS.API.{subject}", payload))
 
@@ -144,9 +139,6 @@ class NATSServer:
         What is begun is finished before a cancellation is heeded: the client's own waits can
         swallow one (before Python 3.12 `asyncio.wait_for` does, if the answer comes at that
         moment), and who is asked to stop would go on.
-
-        Raises:
-            QueueUnavailable: Nobody answers.
         """
         return await finish(self._request(subject, payload, headers))
 
@@ -167,11 +159,7 @@ class NATSServer:
         return answer.data
 
     async def pull(self, subject: str, limit: int) -> list[Msg]:
-        """Ask a consumer for what it has now, and return up to ``limit`` messages.
-
-        Raises:
-            QueueUnavailable: There is no such consumer, or nobody answers.
-        """
+        """Ask a consumer for what it has now, and return up to ``limit`` messages."""
         client = await self._connected()
         with _outages():
             # Without a limit of bytes: what the client drops, the server would count as delivered.
@@ -201,15 +189,14 @@ class NATSServer:
                     # cancelled gives them back.
                     return messages
                 raise
-            if message.reply.startswith(_JETSTREAM):
-                messages.append(message)
-                continue
-            headers = message.headers or {}
-            status = headers.get("Status")
-            if status not in _ENDED and not messages:
+            if not message.reply.startswith(_JETSTREAM):
+                headers = message.headers or {}
+                status = headers.get("Status")
+                if status in _ENDED or messages:
+                    break
                 description = _NO_STREAM if status == _NOBODY else headers.get("Description", "")
                 raise QueueUnavailable(f"JetStream: {description}")
-            break
+            messages.append(message)
         return messages
 
     async def _connected(self) -> Client:

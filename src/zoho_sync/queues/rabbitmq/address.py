@@ -12,23 +12,14 @@ from zoho_sync.queues.broker import unreadable_url
 __all__ = ["SCHEMES", "Address", "address_of", "checked_name"]
 
 SCHEMES: Final = ("amqp", "amqps")
-"""The schemes of URLs."""
-
 _FORM: Final = "amqp://user:password@host:5672/vhost?queue=name"
-_QUEUE: Final = "queue"
-_CONNECTION: Final = "name"
 _RESERVED: Final = "amq."
 _LONGEST: Final = 255  # bytes; the protocol's
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a queue is.
-
-    Attributes:
-        url: What the client connects to; it may hold a password.
-        queue: The queue's name, or ``""`` if the URL names none.
-    """
+    """What the client connects to, and the queue's name, or ``""`` if the URL names none."""
 
     url: str = field(repr=False)
     queue: str
@@ -46,21 +37,16 @@ def address_of(url: str) -> Address:
     except ValueError:
         readable = False
     if not readable:
-        # The cause would quote it.
-        raise unreadable_url(_FORM) from None
+        raise unreadable_url(_FORM)
     asked = dict(parse_qsl(parts.query))
-    queue = asked.pop(_QUEUE, "")
+    queue = asked.pop("queue", "")
     # What operators see in the list of connections.
-    asked.setdefault(_CONNECTION, "zoho_sync")
+    asked.setdefault("name", "zoho_sync")
     return Address(parts._replace(query=urlencode(asked)).geturl(), queue)
 
 
 def checked_name(queue: str) -> str:
-    """Return the name of a queue.
-
-    Raises:
-        ConfigurationError: No queue can have it.
-    """
+    """Return the name of a queue, or raise a `ConfigurationError` if no queue can have it."""
     if not queue or len(queue.encode("utf-8", "surrogatepass")) > _LONGEST:
         raise ConfigurationError(f"the name of a queue has 1 to {_LONGEST} bytes")
     if queue.startswith(_RESERVED):

@@ -27,11 +27,7 @@ _numbers: Final = itertools.count()
 
 
 class Refusal(QueueUnavailable):
-    """The server refuses what was asked, and has closed the channel.
-
-    Attributes:
-        text: Why.
-    """
+    """The server refuses what was asked, by a text, and has closed the channel."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -63,10 +59,6 @@ class Line:
         Args:
             asks: Whether something is asked over the line's own channel, which the client closes
                 when an answer is not waited for.
-
-        Raises:
-            Refusal: The server refuses.
-            QueueUnavailable: It does not answer.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -108,11 +100,7 @@ class Line:
             self._end(_channel_closed(channel))
 
     async def publishing(self) -> AbstractChannel:
-        """Return the line's channel, unless the server takes no messages over it now.
-
-        Raises:
-            QueueUnavailable: It does not: memory or disk are short.
-        """
+        """Return the line's channel, unless the server takes no messages over it now."""
         if await _is_blocked(self._connection):
             raise QueueUnavailable(_BLOCKED)
         return await self.channel()
@@ -136,7 +124,6 @@ class Line:
         return self._connection
 
     async def _silence(self) -> QueueUnavailable:
-        """Return what to raise when nobody has answered in time."""
         if await _is_blocked(self._connection):
             return QueueUnavailable(_BLOCKED)
         # Who knows what was lost on the way.
@@ -144,7 +131,6 @@ class Line:
         return QueueUnavailable("RabbitMQ does not answer in time")
 
     def _drop(self) -> None:
-        """Use the connection no more."""
         connection, self._connection = self._connection, None
         channel, self._channel = self._channel, None
         if self._hosts is None and connection is not None:
@@ -184,7 +170,6 @@ def _number(connection: AbstractConnection) -> int:
 
 
 async def _is_blocked(connection: AbstractConnection | None) -> bool:
-    """Whether the server takes no messages over a connection."""
     if connection is None or not connection.is_opened:
         return False
     # The client says so by letting one wait.
@@ -215,28 +200,18 @@ def _is_cancelled() -> bool:
 
 
 def _outage(error: Exception) -> QueueUnavailable:
-    """Return what to raise for an error of the client's."""
-    from aiormq.exceptions import (  # noqa: PLC0415  # an extra's
-        AMQPConnectionError,
-        ChannelClosed,
-    )
+    from aiormq.exceptions import AMQPConnectionError, ChannelClosed  # noqa: PLC0415  # an extra's
 
     if isinstance(error, ChannelClosed) and isinstance(error.args[-1], str):
         return Refusal(error.args[-1])
-    name = type(error).__name__
-    if isinstance(error, (AMQPConnectionError, OSError)):
-        # Their texts are the server's or the system's.
-        told = ", ".join(str(part) for part in error.args)
-        return QueueUnavailable(f"RabbitMQ does not answer: {name} {told}".rstrip())
-    return QueueUnavailable(f"RabbitMQ does not answer: {name}")
+    # Texts that are the server's or the system's are shown.
+    is_theirs = isinstance(error, (AMQPConnectionError, OSError))
+    text = ", ".join(str(part) for part in error.args) if is_theirs else ""
+    return QueueUnavailable(f"RabbitMQ does not answer: {type(error).__name__} {text}".rstrip())
 
 
 def require_client() -> Any:
-    """Return aio-pika's interfaces.
-
-    Raises:
-        MissingExtra: It is not installed.
-    """
+    """Return aio-pika's interfaces; `MissingExtra` says that it is not installed."""
     with needing("rabbitmq", "a queue in RabbitMQ"):
         from aio_pika import abc  # noqa: PLC0415  # an extra's
     return abc

@@ -25,12 +25,7 @@ _BITS: Final = 20
 
 
 class Message(NamedTuple):
-    """What is published.
-
-    Attributes:
-        body: Its bytes.
-        headers: What stands beside them.
-    """
+    """What is published."""
 
     body: bytes
     headers: Mapping[str, int]
@@ -43,7 +38,6 @@ class Delivery:
     Attributes:
         channel: What it was delivered over; it dies with that.
         tag: Its number there.
-        body: Its bytes.
         earlier: How often it had been delivered before.
         ends: When its lease ends, on the event loop's clock.
         timer: What ends it then; None while nobody holds it.

@@ -140,11 +140,8 @@ class RabbitMQQueue:
         refuse_what_databases_do(type(self).__name__, session, priority)
         if not events:
             return []
-        arrived = [
-            replace(event, arrival=event.arrival or self._arrivals.next()) for event in events
-        ]
-        messages = [Message(encode(event), {}) for event in arrived]
-        await finish(self._server.publish(messages))
+        arrived = [replace(each, arrival=each.arrival or self._arrivals.next()) for each in events]
+        await finish(self._server.publish([Message(encode(event), {}) for event in arrived]))
         return [Enqueued(event.id, event.arrival) for event in arrived]
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
@@ -200,8 +197,7 @@ class RabbitMQQueue:
             claimed.append(self._job(message, token, lease))
 
     def _job(self, message: DeliveredMessage, token: str, lease: timedelta) -> Job:
-        deliveries = deliveries_of(message)
-        tag = message.delivery_tag or 0
+        deliveries, tag = deliveries_of(message), message.delivery_tag or 0
         delivery = Delivery(message.channel, tag, message.body, earlier=deliveries - 1)
         self._hold(delivery, lease)
         return job_of(delivery, message.body, token, deliveries)
@@ -219,8 +215,7 @@ class RabbitMQQueue:
     def _expire(self, delivery: Delivery) -> None:
         """Give a message back whose lease is over."""
         live = delivery.is_live
-        delivery.stop()
-        self._held.discard(delivery)
+        self._let_go(delivery)
         if live:
             task = asyncio.ensure_future(self._refuse(delivery))
             self._ending.add(task)
@@ -233,16 +228,15 @@ class RabbitMQQueue:
 
     def _taken(self, jobs: Sequence[Job]) -> tuple[list[Delivery], list[Job]]:
         """Stop holding jobs; return the deliveries of those that were held, and the other jobs."""
-        held, lost = [], []
+        held = [job.handle for job in jobs if job.handle.is_live]
+        lost = [job for job in jobs if not job.handle.is_live]
         for job in jobs:
-            delivery: Delivery = job.handle
-            if delivery.is_live:
-                held.append(delivery)
-            else:
-                lost.append(job)
-            delivery.stop()
-            self._held.discard(delivery)
+            self._let_go(job.handle)
         return held, lost
+
+    def _let_go(self, delivery: Delivery) -> None:
+        delivery.stop()
+        self._held.discard(delivery)
 
     async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
         # Refused, they would come again as what was left behind by a worker that died.

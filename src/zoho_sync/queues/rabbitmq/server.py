@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from zoho_sync.database.dialects import chunks
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import together
 from zoho_sync.queues.rabbitmq.address import Address
@@ -41,6 +43,8 @@ class RabbitMQServer:
     Messages go over one connection and come over another: when its memory or its disk runs short, a
     server reads nothing more from a connection that publishes, acknowledgements included.
 
+    Every method raises `QueueUnavailable` where the server does not answer, or the queue is gone.
+
     Args:
         target: An address, or a connection that the host has opened, which serves for both then.
         queue: The queue's name.
@@ -59,7 +63,6 @@ class RabbitMQServer:
 
         Raises:
             ConfigurationError: It is there, and would lose events; or it may not be made.
-            QueueUnavailable: The server does not answer.
         """
         try:
             await self._declare()
@@ -77,39 +80,29 @@ class RabbitMQServer:
 
         Raises:
             PayloadError: One is larger than the server's messages may be; none is stored.
-            QueueUnavailable: It is not known of all that they are stored.
         """
         await self._check_size(max(len(message.body) for message in messages))
-        for first in range(0, len(messages), _AT_ONCE):
+        for part in chunks(messages, _AT_ONCE):
             async with self._publishing.answered():
                 channel = await self._publishing.publishing()
-                part = messages[first : first + _AT_ONCE]
                 await together([_put(channel, self.queue, message) for message in part])
 
     async def get(self) -> DeliveredMessage | None:
-        """Return the next message, which this connection holds then; None if there is none.
-
-        Raises:
-            QueueUnavailable: There is no such queue, or nobody answers.
-        """
+        """Return the next message, which this connection holds then; None if there is none."""
         async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             message = await channel.basic_get(self.queue)
         return None if message.delivery_tag is None else message
 
     async def ready(self) -> int:
-        """Return how many messages nobody holds; raises as `get`."""
+        """Return how many messages nobody holds."""
         async with self._receiving.answered(asks=True):
             channel = await self._receiving.channel()
             declared = await channel.queue_declare(self.queue, passive=True)
         return declared.message_count or 0
 
     async def acknowledge(self, channel: AbstractChannel, tags: Sequence[int]) -> None:
-        """Let the server forget messages.
-
-        Raises:
-            QueueUnavailable: The connection was lost.
-        """
+        """Let the server forget messages."""
         async with self._receiving.answered():
             # The last is waited for, and with it those before: they are on their way then.
             for tag in tags[:-1]:
@@ -117,11 +110,7 @@ class RabbitMQServer:
             await channel.basic_ack(tags[-1])
 
     async def refuse(self, channel: AbstractChannel, tag: int) -> None:
-        """Let the server give a message to the next who asks, as one that was delivered before.
-
-        Raises:
-            QueueUnavailable: The connection was lost.
-        """
+        """Let the server give a message to the next who asks, as one that was delivered before."""
         async with self._receiving.answered():
             # Servers from 4.3 on do not count what is refused by `basic_nack`.
             await channel.basic_reject(tag, requeue=True)
@@ -193,13 +182,13 @@ class RabbitMQServer:
             sizes.accepted = size
 
 
+@dataclass
 class _Sizes:
     """What is known of how large messages may be, as long as a channel lives."""
 
-    def __init__(self, channel: AbstractChannel | None) -> None:
-        self.channel = channel
-        self.accepted = 0
-        self.limit: int | None = None
+    channel: AbstractChannel | None
+    accepted: int = 0
+    limit: int | None = None
 
 
 async def _put(channel: AbstractChannel, queue: str, message: Message) -> None:

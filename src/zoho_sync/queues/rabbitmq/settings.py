@@ -11,7 +11,6 @@ _LIMIT: Final = "x-delivery-limit"
 _NONE: Final = -1
 _LIMITS_BY_ITSELF: Final = 4
 _DIFFERENT: Final = re.compile(r"inequivalent arg '([^']+)'")
-_UNSET: Final = "but current is none"
 _TOO_LARGE: Final = re.compile(r"larger than (?:configured )?max size (\d+)")
 _ELSEWHERE: Final = (
     "which cannot be changed: delete the queue when it is empty and set up again, or name another"
@@ -34,11 +33,7 @@ Arguments = dict[str, str | int]
 
 
 def arguments_for(version: str) -> Arguments:
-    """Return what a queue is declared with.
-
-    Args:
-        version: Of the server.
-    """
+    """Return what a queue is declared with on a server of a version."""
     arguments: Arguments = {
         "x-queue-type": "quorum",
         # Should a policy set a length some day, what is new is refused, and nothing deleted.
@@ -62,20 +57,13 @@ def has_the_servers_limit(refusal: str) -> bool:
     One that an older server has made does.
     """
     found = _DIFFERENT.search(refusal)
-    return found is not None and found[1] == _LIMIT and _UNSET in refusal
+    return found is not None and found[1] == _LIMIT and "but current is none" in refusal
 
 
 def problem_of(refusal: str) -> str | None:
-    """Return what is wrong with a queue that is there, and the remedy; None if nothing is.
-
-    Args:
-        refusal: Why the server refused to declare it.
-    """
+    """Return what the server says is wrong with a queue that is there, and the remedy, or None."""
     found = _DIFFERENT.search(refusal)
-    if found is None:
-        return None
-    name = found[1]
-    return f"{_WHY.get(name, f'{name} is set')}, {_ELSEWHERE}"
+    return found and f"{_WHY.get(found[1], f'{found[1]} is set')}, {_ELSEWHERE}"
 
 
 def limit_of(refusal: str) -> int | None:

@@ -92,8 +92,7 @@ class RedisQueue:
             QueueUnavailable: It does not answer.
         """
         settings = await self._server.settings()
-        _refuse_too_old(str(settings.get("redis_version", "0")))
-        _refuse_eviction(settings)
+        _refuse_unfit(settings)
         _warn_of_losses(settings)
         await self._server.make_group()
 
@@ -158,7 +157,7 @@ def _stored(event: SyncEvent) -> Iterator[bytes | str]:
     yield dedupe_key(event) or _bytes(f"id:{event.id}")
     yield _bytes(event.id)
     yield _HERE if event.arrival is None else _GIVEN
-    yield encode(event if event.arrival is not None else replace(event, arrival=_UNKNOWN))
+    yield encode(replace(event, arrival=event.arrival or _UNKNOWN))
 
 
 def _answer(event: SyncEvent, entry: bytes, first: bytes, duplicate: int) -> Enqueued:
@@ -213,13 +212,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _refuse_too_old(version: str) -> None:
+def _refuse_unfit(settings: Mapping[str, Any]) -> None:
+    version = str(settings.get("redis_version", "0"))
     if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < _OLDEST:
         message = f"the queue needs Redis 7.0 or later, or Valkey; this server is {version}"
         raise ConfigurationError(message)
-
-
-def _refuse_eviction(settings: Mapping[str, Any]) -> None:
     policy = settings.get("maxmemory_policy", "noeviction")
     if int(settings.get("maxmemory", 0)) and policy != "noeviction":
         message = (

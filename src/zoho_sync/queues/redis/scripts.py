@@ -14,7 +14,6 @@ Times are milliseconds of the server's clock.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["ACK", "CLAIM", "DEPTH", "ENQUEUE", "EXTEND", "GROUP", "RELEASE", "Script"]
@@ -48,28 +47,18 @@ end
 """
 
 
-@dataclass(frozen=True)
 class Script:
     """A script, and the name that the server knows it by.
 
-    Attributes:
+    Args:
         body: What it does, in Lua.
         flags: What it needs of the server. Without any, it is refused while memory is short.
-        source: The whole text.
-        sha: Of the text.
     """
 
-    body: str
-    flags: str = ""
-    source: str = field(init=False)
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        shebang = f"#!lua flags={self.flags}" if self.flags else "#!lua"
-        source = f"{shebang}{_PRELUDE}{self.body}"
-        object.__setattr__(self, "source", source)
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-        object.__setattr__(self, "sha", digest)
+    def __init__(self, body: str, flags: str = "") -> None:
+        shebang = f"#!lua flags={flags}" if flags else "#!lua"
+        self.source = f"{shebang}{_PRELUDE}{body}"
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 ENQUEUE: Final = Script("""

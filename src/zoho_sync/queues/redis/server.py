@@ -16,12 +16,7 @@ from zoho_sync.queues.redis.scripts import GROUP, Script
 
 __all__ = ["SCHEMES", "RedisServer"]
 
-SCHEMES: Final = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "valkey": "redis",
-    "valkeys": "rediss",
-}
+SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 """The schemes of URLs, and what the client calls them."""
 
 _LIBRARIES: Final = ("redis", "valkey")
@@ -66,9 +61,6 @@ class RedisServer:
         """Run a script, and return its answer.
 
         A group that is gone (the server lost its data) is made anew, from the beginning.
-
-        Raises:
-            QueueUnavailable: The server does not answer, or refuses.
         """
         async with self._outage_told():
             try:
@@ -80,11 +72,7 @@ class RedisServer:
             return await finish(self._evaluate(script, arguments))
 
     async def make_group(self) -> None:
-        """Make the stream and its group, if they are not there.
-
-        Raises:
-            QueueUnavailable: The server does not answer, or refuses.
-        """
+        """Make the stream and its group, if they are not there."""
         async with self._outage_told():
             await finish(self._make_group())
 
@@ -92,9 +80,6 @@ class RedisServer:
         """Return what the server says about itself, and how often it writes to disk.
 
         ``appendfsync`` is left out where the server keeps its configuration to itself.
-
-        Raises:
-            QueueUnavailable: The server does not answer, or refuses.
         """
         async with self._outage_told():
             return await finish(self._settings())
@@ -169,11 +154,7 @@ def _connected(url: str) -> Any:
 
 
 def _library_of(client: Any) -> str:
-    """Return whose client an object is.
-
-    Raises:
-        ConfigurationError: Nobody's that is known, or a synchronous one.
-    """
+    """Return whose asynchronous client an object is."""
     for base in type(client).__mro__:
         library = base.__module__.partition(".")[0]
         if library in _LIBRARIES and inspect.iscoroutinefunction(client.execute_command):
