@@ -15,8 +15,8 @@ from pamqp import frame
 from tests.queues.rabbitmq_queues import Way
 from tests.servers.rabbitmq import RabbitMQServer
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.queues.rabbitmq import line as _rabbitmq_line
-from zoho_sync.queues.rabbitmq.line import Line, Refusal
+from zoho_sync.queues.rabbitmq import connection as machinery
+from zoho_sync.queues.rabbitmq.connection import Refusal, ServerConnection
 
 
 @pytest.fixture
@@ -27,20 +27,20 @@ async def way(rabbitmq_server: RabbitMQServer) -> AsyncIterator[Way]:
 
 
 @pytest.fixture
-async def line(way: Way) -> AsyncIterator[Line]:
-    line = Line(way.address, timeout=10)
+async def line(way: Way) -> AsyncIterator[ServerConnection]:
+    line = ServerConnection(way.address, timeout=10)
     yield line
     await line.close()
 
 
-async def another(line: Line) -> int:
+async def another(line: ServerConnection) -> int:
     """Open a channel and close it again; return its number."""
     async with line.answered(), line.another_channel() as channel:
         number: int = channel.number
     return number
 
 
-async def refused(line: Line) -> int:
+async def refused(line: ServerConnection) -> int:
     """Open a channel that the server closes; return its number."""
     numbers = []
     with suppress(Refusal):
@@ -52,18 +52,18 @@ async def refused(line: Line) -> int:
     return number
 
 
-async def settled(line: Line) -> None:
+async def settled(line: ServerConnection) -> None:
     """Wait until what was to be closed is closed."""
     if line._endings:
         await asyncio.wait(line._endings)
 
 
-def connection_of(line: Line) -> AbstractConnection:
+def connection_of(line: ServerConnection) -> AbstractConnection:
     assert line._connection is not None
     return line._connection
 
 
-async def test_a_number_is_not_taken_again(line: Line) -> None:
+async def test_a_number_is_not_taken_again(line: ServerConnection) -> None:
     numbers = []
     for _ in range(20):
         numbers += [await another(line), await refused(line)]
@@ -72,9 +72,9 @@ async def test_a_number_is_not_taken_again(line: Line) -> None:
 
 
 async def test_numbers_go_round_below_the_highest_that_the_server_takes(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    line: ServerConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_rabbitmq_line, "_numbers", itertools.count())
+    monkeypatch.setattr(machinery, "_numbers", itertools.count())
     channel = await line.channel()
     connection = connection_of(line)
     connection.connection_tune.channel_max = highest = 4
@@ -85,7 +85,9 @@ async def test_numbers_go_round_below_the_highest_that_the_server_takes(
     assert numbers == set(range(1, highest + 1)) - {channel.number}
 
 
-async def test_a_connection_without_a_number_to_spare_is_no_place_for_a_queue(line: Line) -> None:
+async def test_a_connection_without_a_number_to_spare_is_no_place_for_a_queue(
+    line: ServerConnection,
+) -> None:
     await line.channel()
     connection = connection_of(line)
     connection.connection_tune.channel_max = 1
@@ -94,7 +96,9 @@ async def test_a_connection_without_a_number_to_spare_is_no_place_for_a_queue(li
         await another(line)
 
 
-async def test_a_close_that_is_confirmed_twice_ends_no_other_channel(line: Line, way: Way) -> None:
+async def test_a_close_that_is_confirmed_twice_ends_no_other_channel(
+    line: ServerConnection, way: Way
+) -> None:
     """The second confirmation comes when the next channel is open, as from a busy server."""
     await line.channel()
     number = await another(line)
@@ -111,13 +115,16 @@ async def test_a_close_that_is_confirmed_twice_ends_no_other_channel(line: Line,
 
 
 async def test_a_server_that_confirms_late_is_told_once(
-    line: Line, way: Way, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    line: ServerConnection,
+    way: Way,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Told twice, it may end the connection."""
-    monkeypatch.setattr(_rabbitmq_line, "_CLOSING", 0.05)
+    monkeypatch.setattr(machinery, "_CLOSING", 0.05)
     channel = await line.channel()
     way.silent = True
-    line._end(_rabbitmq_line._channel_closed(channel))
+    line._end(machinery._channel_closed(channel))
     await asyncio.sleep(0.2)
     assert line._endings
     assert "Closing channel" not in caplog.text

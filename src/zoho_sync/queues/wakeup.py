@@ -115,16 +115,16 @@ class Listener:
             await asyncio.wait({task})
 
     async def _keep(self, engine: AsyncEngine, notify: Callable[[], None]) -> None:
-        told = False
+        warned = False
         while True:
             try:
                 async with self._connection(engine) as connection:
                     await self._listen(connection, notify)
             except Exception as error:  # noqa: BLE001  # drivers and poolers have errors of their own
-                if not told:
+                if not warned:
                     problem = without_values(error)
                     _log.warning("cannot listen: %s; the worker polls meanwhile", problem)
-                told = True
+                warned = True
             await asyncio.sleep(_AGAIN)
 
     @asynccontextmanager

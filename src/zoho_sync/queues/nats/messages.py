@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-__all__ = ["ACK", "PROGRESS", "Delivery", "digest", "nanoseconds", "refusal"]
+__all__ = ["ACK", "PROGRESS", "Delivery", "digest", "nak", "nanoseconds"]
 
 ACK: Final = b"+ACK"
 """It is done: the stream forgets it."""
@@ -42,7 +42,7 @@ class Delivery:
         return time.monotonic() < self.ends
 
 
-def refusal(delay: timedelta) -> bytes:
+def nak(delay: timedelta) -> bytes:
     """Return the answer that lets a message come again, not before a delay."""
     if not delay:
         return _REFUSED

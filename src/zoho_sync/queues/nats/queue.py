@@ -17,7 +17,7 @@ from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.version import arrival_of
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import claim_or_give_back, job_of, refuse_what_databases_do, together
-from zoho_sync.queues.nats.messages import ACK, PROGRESS, Delivery, digest, refusal
+from zoho_sync.queues.nats.messages import ACK, PROGRESS, Delivery, digest, nak
 from zoho_sync.queues.nats.server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues.nats.stream import (
     CONSUMER,
@@ -144,7 +144,7 @@ class NATSQueue:
         """Lengthen leases; see `QueueBackend.extend`."""
         # JetStream lengthens by its own time alone. But it delays what is refused by any time, and
         # what is refused can be acknowledged until it is delivered again: a lease of that length.
-        delayed = refusal(lease)
+        delayed = nak(lease)
         order = PROGRESS if lease == await self._waiting() else delayed
         kept = await together([self._extended(job.handle, order, lease) for job in jobs])
         return [job for job, is_kept in zip(jobs, kept, strict=True) if not is_kept]
@@ -254,7 +254,7 @@ class NATSQueue:
     async def _release(self, job: Job, delay: timedelta) -> None:
         delivery: Delivery = job.handle
         if delay or job.deliveries > 1:
-            await self._finish(delivery, refusal(delay))
+            await self._finish(delivery, nak(delay))
             return
         # Refused, it would come again as one that was left behind by a worker that died. A copy
         # comes as new; under its own id, so that one that is given back twice is copied once.

@@ -22,7 +22,7 @@ from zoho_sync.queues.broker import (
     unknown_client,
 )
 from zoho_sync.queues.rabbitmq.address import Address, address_of, checked_name
-from zoho_sync.queues.rabbitmq.line import require_client
+from zoho_sync.queues.rabbitmq.connection import require_client
 from zoho_sync.queues.rabbitmq.messages import Arrivals, Delivery, Message, deliveries_of
 from zoho_sync.queues.rabbitmq.server import RabbitMQServer
 from zoho_sync.queues.wire import encode

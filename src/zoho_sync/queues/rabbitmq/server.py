@@ -12,7 +12,7 @@ from zoho_sync.database.dialects import chunks
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import together
 from zoho_sync.queues.rabbitmq.address import Address
-from zoho_sync.queues.rabbitmq.line import MADE_BY, Line, Refusal
+from zoho_sync.queues.rabbitmq.connection import MADE_BY, Refusal, ServerConnection
 from zoho_sync.queues.rabbitmq.messages import Message
 from zoho_sync.queues.rabbitmq.settings import (
     Arguments,
@@ -54,8 +54,8 @@ class RabbitMQServer:
     def __init__(self, target: Address | AbstractConnection, queue: str, *, timeout: float) -> None:
         where = target.url if isinstance(target, Address) else target
         self.queue = queue
-        self._publishing = Line(where, timeout=timeout)
-        self._receiving = Line(where, timeout=timeout)
+        self._publishing = ServerConnection(where, timeout=timeout)
+        self._receiving = ServerConnection(where, timeout=timeout)
         self._sizes = _Sizes(None)
 
     async def declare(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
@@ -18,6 +17,8 @@ __all__ = ["SCHEMES", "RedisServer"]
 
 SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 """The schemes of URLs, and what the client calls them."""
+
+_T = TypeVar("_T")
 
 _LIBRARIES: Final = ("redis", "valkey")
 _CONNECTIONS: Final = 50
@@ -62,27 +63,18 @@ class RedisServer:
 
         A group that is gone (the server lost its data) is made anew, from the beginning.
         """
-        async with self._outage_told():
-            try:
-                return await finish(self._evaluate(script, arguments))
-            except self._errors.ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-            await finish(self._make_group())
-            return await finish(self._evaluate(script, arguments))
+        return await self._done(self._run(script, arguments))
 
     async def make_group(self) -> None:
         """Make the stream and its group, if they are not there."""
-        async with self._outage_told():
-            await finish(self._make_group())
+        await self._done(self._make_group())
 
     async def settings(self) -> Mapping[str, Any]:
         """Return what the server says about itself, and how often it writes to disk.
 
         ``appendfsync`` is left out where the server keeps its configuration to itself.
         """
-        async with self._outage_told():
-            return await finish(self._settings())
+        return await self._done(self._settings())
 
     async def close(self) -> None:
         """Close connections that were opened here."""
@@ -90,14 +82,14 @@ class RedisServer:
             await self._client.aclose()
 
     async def _settings(self) -> dict[str, Any]:
-        told: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for section in ("server", "memory", "persistence"):
-            told |= await self._client.info(section)
+            found |= await self._client.info(section)
         try:
             answer = await self._client.config_get("appendfsync")
         except self._errors.ResponseError:
             answer = {}
-        return told | {_text(name): _text(value) for name, value in answer.items()}
+        return found | {_text(name): _text(value) for name, value in answer.items()}
 
     async def _make_group(self) -> None:
         try:
@@ -107,6 +99,15 @@ class RedisServer:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
+    async def _run(self, script: Script, arguments: Sequence[bytes | str | int]) -> Any:
+        try:
+            return await self._evaluate(script, arguments)
+        except self._errors.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+        await self._make_group()
+        return await self._evaluate(script, arguments)
+
     async def _evaluate(self, script: Script, arguments: Sequence[bytes | str | int]) -> Any:
         given = (len(self._keys), *self._keys, *arguments)
         run = self._client.execute_command
@@ -115,14 +116,13 @@ class RedisServer:
         except self._errors.NoScriptError:
             return await run("EVAL", script.source, *given, **self._as_bytes)
 
-    @asynccontextmanager
-    async def _outage_told(self) -> AsyncIterator[None]:
+    async def _done(self, step: Coroutine[Any, Any, _T]) -> _T:
         try:
-            yield
+            return await finish(step)
         except self._outages as error:
             name, code = type(error).__name__, _CODE.match(str(error))
-            told = f"{name}, {code[0]}" if code else name
-            raise QueueUnavailable(f"the queue's server is not available: {told}") from error
+            problem = f"{name}, {code[0]}" if code else name
+            raise QueueUnavailable(f"the queue's server is not available: {problem}") from error
 
 
 def _connected(url: str) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection as HostsConnection
     from aiormq.abc import AbstractChannel, AbstractConnection
 
-__all__ = ["MADE_BY", "Line", "Refusal", "require_client"]
+__all__ = ["MADE_BY", "Refusal", "ServerConnection", "require_client"]
 
 MADE_BY: Final = "ZohoSync.create_tables() makes the queue"
 _NOT_FOUND: Final = "NOT_FOUND"
@@ -35,7 +35,7 @@ class Refusal(QueueUnavailable):
         super().__init__(f"RabbitMQ: {text}{hint}")
 
 
-class Line:
+class ServerConnection:
     """A connection and a channel, opened when they are needed, and again when they are lost.
 
     Args:
@@ -57,7 +57,7 @@ class Line:
         """Wait no longer for an answer than is allowed, and tell every outage as one.
 
         Args:
-            asks: Whether something is asked over the line's own channel, which the client closes
+            asks: Whether something is asked over its own channel, which the client closes
                 when an answer is not waited for.
         """
         try:
@@ -80,7 +80,7 @@ class Line:
             raise _outage(error) from error
 
     async def channel(self) -> AbstractChannel:
-        """Return the line's channel, which is open."""
+        """Return its channel, which is open."""
         async with self._opening:
             channel = self._channel
             if channel is None or channel.is_closed or not channel.connection.is_opened:
@@ -100,7 +100,7 @@ class Line:
             self._end(_channel_closed(channel))
 
     async def publishing(self) -> AbstractChannel:
-        """Return the line's channel, unless the server takes no messages over it now."""
+        """Return its channel, unless the server takes no messages over it now."""
         if await _is_blocked(self._connection):
             raise QueueUnavailable(_BLOCKED)
         return await self.channel()
