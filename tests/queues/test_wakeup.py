@@ -21,7 +21,7 @@ from tests.hosts.events import customer
 from tests.hosts.shop import create_shop, registry
 from zoho_sync import ZohoSync
 from zoho_sync.queues import SQLQueue
-from zoho_sync.queues.wakeup import Herald, channel_of
+from zoho_sync.queues.wakeup import Wakeup, channel_of
 from zoho_sync.store.tables import library_tables
 
 pytestmark = [pytest.mark.databases("postgresql", "psycopg"), pytest.mark.breaks_connections]
@@ -159,7 +159,7 @@ async def test_what_comes_together_is_said_once(engine: AsyncEngine) -> None:
         said.put_nowait(1)
         return sessions()
 
-    herald = Herald(counted, "channel")
+    herald = Wakeup(counted, "channel")
     herald.tell()
     said.get_nowait()  # that was a look at what database it is
     for _ in range(50):

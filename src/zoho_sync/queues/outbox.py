@@ -86,12 +86,6 @@ class OutboxQueue(OutsideQueue):
     - An arrival is fixed when the event is received, by the database's clock.
     - No transaction is open while the engine is talked to. A relay leases what it publishes: one
       that dies leaves that to the next, which publishes it once more; it is known then.
-
-    Args:
-        engine: Where the relay publishes to.
-        session_factory: Gives an `AsyncSession` on the host's database.
-        tables: The library's tables.
-        clock: Replaces the database's clock.
     """
 
     @property

@@ -17,7 +17,7 @@ from zoho_sync.database.sessions import dialect_of
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.queues.database import HostDatabase
-from zoho_sync.queues.wakeup import Herald, Listener, channel_of
+from zoho_sync.queues.wakeup import Wakeup, channel_of
 from zoho_sync.store.claims import Claimed, ClaimPart, Claims
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.pauses import Pause, paused_at
@@ -49,8 +49,7 @@ class SQLQueue:
         self._tables = tables or library_tables()
         self._database = HostDatabase(session_factory, self._tables, clock)
         channel = channel_of(self._tables.jobs)
-        self._herald = Herald(session_factory, channel) if listen else None
-        self._listener = Listener(session_factory, channel) if listen else None
+        self._wakeup = Wakeup(session_factory, channel) if listen else None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -74,17 +73,14 @@ class SQLQueue:
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
         """Store events durably; see `QueueBackend.enqueue`."""
+        queued = [self._tables.jobs]
         stored = await self._database.enqueue(
-            [self._tables.jobs],
-            events,
-            session=session,
-            fingerprints=fingerprints,
-            priority=priority,
+            queued, events, session=session, fingerprints=fingerprints, priority=priority
         )
-        if self._herald is not None and session is not None:
-            self._herald.tell_after(session)
-        elif self._herald is not None:
-            self._herald.tell()
+        if self._wakeup is not None and session is not None:
+            self._wakeup.tell_after(session)
+        elif self._wakeup is not None:
+            self._wakeup.tell()
         return stored
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
@@ -148,9 +144,9 @@ class SQLQueue:
 
     def listening(self, notify: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Hear of what others enqueue; see `WakesWorkers.listening`."""
-        return self._listener.listening(notify) if self._listener else nullcontext()
+        return self._wakeup.listening(notify) if self._wakeup else nullcontext()
 
     async def close(self) -> None:
         """Stop what is under way; the connections are the host's."""
-        if self._herald is not None:
-            await self._herald.close()
+        if self._wakeup is not None:
+            await self._wakeup.close()

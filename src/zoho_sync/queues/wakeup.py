@@ -20,7 +20,7 @@ from zoho_sync.database.faults import without_values
 from zoho_sync.database.reserved import room_of
 from zoho_sync.database.unit_of_work import finish
 
-__all__ = ["Herald", "Listener", "channel_of"]
+__all__ = ["Wakeup", "channel_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +34,16 @@ def channel_of(jobs: Table) -> str:
     return f"zoho_sync_{hashlib.sha256(jobs.fullname.encode()).hexdigest()[:16]}"
 
 
-class Herald:
-    """Says that something was enqueued: after the commit, for everything of a moment once.
+class Wakeup:
+    """Says that something was enqueued, and hears what other processes say.
 
-    NOTIFY takes a lock of the whole server at its commit; so it has a transaction of its own, and
-    whoever enqueues does not wait for it.
+    It is said after the commit, for everything of a moment once. NOTIFY takes a lock of the whole
+    server at its commit; so it has a transaction of its own, and whoever enqueues does not wait for
+    it. It is heard over a connection of the host's pool that is kept.
 
     Args:
         sessions: Gives an `AsyncSession` on the host's database.
-        channel: Where to say it.
+        channel: Where to say it, and to listen.
     """
 
     def __init__(self, sessions: Callable[[], AsyncSession], channel: str) -> None:
@@ -82,18 +83,6 @@ class Herald:
                     await session.commit()
             except Exception as error:  # noqa: BLE001  # whatever it is, workers look for themselves
                 _log.info("no worker was woken: %s", without_values(error))
-
-
-class Listener:
-    """Hears what a `Herald` says, over a connection of the host's pool that it keeps.
-
-    Args:
-        sessions: Gives an `AsyncSession` on the host's database.
-        channel: Where to listen.
-    """
-
-    def __init__(self, sessions: Callable[[], AsyncSession], channel: str) -> None:
-        self._sessions, self._channel = sessions, channel
 
     @asynccontextmanager
     async def listening(self, notify: Callable[[], None]) -> AsyncIterator[None]:

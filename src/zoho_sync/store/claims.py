@@ -76,7 +76,10 @@ class Claims:
             part: Which jobs are meant.
         """
         table, left = self._table, False
-        rows = [] if part is ClaimPart.REST else await self._suspect()
+        # Deaths by chance must not pile up on one innocent: who has fewest comes first.
+        fewest = (table.c.deaths, table.c.id)
+        suspect = self._due(suspect=True)
+        rows = [] if part is ClaimPart.REST else await self._looked_up(1, suspect, fewest)
         if not rows:
             order = (table.c.priority, table.c.id)
             found = await self._free(limit, self._due(suspect=False), order, _BY_PRIORITY)
@@ -100,11 +103,6 @@ class Claims:
             contested=tuple(row["contested"] or ()),
             early=max(row["not_before"] - self._now, timedelta(0)),
         )
-
-    async def _suspect(self) -> list[_Row]:
-        # Deaths by chance must not pile up on one innocent: who has fewest comes first.
-        order = (self._table.c.deaths, self._table.c.id)
-        return await self._looked_up(1, self._due(suspect=True), order)
 
     def _due(self, *, suspect: bool) -> tuple[ColumnElement[bool], ...]:
         table = self._table

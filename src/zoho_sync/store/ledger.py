@@ -22,10 +22,7 @@ _BATCH = 200
 class LedgerKey(NamedTuple):
     """An entity, as the ledger names it; keys are locked in their sort order.
 
-    Attributes:
-        organization_id: Zoho's organization.
-        namespace: Of the id; customers and vendors share ``contact``.
-        entity_id: Zoho's id.
+    Customers and vendors share the namespace ``contact``.
     """
 
     organization_id: str

@@ -183,9 +183,7 @@ def _job(token: str, entry: bytes, listed: Sequence[bytes], deliveries: int) -> 
 def _named(jobs: Sequence[Job]) -> Iterator[bytes | str]:
     """Yield what the scripts are told about jobs."""
     for job in jobs:
-        yield job.handle.id
-        yield job.lease_token
-        yield job.handle.key
+        yield from (job.handle.id, job.lease_token, job.handle.key)
 
 
 def _among(jobs: Sequence[Job], entries: Sequence[bytes]) -> list[Job]:
