@@ -1,6 +1,6 @@
 """Reads and writes the library's own tables: jobs, ledger, journal, parked, dead letters, outbox.
 
-Every module speaks for one table on one connection, inside a transaction that somebody else began.
-`zoho_sync.queues`, `zoho_sync.apply` and `zoho_sync.worker` decide when; `zoho_sync.operate` shows
-it to operators.
+Every class speaks for the rows of one table on one connection, inside a transaction that somebody
+else began. No stage of its own: `zoho_sync.intake` and `zoho_sync.queues` store events through it,
+`zoho_sync.apply` and `zoho_sync.worker` write what became of them, `zoho_sync.operate` reads it.
 """

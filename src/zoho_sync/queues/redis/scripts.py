@@ -248,9 +248,9 @@ end
 
 local read
 for _, each in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  local told = {}
-  for i = 1, #each, 2 do told[each[i]] = each[i + 1] end
-  if told['name'] == group then read = told['last-delivered-id'] end
+  local found = {}
+  for i = 1, #each, 2 do found[each[i]] = each[i + 1] end
+  if found['name'] == group then read = found['last-delivered-id'] end
 end
 if not read then return redis.error_reply('NOGROUP it is made by the next claim') end
 local first = redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 1)[1]
