@@ -36,6 +36,7 @@ BY_FIXTURE: Final = {
     "postgres_server": "postgresql",
     "psycopg_url": "psycopg",
     "mariadb_server": "mariadb",
+    "private_maria": "mariadb",
     "redis_server": "redis",
     "nats_server": "nats",
     "rabbitmq_server": "rabbitmq",
