@@ -286,9 +286,9 @@ async def _direct(sync: ZohoSync, session: AsyncSession) -> Walk:
 async def _claimed(sync: ZohoSync) -> int:
     depth, execute = Depth(SOURCE / "apply" / "batch.py", INVOICES), AsyncConnection.execute
 
-    async def looked(connection: AsyncConnection, statement: Any, *arguments: Any) -> Any:
+    async def looked(connection: AsyncConnection, statement: Any, *given: Any, **named: Any) -> Any:
         depth.look(statement)
-        return await execute(connection, statement, *arguments)
+        return await execute(connection, statement, *given, **named)
 
     await sync.ingest(invoice(3))
     AsyncConnection.execute = looked  # type: ignore[assignment, method-assign]  # for one event

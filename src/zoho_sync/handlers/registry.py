@@ -1,4 +1,4 @@
-"""The handlers that an application uses, by entity type."""
+"""Registers the handlers that an application uses, one for each entity type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the host's rows stand before Zoho's entities take them over."""
+"""Counts the host's rows that Zoho's entities would take over, before the first event arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the host's values come from: what was received of an entity, and which event wrote what."""
+"""Tells where the host's values come from: the events of an entity, and which one wrote what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reapply: give entities to a mapping that has changed, from the documents that were kept.
+"""Reapplies a changed mapping: queues the kept documents of its entities once more.
 
 A mapping's fingerprint is kept with every entity. Where it differs from the mapping in force, the
 newest document is queued once more, under the version that it had: an equal version under another
