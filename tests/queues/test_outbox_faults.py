@@ -280,18 +280,20 @@ async def test_a_relay_that_was_stopped_publishes_once_more_and_does_no_harm(
 async def test_an_engine_that_hangs_is_not_waited_for(
     tables: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = an_outbox(tables)
+    opened, hangs = an_outbox(tables), asyncio.Event()
 
     async def hanging(*_: Any, **__: Any) -> Any:
+        hangs.set()
         await asyncio.Event().wait()
 
     await opened.sync.enqueue([invoice("1")])
     with monkeypatch.context() as patch:
         patch.setattr(opened.engine, "enqueue", hanging)
-        relay = asyncio.create_task(opened.queue.relay(9, lease=timedelta(seconds=1)))
-        await asyncio.sleep(0.1)
+        relay = asyncio.create_task(opened.queue.relay(9, lease=timedelta(seconds=4)))
+        await hangs.wait()
         # No transaction of the relay's is open meanwhile: on SQLite there is one writer.
-        await asyncio.wait_for(opened.sync.enqueue([invoice("2")]), 0.35)
+        await opened.sync.enqueue([invoice("2")])
+        assert not relay.done()
         with pytest.raises(QueueUnavailable, match="half a lease"):
             await relay
     assert await opened.sync.drain() == {Outcome.APPLIED: 2}
