@@ -1,4 +1,6 @@
-"""What the library is tested with, for users' own continuous integration.
+"""Tests the library's promises, and those of users' own engines in their continuous integration.
+
+Beside the way of an event: it drives every stage from outside, and nothing of the library needs it.
 
 Needs the extra ``testing``: ``pip install "zoho-sync[testing]"``.
 """
@@ -9,11 +11,12 @@ import pytest
 
 # Before they are imported: a check that fails then shows what it has compared.
 for _name in (
-    "_fault_checks",
-    "_joining_checks",
-    "_lease_checks",
-    "_storing_checks",
-    "_work_checks",
+    "bench",
+    "fault_checks",
+    "joining_checks",
+    "lease_checks",
+    "storing_checks",
+    "work_checks",
     "queue_machine",
 ):
     pytest.register_assert_rewrite(f"{__name__}.{_name}")

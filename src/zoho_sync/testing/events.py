@@ -1,4 +1,4 @@
-"""Events to test a queue with."""
+"""Makes the events that queues are tested with."""
 
 from __future__ import annotations
 

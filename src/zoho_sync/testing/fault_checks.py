@@ -1,24 +1,22 @@
-"""What every engine promises when somebody stops, or when its connections break."""
+"""Checks what every engine promises when somebody stops, or when its connections break."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Final, TypeVar
 
 import pytest
 
 from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.testing.bench import QueueBench
+from zoho_sync.testing.bench import MINUTE, QueueBench, on_queue
 from zoho_sync.testing.events import events_of, ids
 
 __all__ = ["FaultChecks"]
 
 _T = TypeVar("_T")
 
-_MINUTE: Final = timedelta(minutes=1)
 _TURNS: Final = 24
 _TRIES: Final = 5
 _STEPS: Final = ("enqueue", "claim", "extend", "release", "ack", "depth")
@@ -47,52 +45,46 @@ class FaultChecks(QueueBench):
     """Cancellations and broken connections."""
 
     @pytest.mark.parametrize("name", _STEPS)
-    def test_no_cancellation_is_swallowed(self, name: str) -> None:
+    @on_queue()
+    async def test_no_cancellation_is_swallowed(self, queue: QueueBackend, name: str) -> None:
         """11: whoever is cancelled while the engine works ends cancelled, and never goes on.
 
         A worker that is told to stop would go on otherwise. The waits of some clients lose a
         cancellation that comes at the moment at which the answer does.
         """
+        longest = await self._turns(await self._step(queue, name, 0))
+        # At the beginning, and around the moment at which the answer comes.
+        for turns in sorted({*range(3), *range(max(longest - _TURNS, 0), longest + 2)}):
+            step = await self._step(queue, name, turns + 1)
+            cancelled = _Cancelled(step)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked = not cancelled.ended and cancelled.task.cancel()
+            await asyncio.wait({cancelled.task})
+            if asked:
+                assert cancelled.task.cancelled(), f"{name} swallowed a cancellation"
+                assert not cancelled.went_on
+            elif not cancelled.task.cancelled():
+                cancelled.task.result()
 
-        async def check(queue: QueueBackend) -> None:
-            longest = await self._turns(await self._step(queue, name, 0))
-            # At the beginning, and around the moment at which the answer comes.
-            for turns in sorted({*range(3), *range(max(longest - _TURNS, 0), longest + 2)}):
-                step = await self._step(queue, name, turns + 1)
-                cancelled = _Cancelled(step)
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                asked = not cancelled.ended and cancelled.task.cancel()
-                await asyncio.wait({cancelled.task})
-                if asked:
-                    assert cancelled.task.cancelled(), f"{name} swallowed a cancellation"
-                    assert not cancelled.went_on
-                elif not cancelled.task.cancelled():
-                    cancelled.task.result()
-
-        self.run(check)
-
-    def test_broken_connections_are_made_anew(self) -> None:
+    @on_queue()
+    async def test_broken_connections_are_made_anew(self, queue: QueueBackend) -> None:
         """29: every connection is cut, at every step: it works again, and nothing is lost."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(3))
-            if not await self.cut(queue):
-                return
-            (job,) = await self._again(lambda: queue.claim(1, lease=_MINUTE))
-            await self.cut(queue)
-            if queue.capabilities.extends:
-                assert await self._again(lambda: queue.extend([job], lease=_MINUTE)) == []
-            await self.cut(queue)
-            await self._again(lambda: queue.ack([job]))
-            await self.cut(queue)
-            await self._again(lambda: queue.enqueue(events_of(1, first=3)))
-            await self.cut(queue)
-            assert (await self._again(queue.depth)).total == 3
-            rest = await self._again(lambda: queue.claim(10, lease=_MINUTE))
-            assert sorted([*ids([job]), *ids(rest)]) == ["i0", "i1", "i2", "i3"]
-
-        self.run(check)
+        await queue.enqueue(events_of(3))
+        if not await self.cut(queue):
+            return
+        (job,) = await self._again(lambda: queue.claim(1, lease=MINUTE))
+        await self.cut(queue)
+        if queue.capabilities.extends:
+            assert await self._again(lambda: queue.extend([job], lease=MINUTE)) == []
+        await self.cut(queue)
+        await self._again(lambda: queue.ack([job]))
+        await self.cut(queue)
+        await self._again(lambda: queue.enqueue(events_of(1, first=3)))
+        await self.cut(queue)
+        assert (await self._again(queue.depth)).total == 3
+        rest = await self._again(lambda: queue.claim(10, lease=MINUTE))
+        assert sorted([*ids([job]), *ids(rest)]) == ["i0", "i1", "i2", "i3"]
 
     async def _step(
         self, queue: QueueBackend, name: str, number: int
@@ -105,10 +97,10 @@ class FaultChecks(QueueBench):
             return lambda: queue.enqueue(events)
         await queue.enqueue(events)
         if name == "claim":
-            return lambda: queue.claim(1, lease=_MINUTE)
-        jobs = await queue.claim(1, lease=_MINUTE)
+            return lambda: queue.claim(1, lease=MINUTE)
+        jobs = await queue.claim(1, lease=MINUTE)
         if name == "extend":
-            return lambda: queue.extend(jobs, lease=_MINUTE)
+            return lambda: queue.extend(jobs, lease=MINUTE)
         if name == "release":
             return lambda: queue.release(jobs)
         return lambda: queue.ack(jobs)

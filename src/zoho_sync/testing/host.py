@@ -1,16 +1,16 @@
-"""What the checks need that look at a whole `ZohoSync`: a host, its database, its handler."""
+"""Opens a host for the checks that look at a whole `ZohoSync`: its database, table and handler."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
@@ -25,10 +25,12 @@ from zoho_sync.handlers import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry
 from zoho_sync.payloads import InvoicePayload
 from zoho_sync.store.tables import library_tables
-from zoho_sync.testing.bench import QueueBench
+from zoho_sync.testing.bench import Checked, Checking, QueueBench, as_test
 
-__all__ = ["Host", "MovedClock", "WorkBench", "change", "metadata"]
+__all__ = ["Host", "MovedClock", "WorkBench", "change", "metadata", "on_host"]
 
+_P = ParamSpec("_P")
+_BenchT = TypeVar("_BenchT")
 Sessions = async_sessionmaker[AsyncSession]
 Step = Callable[[SyncEvent], Awaitable[None]]
 Check = Callable[["Host"], Awaitable[None]]
@@ -153,10 +155,15 @@ class WorkBench(QueueBench):
     def work(self, check: Check, *, needs: str = "") -> None:
         """Run a check on a host of its own; see `QueueBench.run`."""
 
-        async def checked(opened: AbstractAsyncContextManager[Host]) -> None:
-            async with opened as host:
+        async def checked() -> None:
+            async with self.host() as host:
                 if needs and not getattr(host.queue.capabilities, needs):
                     pytest.skip(f"the engine declares {needs}=False")
                 await check(host)
 
-        asyncio.run(checked(self.host()))
+        asyncio.run(checked())
+
+
+def on_host(needs: str = "") -> Callable[[Checking[_BenchT, Host, _P]], Checked[_BenchT, _P]]:
+    """Make a test of a coroutine that is given a host of its own; see `WorkBench.work`."""
+    return as_test(lambda bench: bench.work, needs)

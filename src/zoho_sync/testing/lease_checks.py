@@ -1,17 +1,16 @@
-"""What every engine promises of claims and leases."""
+"""Checks what every engine promises of claims and leases."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from contextlib import suppress
-from datetime import timedelta
 
 import pytest
 
 from zoho_sync.abc import Job, QueueBackend
 from zoho_sync.exceptions import LeaseLost
-from zoho_sync.testing.bench import QueueBench
+from zoho_sync.testing.bench import MINUTE, QueueBench, on_queue
 from zoho_sync.testing.events import events_of, ids
 
 __all__ = ["LeaseChecks"]
@@ -20,176 +19,145 @@ __all__ = ["LeaseChecks"]
 class LeaseChecks(QueueBench):
     """Claims, and what becomes of them when time passes or somebody stops."""
 
-    def test_a_delay_is_measured_by_the_engines_clock(self) -> None:
+    @on_queue(needs="delays")
+    async def test_a_delay_is_measured_by_the_engines_clock(self, queue: QueueBackend) -> None:
         """4: what is released with a delay is not claimed before it has passed, and then is."""
+        await queue.enqueue(events_of(1))
+        jobs = await queue.claim(1, lease=self.lease)
+        await queue.release(jobs, delay=self.lease * 2)
+        await self.elapse(self.lease.total_seconds())
+        assert await queue.claim(1, lease=self.lease) == []
+        assert (await queue.depth()).delayed == 1
+        await self.elapse(self.lease.total_seconds() * 1.5)
+        assert ids(await queue.claim(1, lease=self.lease)) == ["i0"]
 
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(1))
-            jobs = await queue.claim(1, lease=self.lease)
-            await queue.release(jobs, delay=self.lease * 2)
-            await self.elapse(self.lease.total_seconds())
-            assert await queue.claim(1, lease=self.lease) == []
-            assert (await queue.depth()).delayed == 1
-            await self.elapse(self.lease.total_seconds() * 1.5)
-            assert ids(await queue.claim(1, lease=self.lease)) == ["i0"]
-
-        self.run(check, needs="delays")
-
-    def test_no_two_hold_one_job(self) -> None:
+    @on_queue()
+    async def test_no_two_hold_one_job(self, queue: QueueBackend) -> None:
         """9: whatever claimers do at once, no job has two live leases, and none is left behind."""
+        await queue.enqueue(events_of(60))
+        seen: list[str] = []
 
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(60))
-            seen: list[str] = []
+        async def claimer(number: int) -> None:
+            dice = random.Random(number)  # noqa: S311  # repeatable, not secret
+            while jobs := await queue.claim(dice.randint(1, 5), lease=MINUTE):
+                seen.extend(ids(jobs))
+                await queue.ack(jobs)
 
-            async def claimer(number: int) -> None:
-                dice = random.Random(number)  # noqa: S311  # repeatable, not secret
-                while jobs := await queue.claim(dice.randint(1, 5), lease=timedelta(minutes=1)):
-                    seen.extend(ids(jobs))
-                    await queue.ack(jobs)
+        await asyncio.gather(*(claimer(number) for number in range(self.together)))
+        assert sorted(seen) == sorted(event.entity_id for event in events_of(60))
 
-            await asyncio.gather(*(claimer(number) for number in range(self.together)))
-            assert sorted(seen) == sorted(event.entity_id for event in events_of(60))
-
-        self.run(check)
-
-    def test_the_limit_is_never_exceeded(self) -> None:
+    @on_queue()
+    async def test_the_limit_is_never_exceeded(self, queue: QueueBackend) -> None:
         """10: a claim gives no more than was asked for, and what is left is left."""
+        await queue.enqueue(events_of(7))
+        given = [len(await queue.claim(3, lease=MINUTE)) for _ in range(4)]
+        assert given == [3, 3, 1, 0]
 
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(7))
-            assert [len(await queue.claim(3, lease=timedelta(minutes=1))) for _ in range(4)] == [
-                3,
-                3,
-                1,
-                0,
-            ]
-
-        self.run(check)
-
-    def test_a_cancelled_claim_loses_nothing(self) -> None:
+    @on_queue()
+    async def test_a_cancelled_claim_loses_nothing(self, queue: QueueBackend) -> None:
         """11: wherever a claim is cancelled, its jobs come again, at the latest with its lease."""
+        await queue.enqueue(events_of(2))
+        for turns in range(0, 24, 3):
+            claim = asyncio.create_task(queue.claim(2, lease=self.lease))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            claim.cancel()
+            with suppress(asyncio.CancelledError):
+                await queue.release(await claim)
+        found: set[str] = set()
+        for _ in range(30):
+            found |= set(ids(await queue.claim(2, lease=MINUTE)))
+            if len(found) == 2:
+                return
+            await self.elapse(self.lease.total_seconds() / 5)
+        pytest.fail(f"of two events {sorted(found)} came again")
 
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(2))
-            for turns in range(0, 24, 3):
-                claim = asyncio.create_task(queue.claim(2, lease=self.lease))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                claim.cancel()
-                with suppress(asyncio.CancelledError):
-                    await queue.release(await claim)
-            found: set[str] = set()
-            for _ in range(30):
-                found |= set(ids(await queue.claim(2, lease=timedelta(minutes=1))))
-                if len(found) == 2:
-                    return
-                await self.elapse(self.lease.total_seconds() / 5)
-            pytest.fail(f"of two events {sorted(found)} came again")
-
-        self.run(check)
-
-    def test_an_expired_lease_is_claimed_again_and_counted(self) -> None:
+    @on_queue()
+    async def test_an_expired_lease_is_claimed_again_and_counted(self, queue: QueueBackend) -> None:
         """12: at its end a job comes again under another token, and it shows that it does."""
+        await queue.enqueue(events_of(1))
+        (first,) = await queue.claim(1, lease=self.lease)
+        assert (first.suspect, first.deliveries) == (False, 1)
+        (second,) = await self.claimed_again(queue, 1)
+        assert second.lease_token != first.lease_token
+        assert second.suspect or second.deliveries > 1
+        assert second.attempts == 0
+        assert second.event == first.event
 
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(1))
-            (first,) = await queue.claim(1, lease=self.lease)
-            assert (first.suspect, first.deliveries) == (False, 1)
-            (second,) = await self.claimed_again(queue, 1)
-            assert second.lease_token != first.lease_token
-            assert second.suspect or second.deliveries > 1
-            assert second.attempts == 0
-            assert second.event == first.event
-
-        self.run(check)
-
-    def test_an_extended_lease_is_kept_and_a_lost_one_named(self) -> None:
+    @on_queue(needs="extends")
+    async def test_an_extended_lease_is_kept_and_a_lost_one_named(
+        self, queue: QueueBackend
+    ) -> None:
         """13: an extension keeps a lease; that of a lost one says so, and takes nothing."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(1))
-            (job,) = await queue.claim(1, lease=self.lease)
-            for _ in range(5):
-                await self.elapse(self.lease.total_seconds() * 0.35)
-                assert await queue.extend([job], lease=self.lease) == []
-                assert await queue.claim(1, lease=self.lease) == []
-            (taken,) = await self.claimed_again(queue, 1)
-            assert [lost.event.id for lost in await queue.extend([job], lease=self.lease)] == [
-                job.event.id
-            ]
-            assert await queue.extend([taken], lease=self.lease) == []
-
-        self.run(check, needs="extends")
-
-    def test_a_lease_that_is_lengthened_as_it_ends_goes_to_one(self) -> None:
-        """18: at the instant of its end a lease is lengthened or lost, and never both."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(4))
-            jobs = await queue.claim(4, lease=self.lease)
-            await self.elapse(self.lease.total_seconds() * 0.98)
-            for job in jobs:
-                waiting = asyncio.create_task(queue.claim(4, lease=timedelta(minutes=1)))
-                await self.elapse(self.lease.total_seconds() * 0.01)
-                lost = await queue.extend([job], lease=timedelta(minutes=1))
-                taken = [each.event.id for each in await waiting]
-                if not lost:
-                    assert job.event.id not in taken, "it has two live leases"
-
-        self.run(check, needs="extends")
-
-    def test_many_that_died_come_back_in_time(self) -> None:
-        """18: however many leases have ended at once, a claim takes no more than it was asked."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(120))
-            assert len(await queue.claim(120, lease=self.lease)) == 120
-            await self.elapse(self.lease.total_seconds() * 1.2)
-            jobs = await self._found(queue, 3)
-            assert len({job.event.id for job in jobs}) == 3
-            assert all(job.suspect or job.deliveries > 1 for job in jobs)
-            assert (await queue.depth()).total == 120
-
-        self.run(check)
-
-    def test_who_lost_the_lease_changes_nothing(self) -> None:
-        """14: acknowledgement and release under an old lease leave the job to its new holder."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(1))
-            (old,) = await queue.claim(1, lease=self.lease)
-            (new,) = await self.claimed_again(queue, 1)
-            with pytest.raises(LeaseLost) as lost:
-                await queue.ack([old])
-            assert lost.value.event_ids == (old.event.id,)
-            await queue.release([old])
+        await queue.enqueue(events_of(1))
+        (job,) = await queue.claim(1, lease=self.lease)
+        for _ in range(5):
+            await self.elapse(self.lease.total_seconds() * 0.35)
+            assert await queue.extend([job], lease=self.lease) == []
             assert await queue.claim(1, lease=self.lease) == []
-            await queue.ack([new])
-            assert (await queue.depth()).total == 0
+        (taken,) = await self.claimed_again(queue, 1)
+        (lost,) = await queue.extend([job], lease=self.lease)
+        assert lost.event.id == job.event.id
+        assert await queue.extend([taken], lease=self.lease) == []
 
-        self.run(check, needs="fenced")
+    @on_queue(needs="extends")
+    async def test_a_lease_that_is_lengthened_as_it_ends_goes_to_one(
+        self, queue: QueueBackend
+    ) -> None:
+        """18: at the instant of its end a lease is lengthened or lost, and never both."""
+        await queue.enqueue(events_of(4))
+        jobs = await queue.claim(4, lease=self.lease)
+        await self.elapse(self.lease.total_seconds() * 0.98)
+        for job in jobs:
+            waiting = asyncio.create_task(queue.claim(4, lease=MINUTE))
+            await self.elapse(self.lease.total_seconds() * 0.01)
+            lost = await queue.extend([job], lease=MINUTE)
+            taken = [each.event.id for each in await waiting]
+            if not lost:
+                assert job.event.id not in taken, "it has two live leases"
 
-    def test_a_release_costs_no_attempt(self) -> None:
+    @on_queue()
+    async def test_many_that_died_come_back_in_time(self, queue: QueueBackend) -> None:
+        """18: however many leases have ended at once, a claim takes no more than it was asked."""
+        await queue.enqueue(events_of(120))
+        assert len(await queue.claim(120, lease=self.lease)) == 120
+        await self.elapse(self.lease.total_seconds() * 1.2)
+        jobs = await self._found(queue, 3)
+        assert len({job.event.id for job in jobs}) == 3
+        assert all(job.suspect or job.deliveries > 1 for job in jobs)
+        assert (await queue.depth()).total == 120
+
+    @on_queue(needs="fenced")
+    async def test_who_lost_the_lease_changes_nothing(self, queue: QueueBackend) -> None:
+        """14: acknowledgement and release under an old lease leave the job to its new holder."""
+        await queue.enqueue(events_of(1))
+        (old,) = await queue.claim(1, lease=self.lease)
+        (new,) = await self.claimed_again(queue, 1)
+        with pytest.raises(LeaseLost) as lost:
+            await queue.ack([old])
+        assert lost.value.event_ids == (old.event.id,)
+        await queue.release([old])
+        assert await queue.claim(1, lease=self.lease) == []
+        await queue.ack([new])
+        assert (await queue.depth()).total == 0
+
+    @on_queue()
+    async def test_a_release_costs_no_attempt(self, queue: QueueBackend) -> None:
         """22: what is given back comes again at once, and looks as if it had never been claimed."""
-
-        async def check(queue: QueueBackend) -> None:
-            await queue.enqueue(events_of(2))
-            for _ in range(3):
-                jobs = await queue.claim(2, lease=timedelta(minutes=1))
-                assert sorted(ids(jobs)) == ["i0", "i1"]
-                assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
-                assert {job.deliveries for job in jobs} == {1}
-                await queue.release(jobs)
-
-        self.run(check)
+        await queue.enqueue(events_of(2))
+        for _ in range(3):
+            jobs = await queue.claim(2, lease=MINUTE)
+            assert sorted(ids(jobs)) == ["i0", "i1"]
+            assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
+            assert {job.deliveries for job in jobs} == {1}
+            await queue.release(jobs)
 
     async def _found(self, queue: QueueBackend, count: int) -> list[Job]:
         """Claim until there are so many; suspects come one by one."""
         jobs: list[Job] = []
         for _ in range(20):
             wanted = count - len(jobs)
-            found = await queue.claim(wanted, lease=timedelta(minutes=1))
+            found = await queue.claim(wanted, lease=MINUTE)
             assert len(found) <= wanted
             jobs += found
             if len(jobs) == count:

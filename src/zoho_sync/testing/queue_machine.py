@@ -1,4 +1,4 @@
-"""`QueueMachine`: any queue engine against a model of a few dozen lines, by Hypothesis."""
+"""Compares any queue engine with a model of a few dozen lines, by Hypothesis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from zoho_sync.abc import Job, QueueBackend
 from zoho_sync.exceptions import LeaseLost
+from zoho_sync.testing.bench import QueueOpener
 from zoho_sync.testing.events import events_of
 
 __all__ = ["QueueMachine"]
@@ -32,7 +32,7 @@ class _Held:
     ends: float
 
 
-class QueueMachine(RuleBasedStateMachine):
+class QueueMachine(QueueOpener, RuleBasedStateMachine):
     """Stores, claims, extends, releases and acknowledges in any order, while leases end.
 
     A subclass opens an engine, and moves its clock where that is possible::
@@ -55,8 +55,6 @@ class QueueMachine(RuleBasedStateMachine):
         lease: How long the leases are.
     """
 
-    lease: ClassVar[timedelta] = timedelta(seconds=1)
-
     def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
@@ -66,15 +64,6 @@ class QueueMachine(RuleBasedStateMachine):
         self._lost: list[_Held] = []
         self._open: AbstractAsyncContextManager[QueueBackend] | None = None
         self._queue: QueueBackend | None = None
-
-    def opened(self) -> AbstractAsyncContextManager[QueueBackend]:
-        """Open an engine that is set up and empty; to be overridden."""
-        message = f"{type(self).__name__} must override opened()"
-        raise TypeError(message)
-
-    async def elapse(self, seconds: float) -> None:
-        """Let time pass by the engine's clock; override it where that clock can be moved."""
-        await asyncio.sleep(seconds)
 
     @property
     def queue(self) -> QueueBackend:

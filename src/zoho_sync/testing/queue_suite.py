@@ -1,4 +1,4 @@
-"""`QueueSuite`: what every queue engine promises, as tests that its author runs.
+"""Tests what every queue engine promises; its author runs it.
 
 An engine proves itself in ten lines::
 

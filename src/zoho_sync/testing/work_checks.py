@@ -1,4 +1,4 @@
-"""What events can count on with every engine, once a worker of the library works with it."""
+"""Checks what events can count on with every engine, once a worker of the library uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from zoho_sync.events.outcome import Outcome
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.operate.dead_letters import DeadLetterFilter
-from zoho_sync.testing.host import Host, WorkBench, change
+from zoho_sync.testing.bench import MINUTE
+from zoho_sync.testing.host import Host, WorkBench, change, on_host
 from zoho_sync.worker.executor import Executor
 from zoho_sync.worker.loop import Worker
 
@@ -50,22 +51,20 @@ def _queue(sync: ZohoSync) -> QueueBackend:
 class WorkChecks(WorkBench):
     """Workers, their failures and their end."""
 
-    def test_priorities_are_kept(self) -> None:
+    @on_host()
+    async def test_priorities_are_kept(self, host: Host) -> None:
         """3: the smaller comes first, whatever the engine can do; bulk delays no delivery."""
+        sync = host.open(batch_size=1)
+        await sync.enqueue([change(f"bulk{n}") for n in range(5)], priority=BULK_PRIORITY)
+        await sync.enqueue([change("late")], priority=1)
+        await sync.enqueue([change("first"), change("second")])
+        await sync.enqueue([change("soon")], priority=-1)
+        await sync.drain()
+        order = [notes.partition("@")[0] for notes in await host.written()]
+        assert order == ["soon", "first", "second", "late", *(f"bulk{n}" for n in range(5))]
 
-        async def check(host: Host) -> None:
-            sync = host.open(batch_size=1)
-            await sync.enqueue([change(f"bulk{n}") for n in range(5)], priority=BULK_PRIORITY)
-            await sync.enqueue([change("late")], priority=1)
-            await sync.enqueue([change("first"), change("second")])
-            await sync.enqueue([change("soon")], priority=-1)
-            await sync.drain()
-            order = [notes.partition("@")[0] for notes in await host.written()]
-            assert order == ["soon", "first", "second", "late", *(f"bulk{n}" for n in range(5))]
-
-        self.work(check)
-
-    def test_a_priority_stays_through_a_retry(self) -> None:
+    @on_host()
+    async def test_a_priority_stays_through_a_retry(self, host: Host) -> None:
         """3: what failed comes back among those of its own priority."""
         fails = True
 
@@ -73,66 +72,58 @@ class WorkChecks(WorkBench):
             if event.entity_id == "late" and fails:
                 raise TimeoutError
 
-        async def check(host: Host) -> None:
-            nonlocal fails
-            host.step = fail
-            sync = host.open(batch_size=1, retry=_QUICK)
-            await sync.enqueue([change("late")], priority=1)
-            assert await sync.drain() == {Outcome.RETRY: 1}
-            fails = False
-            host.clock.forward(61)
-            await sync.enqueue([change("first")])
-            await sync.drain()
-            assert await host.written() == ["first@0", "late@0"]
+        host.step = fail
+        sync = host.open(batch_size=1, retry=_QUICK)
+        await sync.enqueue([change("late")], priority=1)
+        assert await sync.drain() == {Outcome.RETRY: 1}
+        fails = False
+        host.clock.forward(61)
+        await sync.enqueue([change("first")])
+        await sync.drain()
+        assert await host.written() == ["first@0", "late@0"]
 
-        self.work(check)
-
-    def test_who_lost_the_lease_applies_nothing(self) -> None:
+    @on_host()
+    async def test_who_lost_the_lease_applies_nothing(self, host: Host) -> None:
         """15: a worker whose jobs another one has by now leaves no row, and the other one does."""
+        sync = host.open()
+        await sync.enqueue([change("i0")])
+        old = await _queue(sync).claim(1, lease=self.lease)
+        new = await self.claimed_again(_queue(sync), 1)
+        executor = Executor(sync._runtime)  # noqa: SLF001  # as above
+        assert await executor.execute(old) == []
+        assert await host.written() == []
+        await executor.execute(new)
+        assert await host.written() == ["i0@0"]
+        report = await sync.status()
+        assert (report.settled, report.dead_letters) == ({Outcome.APPLIED: 1}, 0)
+        assert await sync.drain() == {}
 
-        async def check(host: Host) -> None:
-            sync = host.open()
-            await sync.enqueue([change("i0")])
-            old = await _queue(sync).claim(1, lease=self.lease)
-            new = await self.claimed_again(_queue(sync), 1)
-            executor = Executor(sync._runtime)  # noqa: SLF001  # as above
-            assert await executor.execute(old) == []
-            assert await host.written() == []
-            await executor.execute(new)
-            assert await host.written() == ["i0@0"]
-            report = await sync.status()
-            assert (report.settled, report.dead_letters) == ({Outcome.APPLIED: 1}, 0)
-            assert await sync.drain() == {}
-
-        self.work(check)
-
-    def test_a_retry_keeps_its_time(self) -> None:
+    @on_host()
+    async def test_a_retry_keeps_its_time(self, host: Host) -> None:
         """19: not before its delay, and not before what the other side asked for; then at once."""
 
         async def fail(event: SyncEvent) -> None:
             raise _LaterError if event.entity_id == "polite" else TimeoutError
 
-        async def check(host: Host) -> None:
-            host.step = fail
-            sync = host.open(retry=_QUICK)
-            whole = replace(sync._runtime, jitter=lambda: 1.0)  # noqa: SLF001  # as above
-            worker = Worker(whole)
-            await sync.enqueue([change("plain"), change("polite")])
-            assert await worker.drain() == {Outcome.RETRY: 2}
-            host.step = None
-            host.clock.forward(9.9)
-            assert await worker.drain() == {}
-            host.clock.forward(0.2)
-            assert await worker.drain() == {Outcome.APPLIED: 1}
-            host.clock.forward(289)
-            assert await worker.drain() == {}
-            host.clock.forward(1)
-            assert await worker.drain() == {Outcome.APPLIED: 1}
-            assert await host.written() == ["plain@0", "polite@0"]
+        host.step = fail
+        sync = host.open(retry=_QUICK)
+        whole = replace(sync._runtime, jitter=lambda: 1.0)  # noqa: SLF001  # as above
+        worker = Worker(whole)
+        await sync.enqueue([change("plain"), change("polite")])
+        assert await worker.drain() == {Outcome.RETRY: 2}
+        host.step = None
+        host.clock.forward(9.9)
+        assert await worker.drain() == {}
+        host.clock.forward(0.2)
+        assert await worker.drain() == {Outcome.APPLIED: 1}
+        host.clock.forward(289)
+        assert await worker.drain() == {}
+        host.clock.forward(1)
+        assert await worker.drain() == {Outcome.APPLIED: 1}
+        assert await host.written() == ["plain@0", "polite@0"]
 
-        self.work(check)
-
-    def test_the_last_attempt_ends_in_one_dead_letter(self) -> None:
+    @on_host()
+    async def test_the_last_attempt_ends_in_one_dead_letter(self, host: Host) -> None:
         """20: as many attempts as were configured, then a dead letter with all their errors."""
         attempts = 0
 
@@ -142,80 +133,71 @@ class WorkChecks(WorkBench):
             attempts += 1
             raise TimeoutError(f"attempt {attempts}")
 
-        async def check(host: Host) -> None:
-            host.step = fail
-            sync = host.open(retry=_QUICK)
-            await sync.enqueue([change("i0")])
-            for _ in range(5):
-                await sync.drain()
-                host.clock.forward(61)
-            (letter,) = await sync.dead_letters.list()
-            assert [entry["error"] for entry in letter.history] == [
-                "attempt 1",
-                "attempt 2",
-                "attempt 3",
-            ]
-            assert (letter.attempts, attempts) == (3, 3)
-            report = await sync.status()
-            assert (report.accepted, report.queue.total, report.settled) == (1, 0, {})
+        host.step = fail
+        sync = host.open(retry=_QUICK)
+        await sync.enqueue([change("i0")])
+        for _ in range(5):
+            await sync.drain()
+            host.clock.forward(61)
+        (letter,) = await sync.dead_letters.list()
+        errors = [entry["error"] for entry in letter.history]
+        assert errors == ["attempt 1", "attempt 2", "attempt 3"]
+        assert (letter.attempts, attempts) == (3, 3)
+        report = await sync.status()
+        assert (report.accepted, report.queue.total, report.settled) == (1, 0, {})
 
-        self.work(check)
-
-    def test_poison_that_kills_its_workers_reaches_the_dead_letters(self) -> None:
+    @on_host()
+    async def test_poison_that_kills_its_workers_reaches_the_dead_letters(self, host: Host) -> None:
         """21: although no worker lives to say so, and its neighbours are applied."""
 
         async def kill(event: SyncEvent) -> None:
             if event.entity_id == "poison":
                 raise _Death
 
-        async def check(host: Host) -> None:
-            host.step = kill
-            deaths = 0
+        host.step = kill
+        deaths = 0
+        sync = host.open(retry=_QUICK, lease=self.lease)
+        await sync.enqueue([change("a"), change("poison"), change("b")])
+        while (await sync.status()).queue.total:
+            assert deaths < 9, "the poison never reached the dead letters"
+            # A process of its own, since the one before it is dead.
             sync = host.open(retry=_QUICK, lease=self.lease)
-            await sync.enqueue([change("a"), change("poison"), change("b")])
-            while (await sync.status()).queue.total:
-                assert deaths < 9, "the poison never reached the dead letters"
-                # A process of its own, since the one before it is dead.
-                sync = host.open(retry=_QUICK, lease=self.lease)
-                with suppress(_Death):
-                    await sync.drain()
-                    continue
-                deaths += 1
-                await self._let_leases_end(host)
-            (letter,) = await sync.dead_letters.list()
-            assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
-            assert sorted(await host.written()) == ["a@0", "b@0"]
+            with suppress(_Death):
+                await sync.drain()
+                continue
+            deaths += 1
+            await self._let_leases_end(host)
+        (letter,) = await sync.dead_letters.list()
+        assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
+        assert sorted(await host.written()) == ["a@0", "b@0"]
 
-        self.work(check)
-
-    def test_a_replay_overwrites_nothing(self) -> None:
+    @on_host()
+    async def test_a_replay_overwrites_nothing(self, host: Host) -> None:
         """23: the ledger knows what came meanwhile; and nobody means all of them by nothing."""
 
         async def fail(event: SyncEvent) -> None:
             if event.effective_time == change("i0", 1).effective_time:
                 raise ConfigurationError
 
-        async def check(host: Host) -> None:
-            host.step = fail
-            sync = host.open()
-            await sync.enqueue([change("i0", 1)])
-            await sync.drain()
-            await sync.enqueue([change("i0", 2)])
-            assert await sync.drain() == {Outcome.APPLIED: 1}
-            (letter,) = await sync.dead_letters.list()
-            nothings: tuple[DeadLetterFilter | list[str], ...] = (DeadLetterFilter(), [])
-            for nothing in nothings:
-                with pytest.raises(ConfigurationError):
-                    await sync.dead_letters.replay(nothing)
-            host.step = None
-            assert (await sync.dead_letters.replay(letter.id)).queued == (letter.id,)
-            assert (await sync.dead_letters.replay(letter.id)).queued == ()
-            assert await sync.drain() == {Outcome.STALE: 1}
-            assert await host.written() == ["i0@2"]
+        host.step = fail
+        sync = host.open()
+        await sync.enqueue([change("i0", 1)])
+        await sync.drain()
+        await sync.enqueue([change("i0", 2)])
+        assert await sync.drain() == {Outcome.APPLIED: 1}
+        (letter,) = await sync.dead_letters.list()
+        nothings: tuple[DeadLetterFilter | list[str], ...] = (DeadLetterFilter(), [])
+        for nothing in nothings:
+            with pytest.raises(ConfigurationError):
+                await sync.dead_letters.replay(nothing)
+        host.step = None
+        assert (await sync.dead_letters.replay(letter.id)).queued == (letter.id,)
+        assert (await sync.dead_letters.replay(letter.id)).queued == ()
+        assert await sync.drain() == {Outcome.STALE: 1}
+        assert await host.written() == ["i0@2"]
 
-        self.work(check)
-
-    def test_one_entity_is_never_in_two_hands(self) -> None:
+    @on_host()
+    async def test_one_entity_is_never_in_two_hands(self, host: Host) -> None:
         """24: events of one entity take their turns, whoever applies them, and the newest stays."""
         busy: set[str] = set()
         crowds: list[str] = []
@@ -229,62 +211,54 @@ class WorkChecks(WorkBench):
             finally:
                 busy.discard(event.entity_id)
 
-        async def check(host: Host) -> None:
-            host.step = watch
-            workers = [host.open(batch_size=1), host.open(batch_size=1)]
-            seconds = (3, 1, 4, 2)
-            await workers[0].enqueue([change(f"i{n}", s) for s in seconds for n in range(2)])
-            await asyncio.gather(*(worker.drain() for worker in workers))
-            await workers[0].drain()
-            assert crowds == []
-            written = await host.written()
-            for name in ("i0", "i1"):
-                last = [notes for notes in written if notes.startswith(name)][-1]
-                assert last == f"{name}@4"
+        host.step = watch
+        workers = [host.open(batch_size=1), host.open(batch_size=1)]
+        seconds = (3, 1, 4, 2)
+        await workers[0].enqueue([change(f"i{n}", s) for s in seconds for n in range(2)])
+        await asyncio.gather(*(worker.drain() for worker in workers))
+        await workers[0].drain()
+        assert crowds == []
+        written = await host.written()
+        for name in ("i0", "i1"):
+            last = [notes for notes in written if notes.startswith(name)][-1]
+            assert last == f"{name}@4"
 
-        self.work(check)
-
-    def test_one_stuck_entity_delays_no_other(self) -> None:
+    @on_host()
+    async def test_one_stuck_entity_delays_no_other(self, host: Host) -> None:
         """24: while a worker sits on one event, the other entities' are applied."""
+        sync = host.open()
+        await sync.enqueue([change("stuck", 1), change("stuck", 2)])
+        held = await _queue(sync).claim(1, lease=timedelta(minutes=5))
+        others = [change(f"i{number}") for number in range(5)]
+        await sync.enqueue(others)
+        await sync.drain()
+        written = await host.written()
+        assert {f"i{number}@0" for number in range(5)} <= {*written}
+        await _queue(sync).release(held)
+        await sync.drain()
+        assert (await host.written())[-1] == "stuck@2" or "stuck@2" in written
+        assert (await sync.status()).accepted == 7
 
-        async def check(host: Host) -> None:
-            sync = host.open()
-            await sync.enqueue([change("stuck", 1), change("stuck", 2)])
-            held = await _queue(sync).claim(1, lease=timedelta(minutes=5))
-            others = [change(f"i{number}") for number in range(5)]
-            await sync.enqueue(others)
-            await sync.drain()
-            written = await host.written()
-            assert {f"i{number}@0" for number in range(5)} <= {*written}
-            await _queue(sync).release(held)
-            await sync.drain()
-            assert (await host.written())[-1] == "stuck@2" or "stuck@2" in written
-            assert (await sync.status()).accepted == 7
-
-        self.work(check)
-
-    def test_a_pause_outlives_its_process(self) -> None:
+    @on_host()
+    async def test_a_pause_outlives_its_process(self, host: Host) -> None:
         """25: nothing is claimed until somebody resumes, whoever starts; what comes is kept."""
+        first = host.open()
+        await first.enqueue([change("i0")])
+        assert await first.pause()
+        again = host.open()
+        await again.enqueue([change("i1")])
+        assert await again.drain() == {}
+        report = await again.status()
+        assert (report.paused_since is not None, report.healthy) == (True, False)
+        assert (report.queue.ready, await again.pause()) == (2, False)
+        assert await again.resume()
+        assert await again.drain() == {Outcome.APPLIED: 2}
+        report = await again.status()
+        assert (report.paused_since, report.healthy) == (None, True)
+        assert not await again.resume()
 
-        async def check(host: Host) -> None:
-            first = host.open()
-            await first.enqueue([change("i0")])
-            assert await first.pause()
-            again = host.open()
-            await again.enqueue([change("i1")])
-            assert await again.drain() == {}
-            report = await again.status()
-            assert (report.paused_since is not None, report.healthy) == (True, False)
-            assert (report.queue.ready, await again.pause()) == (2, False)
-            assert await again.resume()
-            assert await again.drain() == {Outcome.APPLIED: 2}
-            report = await again.status()
-            assert (report.paused_since, report.healthy) == (None, True)
-            assert not await again.resume()
-
-        self.work(check)
-
-    def test_a_worker_that_stops_gives_everything_back(self) -> None:
+    @on_host()
+    async def test_a_worker_that_stops_gives_everything_back(self, host: Host) -> None:
         """28: what it was applying is rolled back and claimable at once; nothing of it goes on."""
         began = asyncio.Event()
 
@@ -293,37 +267,31 @@ class WorkChecks(WorkBench):
             began.set()
             await asyncio.Event().wait()
 
-        async def check(host: Host) -> None:
-            host.step = linger
-            sync = host.open()
-            await sync.enqueue([change(f"i{number}") for number in range(3)])
-            before = asyncio.all_tasks()
-            running = asyncio.create_task(sync.run())
-            async with asyncio.timeout(_PATIENCE):
-                await began.wait()
-            running.cancel()
-            await asyncio.wait({running})
-            assert running.cancelled()
-            assert _ours(asyncio.all_tasks() - before) == []
-            jobs = await _queue(sync).claim(10, lease=timedelta(minutes=1))
-            assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
-            assert len(jobs) == 3
-            assert await host.written() == []
-            await _queue(sync).release(jobs)
-            host.step = None
-            assert await sync.drain() == {Outcome.APPLIED: 3}
+        host.step = linger
+        sync = host.open()
+        await sync.enqueue([change(f"i{number}") for number in range(3)])
+        before = asyncio.all_tasks()
+        running = asyncio.create_task(sync.run())
+        async with asyncio.timeout(_PATIENCE):
+            await began.wait()
+        running.cancel()
+        await asyncio.wait({running})
+        assert running.cancelled()
+        assert _ours(asyncio.all_tasks() - before) == []
+        jobs = await _queue(sync).claim(10, lease=MINUTE)
+        assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
+        assert len(jobs) == 3
+        assert await host.written() == []
+        await _queue(sync).release(jobs)
+        host.step = None
+        assert await sync.drain() == {Outcome.APPLIED: 3}
 
-        self.work(check)
-
-    def test_ten_make_the_tables_at_once(self) -> None:
+    @on_host()
+    async def test_ten_make_the_tables_at_once(self, host: Host) -> None:
         """30: each succeeds, and what is queued stays."""
-
-        async def check(host: Host) -> None:
-            await host.open().enqueue([change("i0")])
-            await asyncio.gather(*(host.open().create_tables() for _ in range(10)))
-            assert await host.open().drain() == {Outcome.APPLIED: 1}
-
-        self.work(check)
+        await host.open().enqueue([change("i0")])
+        await asyncio.gather(*(host.open().create_tables() for _ in range(10)))
+        assert await host.open().drain() == {Outcome.APPLIED: 1}
 
     async def _let_leases_end(self, host: Host) -> None:
         seconds = self.lease.total_seconds() * 1.1
