@@ -1,4 +1,8 @@
-"""The command ``zoho-sync``: worker, status, dead letters, trials, tables, and a demonstration."""
+"""Offers the library to a shell: worker, status, dead letters, trials, tables, and a demonstration.
+
+Beside the way of an event: ``zoho-sync`` opens a `ZohoSync` of `zoho_sync.app`, and calls what that
+offers to hosts and operators.
+"""
 
 from __future__ import annotations
 

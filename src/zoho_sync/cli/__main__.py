@@ -1,4 +1,4 @@
-"""``python -m zoho_sync.cli`` is ``zoho-sync``."""
+"""Runs ``zoho-sync`` as ``python -m zoho_sync.cli``."""
 
 from __future__ import annotations
 

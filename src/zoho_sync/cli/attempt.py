@@ -1,4 +1,4 @@
-"""``zoho-sync try``: what would one delivery change?"""
+"""Shows what one delivery would change: ``zoho-sync try``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
+from zoho_sync.cli.answer import Answer, tell
 from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import counted, indented, one_line, print_json, safe, show, table
+from zoho_sync.cli.output import counted, indented, one_line, safe, table
 from zoho_sync.cli.running import FAILED, REFUSED, run
 from zoho_sync.cli.target import Target, common_options
-from zoho_sync.cli.trial import RowChange, Trial, try_event
+from zoho_sync.cli.trial import RowChange, Trial, failed, try_event
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import PayloadError
@@ -35,6 +36,10 @@ _WORDS: Final = {
     "dead_letter": "would become a dead letter",
     "ping": "is a test ping: nothing would be stored",
 }
+_NO_CHANGE: Final = "Every column holds that value already."
+_NO_MAPPING: Final = (
+    "Its handler writes by its own code, without a mapping: its rows cannot be shown."
+)
 
 Attempted = tuple[SyncEvent | None, Trial]
 
@@ -48,7 +53,7 @@ Attempted = tuple[SyncEvent | None, Trial]
 @click.option("--content-type", default="application/json", show_default=True)
 @common_options()
 @click.pass_obj
-def try_file(target: Target, /, file: str, **told: str | None) -> None:
+def try_file(target: Target, /, file: str, **given: str | None) -> None:
     """Show what the body in FILE would change, and change nothing; - reads standard input.
 
     The body is applied in a transaction that is rolled back. Shown are the entity's row and its
@@ -57,33 +62,26 @@ def try_file(target: Target, /, file: str, **told: str | None) -> None:
     """
     with click.open_file(file, "rb") as opened_file:
         body = opened_file.read()
-    received, trial = run(_attempt(target, body, told))
-    if target.as_json:
-        print_json(_as_json(received, trial))
-    else:
-        name = "standard input" if file == "-" else Path(file).name
-        show(*_for_people(name, received, trial))
-    if code := _EXIT_CODES.get(trial.outcome):
-        raise click.exceptions.Exit(code)
+    received, trial = run(_attempt(target, body, given))
+    name = "standard input" if file == "-" else Path(file).name
+    parts = _for_people(name, received, trial)
+    tell(target, Answer(_as_json(received, trial), parts, _EXIT_CODES.get(trial.outcome, 0)))
 
 
-async def _attempt(target: Target, body: bytes, told: Mapping[str, str | None]) -> Attempted:
+async def _attempt(target: Target, body: bytes, given: Mapping[str, str | None]) -> Attempted:
     known = hints(
-        entity=told["entity"],
-        operation=told["operation"],
-        entity_id=told["entity_id"],
-        organization_id=told["organization"],
+        entity=given["entity"],
+        operation=given["operation"],
+        entity_id=given["entity_id"],
+        organization_id=given["organization"],
     )
     # A ZohoSync that is made here knows no organization but this one.
     own = {"organization_id": known.organization_id} if known.organization_id else {}
     async with opened(target, options=None if target.app else own, applies=True) as chosen:
         try:
-            received = decode(body, told["content_type"] or "", known, chosen.rules)
+            received = decode(body, given["content_type"] or "", known, chosen.rules)
         except PayloadError as error:
-            kind = type(error).__name__
-            return None, Trial(
-                Outcome.DEAD_LETTER.value, str(error), error_type=kind, path=error.path
-            )
+            return None, failed(error)
         if received is None:
             return None, Trial("ping")
         return received, await try_event(chosen, received)
@@ -99,7 +97,7 @@ def _for_people(name: str, received: SyncEvent | None, trial: Trial) -> list[Ren
     for change in trial.rows:
         parts += ["", indented(safe(_heading(change))), indented(_columns(change))]
     if trial.outcome == Outcome.APPLIED.value and not trial.rows and not trial.reason:
-        parts.append(indented(_without_rows(mapped=trial.mapped)))
+        parts.append(indented(_NO_CHANGE if trial.mapped else _NO_MAPPING))
     return [*parts, "", "Nothing was changed."]
 
 
@@ -117,12 +115,6 @@ def _columns(change: RowChange) -> RenderableType:
 
 def _shown(value: Any) -> str:  # whatever a column holds
     return "NULL" if value is None else one_line(value)
-
-
-def _without_rows(*, mapped: bool) -> str:
-    if mapped:
-        return "Every column holds that value already."
-    return "Its handler writes by its own code, without a mapping: its rows cannot be shown."
 
 
 def _as_json(received: SyncEvent | None, trial: Trial) -> dict[str, Any]:

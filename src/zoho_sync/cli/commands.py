@@ -1,4 +1,4 @@
-"""``zoho-sync`` and its commands."""
+"""Gathers the commands of ``zoho-sync``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines for hosts that give a database URL instead of an application."""
+"""Makes engines for hosts that give a database URL instead of an application."""
 
 from __future__ import annotations
 
@@ -70,13 +70,10 @@ def new_engine(url: URL, *, search_path: str | None = None) -> AsyncEngine:
         ConfigurationError: SQLAlchemy cannot make an engine of it.
     """
     options: dict[str, Any] = {}
-    if search_path is not None:
-        asyncpg = url.get_driver_name() == "asyncpg"
-        options = (
-            {"server_settings": {"search_path": search_path}}
-            if asyncpg
-            else {"options": f"-csearch_path={search_path}"}
-        )
+    if search_path is not None and url.get_driver_name() == "asyncpg":
+        options = {"server_settings": {"search_path": search_path}}
+    elif search_path is not None:
+        options = {"options": f"-csearch_path={search_path}"}
     try:
         return create_async_engine(url, hide_parameters=True, connect_args=options)
     except (ArgumentError, InvalidRequestError, TypeError, ValueError) as error:

@@ -1,62 +1,41 @@
-"""``zoho-sync dead-letters``: list, show, replay, resolve, purge."""
+"""Lists, shows, replays, resolves and purges dead letters: ``zoho-sync dead-letters``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from functools import partial
+from itertools import chain
+from typing import Any, Final, TypeVar
 
 import click
 
+from zoho_sync.cli.answer import Answer, answering, tell
 from zoho_sync.cli.letters import as_json, for_people, letter_table, summary
 from zoho_sync.cli.opening import Opened, opened
-from zoho_sync.cli.output import counted, print_json, show
-from zoho_sync.cli.running import FAILED, Failure, run
+from zoho_sync.cli.output import counted, listed
+from zoho_sync.cli.running import Failure, run
 from zoho_sync.cli.status import duration
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import DeadLetterKind
-from zoho_sync.operate.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, Replayed
+from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 
 __all__ = ["dead_letters"]
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
-_Which = tuple[str, ...] | DeadLetterFilter
+_Ids = tuple[str, ...]
+_Closing = Callable[[DeadLetters, _Ids | DeadLetterFilter], Awaitable[int]]
 _COUNTED: Final = 1_000
 _WHICH: Final = (
     "say which dead letters: ids, or --entity, --organization, --error-type, --kind, --older-than"
 )
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the filter options say."""
-
-    entity: str | None
-    organization: str | None
-    error_type: str | None
-    kind: str | None
-    older_than: timedelta | None
-
-    def filter(self, chosen: Opened) -> DeadLetterFilter:
-        older = self.older_than
-        return DeadLetterFilter(
-            entity_type=chosen.entity_type(self.entity),
-            organization_id=self.organization,
-            error_type=self.error_type,
-            kind=DeadLetterKind(self.kind) if self.kind else None,
-            died_before=datetime.now(UTC) - older if older is not None else None,
-        )
-
-
-class _Closing(Protocol):
-    """A way to close dead letters; its name is the answer's key."""
-
-    __name__: str
-
-    async def __call__(self, letters: DeadLetters, which: _Which) -> int:
-        """Close them; return how many."""
-
+_REPLAYED: Final = {
+    "queued": "queued again",
+    "duplicates": "equal to one that is queued, and settled",
+    "still_dead": "still not understood",
+    "unknown": "unknown",
+}
 
 _FILTERS: Final = (
     click.option("--entity", metavar="TYPE", help="Of this entity type, by any of its names."),
@@ -84,50 +63,49 @@ def dead_letters() -> None:
     """What could not be applied, and waits for you."""
 
 
+def _filter(  # noqa: PLR0913  # the options above
+    chosen: Opened,
+    *,
+    entity: str | None,
+    organization: str | None,
+    error_type: str | None,
+    kind: str | None,
+    older_than: timedelta | None,
+) -> DeadLetterFilter:
+    return DeadLetterFilter(
+        entity_type=chosen.entity_type(entity),
+        organization_id=organization,
+        error_type=error_type,
+        kind=DeadLetterKind(kind) if kind else None,
+        died_before=datetime.now(UTC) - older_than if older_than is not None else None,
+    )
+
+
 @dead_letters.command("list")
 @_filters
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
-@common_options()
-@click.pass_obj
-def list_letters(target: Target, /, limit: int, **filters: Any) -> None:
+@answering()
+async def list_letters(chosen: Opened, /, limit: int, **filters: Any) -> Answer:
     """List dead letters, oldest first, without their bodies."""
-    found = run(_list(target, _Wanted(**filters), limit))
+    found = await chosen.sync.dead_letters.list(_filter(chosen, **filters), limit=limit)
     now = datetime.now(UTC)
-    if target.as_json:
-        print_json([summary(letter, now) for letter in found])
-    elif found:
-        show(letter_table(found, now))
-        if len(found) == limit:
-            show(f"\nOnly the oldest {limit}; --limit shows more.")
-    else:
-        show("There are no such dead letters.")
-
-
-async def _list(target: Target, wanted: _Wanted, limit: int) -> Sequence[DeadLetter]:
-    async with opened(target) as chosen:
-        return await chosen.sync.dead_letters.list(wanted.filter(chosen), limit=limit)
+    return Answer(
+        [summary(letter, now) for letter in found],
+        listed(letter_table(found, now), len(found), limit, "dead letters"),
+    )
 
 
 @dead_letters.command("show")
 @click.argument("letter_id", metavar="ID")
-@common_options()
-@click.pass_obj
-def show_letter(target: Target, letter_id: str) -> None:
+@answering()
+async def show_letter(chosen: Opened, letter_id: str) -> Answer:
     """Show everything about one dead letter, its document or body included."""
-    letter = run(_get(target, letter_id))
+    letter = await chosen.sync.dead_letters.get(letter_id)
     if letter is None:
         message = f"there is no dead letter {letter_id}"
         raise Failure(message)
     now = datetime.now(UTC)
-    if target.as_json:
-        print_json(as_json(letter, now))
-    else:
-        show(*for_people(letter, now))
-
-
-async def _get(target: Target, letter_id: str) -> DeadLetter | None:
-    async with opened(target) as chosen:
-        return await chosen.sync.dead_letters.get(letter_id)
+    return Answer(as_json(letter, now), for_people(letter, now))
 
 
 @dead_letters.command()
@@ -135,44 +113,24 @@ async def _get(target: Target, letter_id: str) -> DeadLetter | None:
 @_filters
 @common_options()
 @click.pass_obj
-def replay(target: Target, /, ids: tuple[str, ...], **filters: Any) -> None:
+def replay(target: Target, /, ids: _Ids, **filters: Any) -> None:
     """Put dead letters back into the queue, by id or by filter; a worker applies them."""
-    wanted = _Wanted(**filters)
-    _require_choice(ids, wanted)
-    replayed, unknown = run(_replay(target, ids, wanted))
-    if target.as_json:
-        print_json(
-            {
-                "queued": replayed.queued,
-                "duplicates": replayed.duplicates,
-                "still_dead": replayed.still_dead,
-                "unknown": unknown,
-            }
-        )
-    else:
-        _tell(replayed, unknown)
-    if unknown or replayed.still_dead:
-        raise click.exceptions.Exit(FAILED)
+    _require_choice(ids, filters)
+    tell(target, run(_replay(target, ids, filters)))
 
 
-async def _replay(
-    target: Target, ids: tuple[str, ...], wanted: _Wanted
-) -> tuple[Replayed, list[str]]:
+async def _replay(target: Target, ids: _Ids, filters: dict[str, Any]) -> Answer:
     async with opened(target) as chosen:
-        replayed = await chosen.sync.dead_letters.replay(ids or wanted.filter(chosen))
-    met = {*replayed.queued, *replayed.duplicates, *replayed.still_dead}
-    return replayed, [each for each in ids if each not in met]
-
-
-def _tell(replayed: Replayed, unknown: Sequence[str]) -> None:
-    lines: Mapping[str, Sequence[str]] = {
-        "queued again": replayed.queued,
-        "equal to one that is queued, and settled": replayed.duplicates,
-        "still not understood": replayed.still_dead,
-        "unknown": unknown,
-    }
-    told = [f"{len(ids)} {what}: {', '.join(ids)}" for what, ids in lines.items() if ids]
-    show(*(told or ["There are no such dead letters."]))
+        replayed = await chosen.sync.dead_letters.replay(ids or _filter(chosen, **filters))
+    found = asdict(replayed)
+    found["unknown"] = [each for each in ids if each not in {*chain(*found.values())}]
+    lines = [
+        f"{len(found[name])} {what}: {', '.join(found[name])}"
+        for name, what in _REPLAYED.items()
+        if found[name]
+    ]
+    failed = bool(found["unknown"] or replayed.still_dead)
+    return Answer(found, lines or ["There are no such dead letters."], failed)
 
 
 @dead_letters.command()
@@ -182,15 +140,10 @@ def _tell(replayed: Replayed, unknown: Sequence[str]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options()
 @click.pass_obj
-def resolve(
-    target: Target, /, ids: tuple[str, ...], *, reason: str, yes: bool, **filters: Any
-) -> None:
+def resolve(target: Target, /, ids: _Ids, *, reason: str, yes: bool, **filters: Any) -> None:
     """Close dead letters that were taken care of otherwise, by id or by filter."""
-
-    async def resolved(letters: DeadLetters, which: _Which) -> int:
-        return await letters.resolve(which, reason=reason)
-
-    _close(target, ids, _Wanted(**filters), resolved, yes=yes)
+    close = partial(DeadLetters.resolve, reason=reason)
+    _close(target, ids, filters, "resolved", close, yes=yes)
 
 
 @dead_letters.command()
@@ -199,49 +152,41 @@ def resolve(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options()
 @click.pass_obj
-def purge(target: Target, /, ids: tuple[str, ...], *, yes: bool, **filters: Any) -> None:
+def purge(target: Target, /, ids: _Ids, *, yes: bool, **filters: Any) -> None:
     """Close dead letters for good, by id or by filter; the journal says so."""
-
-    async def purged(letters: DeadLetters, which: _Which) -> int:
-        return await letters.purge(which)
-
-    _close(target, ids, _Wanted(**filters), purged, yes=yes)
+    _close(target, ids, filters, "purged", DeadLetters.purge, yes=yes)
 
 
-def _close(
-    target: Target, ids: tuple[str, ...], wanted: _Wanted, how: _Closing, *, yes: bool
+def _close(  # noqa: PLR0913  # which, how, and how it is called
+    target: Target, ids: _Ids, filters: dict[str, Any], done: str, close: _Closing, *, yes: bool
 ) -> None:
-    _require_choice(ids, wanted)
+    _require_choice(ids, filters)
     if not yes:
-        number = run(_count(target, ids, wanted))
+        number = run(_count(target, ids, filters))
         many = f"{_COUNTED} dead letters or more" if number >= _COUNTED else None
         what = many or counted(number, "dead letter")
         # On standard error: standard output is the answer's alone.
         click.confirm(f"Close {what} for good, without applying?", abort=True, err=True)
-    closed = run(_closed(target, ids, wanted, how))
-    if target.as_json:
-        print_json({how.__name__: closed})
-    else:
-        show(f"{counted(closed, 'dead letter')} closed")
-    if ids and closed < len(set(ids)):
-        raise click.exceptions.Exit(FAILED)
+    closed = run(_closed(target, ids, filters, close))
+    failed = bool(ids) and closed < len(set(ids))
+    tell(target, Answer({done: closed}, [f"{counted(closed, 'dead letter')} closed"], failed))
 
 
-async def _count(target: Target, ids: tuple[str, ...], wanted: _Wanted) -> int:
+async def _count(target: Target, ids: _Ids, filters: dict[str, Any]) -> int:
     async with opened(target) as chosen:
         letters = chosen.sync.dead_letters
         if ids:
             return len([each for each in set(ids) if await letters.get(each) is not None])
-        return len(await letters.list(wanted.filter(chosen), limit=_COUNTED))
+        return len(await letters.list(_filter(chosen, **filters), limit=_COUNTED))
 
 
-async def _closed(target: Target, ids: tuple[str, ...], wanted: _Wanted, how: _Closing) -> int:
+async def _closed(target: Target, ids: _Ids, filters: dict[str, Any], close: _Closing) -> int:
     async with opened(target) as chosen:
-        return await how(chosen.sync.dead_letters, ids or wanted.filter(chosen))
+        return await close(chosen.sync.dead_letters, ids or _filter(chosen, **filters))
 
 
-def _require_choice(ids: tuple[str, ...], wanted: _Wanted) -> None:
-    filtered = wanted != _Wanted(None, None, None, None, None)
+def _require_choice(ids: _Ids, filters: dict[str, Any]) -> None:
+    filtered = any(value is not None for value in filters.values())
     if ids and filtered:
         message = "give ids or a filter, not both"
         raise click.UsageError(message)

@@ -1,4 +1,4 @@
-"""Dead letters as people and as programs read them."""
+"""Writes dead letters as people and as programs read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``zoho-sync link``, ``adopt``, ``reapply``, ``forget``: move into tables that are full."""
+"""Moves into tables that are full: ``zoho-sync link``, ``adopt``, ``reapply`` and ``forget``."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import Column
 
-from zoho_sync.cli.opening import Opened, opened
-from zoho_sync.cli.output import counted, indented, print_json, safe, show, table
-from zoho_sync.cli.running import FAILED, REFUSED, Failure, run
-from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.answer import Answer, answering
+from zoho_sync.cli.opening import Opened
+from zoho_sync.cli.output import counted, indented, numbered, safe, table
+from zoho_sync.cli.running import REFUSED, Failure
 from zoho_sync.exceptions import UnknownEntityType
 from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.operate.adoption_report import AdoptionCount
 from zoho_sync.operate.linking import Ambiguous, RefusedLink
-from zoho_sync.operate.reapplying import ReapplyReport
 
 __all__ = ["adopt", "forget", "link", "reapply"]
 
 _T = TypeVar("_T")
 _CHUNK: Final = 500
 _SHOWN: Final = 20
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @dataclass
@@ -45,124 +45,96 @@ class _Links:
 
 @click.command()
 @click.argument("entity", metavar="ENTITY")
-@click.argument("file", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", metavar="FILE.csv", type=_FILE)
 @click.option("--dry-run", is_flag=True, help="Say what would be linked, and change nothing.")
 @click.option("--organization", metavar="ID", help="Of this organization, if there are several.")
-@common_options()
-@click.pass_obj
-def link(target: Target, /, entity: str, file: str, organization: str, *, dry_run: bool) -> None:
+@answering()
+async def link(
+    chosen: Opened, entity: str, file: Path, organization: str | None, *, dry_run: bool
+) -> Answer:
     """Link the entities that a CSV file names to rows that you have already.
 
     The file has a header. One column holds Zoho's id: zoho_id, or the entity's own name of it, such
     as contact_id. The others hold the primary key of your row, under your columns' names, or the
     natural keys of the mapping's adopt=, under your columns' names or Zoho's.
     """
-    found = run(_link(target, entity, Path(file), organization, dry_run=dry_run))
-    problems = bool(found.ambiguous or found.refused)
-    if target.as_json:
-        print_json({"dry_run": dry_run, **asdict(found)})
-    else:
-        show(*_links_for_people(found, dry_run=dry_run))
-    if problems:
-        raise click.exceptions.Exit(FAILED)
+    found, bound = _Links(), _bound(chosen, entity)
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        header = _header(chosen, bound, list(reader.fieldnames or ()))
+        for chunk in _chunks(header.read(reader, file), file):
+            pairs = [(zoho_id, tuple(values.values())) for zoho_id, values in chunk]
+            if not header.is_key:
+                match = await chosen.linker.match(entity, chunk, organization)
+                pairs = list(match.pairs)
+                found.inserted += len(match.unmatched)
+                found.ambiguous += match.ambiguous
+            report = await chosen.sync.link(
+                entity, pairs, organization_id=organization, dry_run=dry_run
+            )
+            found.linked += len(report.linked)
+            found.unchanged += len(report.unchanged)
+            found.refused += report.refused
+    data = {"dry_run": dry_run, **asdict(found)}
+    failed = bool(found.ambiguous or found.refused)
+    return Answer(data, _links_for_people(found, dry_run=dry_run), failed)
 
 
 @click.command()
 @click.option("--report", is_flag=True, help="Count your rows that would match, by entity.")
-@common_options()
-@click.pass_obj
-def adopt(target: Target, /, *, report: bool) -> None:
+@answering()
+async def adopt(chosen: Opened, *, report: bool) -> Answer:
     """Count, before the first event, the rows that entities would take over.
 
     Nothing is changed: rows are adopted by the events themselves.
     """
     del report  # it is all that this command does
-    counts = run(_adoption(target))
-    if target.as_json:
-        print_json([asdict(count) for count in counts])
-    elif counts:
-        show(_adoption_table(counts))
-    else:
-        show("No mapping has natural keys: EntityMap(adopt=…) names them.")
+    counts = await chosen.sync.adoption_report()
+    nothing = "No mapping has natural keys: EntityMap(adopt=…) names them."
+    return Answer(
+        [asdict(count) for count in counts], [_adoption_table(counts) if counts else nothing]
+    )
 
 
 @click.command()
 @click.argument("entity", metavar="ENTITY")
-@common_options()
-@click.pass_obj
-def reapply(target: Target, /, entity: str) -> None:
+@answering()
+async def reapply(chosen: Opened, entity: str) -> Answer:
     """Apply every entity of a type again, after its mapping has changed.
 
     The documents come from the mirror, or from the column of yours that keeps them. They are queued
     under the version that they had, and applied here and now.
     """
-    report, counts = run(_reapply(target, entity))
-    if target.as_json:
-        print_json({**asdict(report), "outcomes": counts})
-        return
-    show(
+    _bound(chosen, entity)
+    report = await chosen.sync.reapply(entity)
+    counts = {outcome.value: count for outcome, count in (await chosen.sync.drain()).items()}
+    summary = (
         f"{report.queued} queued, {report.unchanged} written by this mapping already,"
-        f" {report.without_document} without a document",
-        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "nothing to do",
+        f" {report.without_document} without a document"
     )
+    return Answer({**asdict(report), "outcomes": counts}, [summary, numbered(counts)])
 
 
 @click.command()
 @click.argument("entity", metavar="ENTITY")
 @click.argument("zoho_id", metavar="ID")
 @click.option("--organization", metavar="ID", help="Of this organization, if there are several.")
-@common_options()
-@click.pass_obj
-def forget(target: Target, /, entity: str, zoho_id: str, organization: str | None) -> None:
+@answering()
+async def forget(chosen: Opened, entity: str, zoho_id: str, organization: str | None) -> Answer:
     """Forget an entity, so that a hard-deleted one can be synced again.
 
     Its next event is applied, whatever its version. Its row stays as it is.
     """
-    known = run(_forget(target, entity, zoho_id, organization))
-    if target.as_json:
-        print_json({"forgotten": known})
-    else:
-        show(safe(f"{entity} {zoho_id} {'is forgotten' if known else 'was not known'}"))
-    if not known:
-        raise click.exceptions.Exit(FAILED)
-
-
-async def _forget(target: Target, entity: str, zoho_id: str, organization: str | None) -> bool:
-    async with opened(target) as chosen:
-        return await chosen.sync.forget(entity, zoho_id, organization_id=organization)
-
-
-async def _link(
-    target: Target, entity: str, path: Path, organization: str | None, *, dry_run: bool
-) -> _Links:
-    found = _Links()
-    async with opened(target) as chosen:
-        linker, bound = chosen.linker, _bound(chosen, entity)
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            header = _header(chosen, bound, list(reader.fieldnames or ()))
-            for chunk in _chunks(header.read(reader, path), path):
-                pairs = [(zoho_id, tuple(values.values())) for zoho_id, values in chunk]
-                if not header.is_key:
-                    match = await linker.match(entity, chunk, organization)
-                    pairs = list(match.pairs)
-                    found.inserted += len(match.unmatched)
-                    found.ambiguous += match.ambiguous
-                report = await linker.link(entity, pairs, organization, dry_run=dry_run)
-                found.linked += len(report.linked)
-                found.unchanged += len(report.unchanged)
-                found.refused += report.refused
-    return found
+    known = await chosen.sync.forget(entity, zoho_id, organization_id=organization)
+    sentence = f"{entity} {zoho_id} {'is forgotten' if known else 'was not known'}"
+    return Answer({"forgotten": known}, [safe(sentence)], failed=not known)
 
 
 @dataclass(frozen=True)
 class _Header:
-    """Which columns of a file hold what.
+    """Says which columns of a file hold what: Zoho's id, and those of the host's columns.
 
-    Attributes:
-        zoho_id: The one with Zoho's id.
-        columns: The others that are used, with the host's columns.
-        is_key: Whether these are the primary key.
+    With ``is_key`` the host's columns are the primary key; else they are natural keys.
     """
 
     zoho_id: str
@@ -237,11 +209,6 @@ def _links_for_people(found: _Links, *, dry_run: bool) -> list[Any]:
     return parts
 
 
-async def _adoption(target: Target) -> list[AdoptionCount]:
-    async with opened(target) as chosen:
-        return await chosen.sync.adoption_report()
-
-
 def _adoption_table(counts: Sequence[AdoptionCount]) -> Any:
     numbers = ("rows", "linked", "adoptable", "ambiguous", "no key")
     rows = table("entity", "table", *numbers, numbers=numbers)
@@ -249,11 +216,3 @@ def _adoption_table(counts: Sequence[AdoptionCount]) -> Any:
         figures = (count.rows, count.linked, count.adoptable, count.ambiguous, count.keyless)
         rows.add_row(safe(count.entity_type), safe(count.table), *map(str, figures))
     return rows
-
-
-async def _reapply(target: Target, entity: str) -> tuple[ReapplyReport, dict[str, int]]:
-    async with opened(target) as chosen:
-        _bound(chosen, entity)
-        report = await chosen.sync.reapply(entity)
-        counts = await chosen.sync.drain()
-    return report, {outcome.value: count for outcome, count in counts.items()}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, inspect, select, text
-from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from zoho_sync.app.sync import ZohoSync
@@ -19,6 +18,7 @@ from zoho_sync.cli.database import new_engine, parsed_url
 from zoho_sync.cli.output import shown_url
 from zoho_sync.cli.running import UNREACHABLE, Failure, reason
 from zoho_sync.cli.target import Target
+from zoho_sync.database.sessions import engine_of
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.intake.decoding import DecodingRules
 from zoho_sync.operate.linking import Linker
@@ -195,15 +195,14 @@ def _require_file(url: URL) -> None:
 
 
 def _engine(sync: ZohoSync) -> AsyncEngine:
-    session = sync._runtime.sessions()  # noqa: SLF001  # as above
-    try:
-        return AsyncEngine(session.get_bind().engine)
-    except UnboundExecutionError:
+    engine = engine_of(sync._runtime.sessions)  # noqa: SLF001  # as above
+    if engine is None:
         message = (
             "the sessions of your application have no database of their own, only binds= of "
             "classes; give the session factory bind=engine"
         )
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message)
+    return engine
 
 
 async def _probe(chosen: Opened) -> None:

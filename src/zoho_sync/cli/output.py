@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs, nothing that must stay secret."""
+"""Prints tables for people and JSON for programs, and nothing that must stay secret."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ __all__ = [
     "age",
     "counted",
     "indented",
+    "listed",
+    "numbered",
     "one_line",
     "print_json",
     "redacted",
@@ -75,6 +77,13 @@ def table(*columns: str, numbers: Iterable[str] = (), narrow: Iterable[str] = ()
             overflow="fold",
         )
     return made
+
+
+def listed(rows: Table, count: int, limit: int, things: str) -> list[RenderableType]:
+    """Return a table of the oldest things, and say so; or that there are none."""
+    if not count:
+        return [f"There are no such {things}."]
+    return [rows, f"\nOnly the oldest {limit}; --limit shows more."] if count == limit else [rows]
 
 
 def safe(value: object) -> Text:
@@ -132,6 +141,11 @@ def redacted(text: str) -> str:
 def counted(count: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 list``, ``2 lists``."""
     return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
+
+
+def numbered(counts: Mapping[str, int]) -> str:
+    """Return how many came to what: ``3 applied, 1 stale``."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing to do"
 
 
 def indented(part: RenderableType) -> Padding:

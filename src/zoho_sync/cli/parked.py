@@ -1,4 +1,4 @@
-"""``zoho-sync parked``: what waits, for what, and until when."""
+"""Lists what waits, for what, and until when: ``zoho-sync parked``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import age, one_line, print_json, safe, show, table
-from zoho_sync.cli.running import run
-from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.answer import Answer, answering
+from zoho_sync.cli.opening import Opened
+from zoho_sync.cli.output import age, listed, one_line, safe, table
 from zoho_sync.operate.parked import ParkedEvent
 
 __all__ = ["parked"]
@@ -29,34 +28,21 @@ def parked() -> None:
     "--waiting-for", nargs=2, metavar="TYPE ID", help="That wait for this entity: customer 9001."
 )
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
-@common_options()
-@click.pass_obj
-def list_events(
-    target: Target, /, entity: str | None, waiting_for: tuple[str, str] | None, limit: int
-) -> None:
+@answering()
+async def list_events(
+    chosen: Opened, entity: str | None, waiting_for: tuple[str, str] | None, limit: int
+) -> Answer:
     """List parked events, oldest first, without their documents."""
-    found = run(_list(target, entity, waiting_for, limit))
+    if waiting_for is not None:
+        waiting_for = (str(chosen.entity_type(waiting_for[0])), waiting_for[1])
+    found = await chosen.sync.parked.list(
+        entity_type=chosen.entity_type(entity), waiting_for=waiting_for, limit=limit
+    )
     now = datetime.now(UTC)
-    if target.as_json:
-        print_json([_as_json(each, now) for each in found])
-    elif found:
-        show(_for_people(found, now))
-        if len(found) == limit:
-            show(f"\nOnly the oldest {limit}; --limit shows more.")
-    else:
-        show("There are no such parked events.")
-
-
-async def _list(
-    target: Target, entity: str | None, waiting_for: tuple[str, str] | None, limit: int
-) -> Sequence[ParkedEvent]:
-    async with opened(target) as chosen:
-        awaited = None
-        if waiting_for is not None:
-            awaited = (str(chosen.entity_type(waiting_for[0])), waiting_for[1])
-        return await chosen.sync.parked.list(
-            entity_type=chosen.entity_type(entity), waiting_for=awaited, limit=limit
-        )
+    return Answer(
+        [_as_json(each, now) for each in found],
+        listed(_for_people(found, now), len(found), limit, "parked events"),
+    )
 
 
 def _for_people(found: Sequence[ParkedEvent], now: datetime) -> Table:

@@ -1,4 +1,4 @@
-"""``zoho-sync worker --processes N``: several workers, each a process of its own.
+"""Runs several workers, each a process of its own: ``zoho-sync worker --processes N``.
 
 They share nothing but the database and the queue. One that is killed, by an event perhaps, is
 replaced; what it had claimed comes again. One that ends by itself has said why, and the others
@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from zoho_sync.cli.running import FAILED
+from zoho_sync.cli.running import FAILED, at_signals
 
 __all__ = ["supervise", "without_processes"]
 
@@ -24,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0
 """Seconds before a process that was killed is replaced."""
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def without_processes(arguments: Sequence[str]) -> list[str]:
@@ -74,7 +72,8 @@ class _Workers:
                 return code
             if not self._stopping.is_set():
                 _log.error("worker %d was killed by signal %d; it is replaced", number, -code)
-                await self._paused()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), _PAUSE)
         return 0
 
     async def _run(self, number: int) -> int:
@@ -91,12 +90,6 @@ class _Workers:
         finally:
             self._running.discard(process)
 
-    async def _paused(self) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), _PAUSE)
-        except TimeoutError:
-            return
-
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
         for process in self._running:
@@ -105,7 +98,6 @@ class _Workers:
     @contextmanager
     def told_to_stop(self) -> Iterator[None]:
         """Hand signals on; a second one ends the workers, and this process, at once."""
-        loop = asyncio.get_running_loop()
 
         def stop(number: signal.Signals) -> None:
             if self.stopped_by:
@@ -116,10 +108,5 @@ class _Workers:
             _log.info("%s: stopping %d worker(s)", number.name, len(self._running))
             self._stop(number)
 
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stop, number)
-        try:
+        with at_signals(stop):
             yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import click
@@ -18,7 +20,7 @@ from zoho_sync.exceptions import (
     ZohoSyncError,
 )
 
-__all__ = ["FAILED", "REFUSED", "UNREACHABLE", "USAGE", "Failure", "reason", "run"]
+__all__ = ["FAILED", "REFUSED", "UNREACHABLE", "USAGE", "Failure", "at_signals", "reason", "run"]
 
 _T = TypeVar("_T")
 
@@ -26,6 +28,8 @@ FAILED: Final = 1
 USAGE: Final = 2
 REFUSED: Final = 3
 UNREACHABLE: Final = 4
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Failure(click.ClickException):
@@ -51,10 +55,25 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         raise
 
 
+@contextmanager
+def at_signals(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call a function in the loop at each SIGTERM and SIGINT, while the body runs."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
 def failure(error: Exception) -> Failure:
     """Return an error as a sentence and an exit code."""
     if isinstance(error, QueueUnavailable):
-        return Failure(_unreachable(error), UNREACHABLE)
+        cause = error.__cause__
+        behind = f": {reason(cause)}" if isinstance(cause, Exception) else ""
+        return Failure(f"{error}{behind}", UNREACHABLE)
     if isinstance(error, PayloadError):
         return Failure(str(error), REFUSED)
     if isinstance(error, ConfigurationError):
@@ -64,11 +83,6 @@ def failure(error: Exception) -> Failure:
     if isinstance(error, OSError) or classify(error) is Fault.CONNECTION:
         return Failure(f"the database cannot be reached: {reason(error)}", UNREACHABLE)
     return Failure(reason(error))
-
-
-def _unreachable(error: QueueUnavailable) -> str:
-    cause = error.__cause__
-    return f"{error}: {reason(cause)}" if isinstance(cause, Exception) else str(error)
 
 
 def reason(error: BaseException) -> str:

@@ -1,8 +1,9 @@
-"""``zoho-sync status``: where every event is, and whether something is wrong."""
+"""Says where every event is, and whether something is wrong: ``zoho-sync status``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,17 +11,16 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
-from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import age, indented, print_json, safe, show, table
-from zoho_sync.cli.running import FAILED, run
-from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.answer import Answer, answering
+from zoho_sync.cli.opening import Opened
+from zoho_sync.cli.output import age, indented, safe, table
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.operate.status import StatusReport
 
 __all__ = ["duration", "status"]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_TOLD: Final = (
+_SETTLED: Final = (
     Outcome.APPLIED,
     Outcome.STALE,
     Outcome.DUPLICATE,
@@ -47,22 +47,11 @@ def duration(text: str) -> timedelta:
     show_default=True,
     help="How far back to look: 30m, 24h, 7d.",
 )
-@common_options()
-@click.pass_obj
-def status(target: Target, window: timedelta) -> None:
+@answering()
+async def status(chosen: Opened, window: timedelta) -> Answer:
     """Say where every event is, and what is wrong; exit with 1 if something is."""
-    report, where = run(_read(target, window))
-    if target.as_json:
-        print_json(_as_json(report))
-    else:
-        show(*_for_people(report, where))
-    if not report.healthy:
-        raise click.exceptions.Exit(FAILED)
-
-
-async def _read(target: Target, window: timedelta) -> tuple[StatusReport, str]:
-    async with opened(target) as chosen:
-        return await chosen.sync.status(window), chosen.where
+    report = await chosen.sync.status(window)
+    return Answer(_as_json(report), _for_people(report, chosen.where), failed=not report.healthy)
 
 
 def _for_people(report: StatusReport, where: str) -> list[RenderableType]:
@@ -100,10 +89,10 @@ def _places(report: StatusReport, last: str) -> Table:
 
 
 def _entities(report: StatusReport) -> Table:
-    told = [outcome.value for outcome in _TOLD]
-    rows = table("settled events of", *told, numbers=told)
+    outcomes = [outcome.value for outcome in _SETTLED]
+    rows = table("settled events of", *outcomes, numbers=outcomes)
     for name, counts in sorted(report.entities.items()):
-        rows.add_row(safe(name), *(str(counts.get(outcome, 0)) for outcome in _TOLD))
+        rows.add_row(safe(name), *map(str, _counts(counts).values()))
     return rows
 
 
@@ -127,13 +116,13 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         "parked": report.parked,
         "dead_letters": report.dead_letters,
         "failures": report.failures,
-        "settled": {outcome.value: report.settled.get(outcome, 0) for outcome in _TOLD},
-        "recent": {
-            outcome.value: report.recent.get(outcome, 0)
-            for outcome in (*_TOLD, Outcome.DEAD_LETTER)
-        },
-        "entities": {
-            name: {outcome.value: counts.get(outcome, 0) for outcome in _TOLD}
-            for name, counts in report.entities.items()
-        },
+        "settled": _counts(report.settled),
+        "recent": _counts(report.recent, (*_SETTLED, Outcome.DEAD_LETTER)),
+        "entities": {name: _counts(counts) for name, counts in report.entities.items()},
     }
+
+
+def _counts(
+    counts: Mapping[Outcome, int], outcomes: Sequence[Outcome] = _SETTLED
+) -> dict[str, int]:
+    return {outcome.value: counts.get(outcome, 0) for outcome in outcomes}

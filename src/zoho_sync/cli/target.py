@@ -1,4 +1,4 @@
-"""Which `ZohoSync` the commands work on: the host's own, or one made from URLs."""
+"""Reads the options of every command: which `ZohoSync` it works on, and who reads the answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from click.core import ParameterSource
 __all__ = ["Target", "common_options"]
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
-
-_ON_COMMAND_LINE: Final = {ParameterSource.COMMANDLINE}
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Target:
 
     def note(self, name: str, value: Any, source: ParameterSource | None) -> None:
         """Take an option over; the command line goes before the environment."""
-        explicit = source in _ON_COMMAND_LINE
+        explicit = source is ParameterSource.COMMANDLINE
         if not explicit and (source is not ParameterSource.ENVIRONMENT or self.explicit(name)):
             return
         setattr(self, name, value)
@@ -53,37 +51,33 @@ def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
     target.note(name, value, context.get_parameter_source(name))
 
 
+def _option(*names: str, **settings: Any) -> Callable[[_CommandT], _CommandT]:
+    return click.option(*names, expose_value=False, callback=_note, **settings)
+
+
 _OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
-    "app": click.option(
+    "app": _option(
         "--app",
         metavar="MODULE:ATTRIBUTE",
         help="Your own ZohoSync, imported with this folder on the path.",
-        expose_value=False,
-        callback=_note,
     ),
-    "database_url": click.option(
+    "database_url": _option(
         "--database-url",
         metavar="URL",
         envvar="ZOHO_SYNC_DATABASE_URL",
         help="Without an application: the database with the mirror; ZOHO_SYNC_DATABASE_URL.",
-        expose_value=False,
-        callback=_note,
     ),
-    "queue_url": click.option(
+    "queue_url": _option(
         "--queue-url",
         metavar="URL",
         envvar="ZOHO_SYNC_QUEUE_URL",
         help="Without an application: the queue, if not in the database; ZOHO_SYNC_QUEUE_URL.",
-        expose_value=False,
-        callback=_note,
     ),
-    "as_json": click.option(
+    "as_json": _option(
         "--json",
         "as_json",
         is_flag=True,
         help="Print JSON, and nothing else, on standard output.",
-        expose_value=False,
-        callback=_note,
     ),
 }
 

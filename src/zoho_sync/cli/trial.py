@@ -24,7 +24,7 @@ from zoho_sync.mapping.binding import BoundEntity, BoundRows
 from zoho_sync.mapping.values import Key, equals
 from zoho_sync.store.ledger import Ledger, LedgerEntry
 
-__all__ = ["ColumnChange", "RowChange", "Trial", "try_event"]
+__all__ = ["ColumnChange", "RowChange", "Trial", "failed", "try_event"]
 
 Row = Mapping[str, Any]
 Snapshot = dict[str, dict[Key, Row]]
@@ -102,11 +102,13 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
             result = await handler.sync(_document(handler, received), received.operation)
             await session.flush()
         except Exception as error:  # noqa: BLE001  # a handler's own code may raise anything
-            return _failed(error, mapped=bound is not None)
+            return failed(error, mapped=bound is not None)
         after = await _snapshot(connection, bound, _key(result) or located)
         rows = tuple(_changes(before, after))
-        told = result.reason or _missing_row(received, bound, located, result)
-        return Trial(result.outcome.value, told, rows=rows, mapped=bound is not None)
+        deletes = received.operation is Operation.DELETE and result.outcome is Outcome.APPLIED
+        no_row = deletes and bound is not None and located is None
+        why = result.reason or (_NO_ROW if no_row else "")
+        return Trial(result.outcome.value, why, rows=rows, mapped=bound is not None)
 
 
 class _OwnCommit(ConfigurationError):
@@ -186,14 +188,6 @@ async def _rows(
     return found
 
 
-def _missing_row(
-    tried: SyncEvent, bound: BoundEntity | None, located: Key | None, result: SyncResult
-) -> str:
-    """Return what to say of a delete that has nothing to delete."""
-    fresh = tried.operation is Operation.DELETE and result.outcome is Outcome.APPLIED
-    return _NO_ROW if fresh and bound is not None and located is None else ""
-
-
 def _changes(before: Snapshot, after: Snapshot) -> list[RowChange]:
     changes = []
     for table in {**before, **after}:
@@ -227,7 +221,8 @@ def _document(handler: BaseEntityHandler[Any], tried: SyncEvent) -> Mapping[str,
     return {**tried.payload, kind.id_fields[0]: tried.entity_id}
 
 
-def _failed(raised: Exception, *, mapped: bool) -> Trial:
+def failed(raised: Exception, *, mapped: bool = True) -> Trial:
+    """Return what becomes of an event that fails."""
     error = _first_cause(raised)
     kind = type(error).__name__
     if isinstance(error, ReferencePending):

@@ -1,4 +1,4 @@
-"""``zoho-sync worker``: applies events until it is told to stop."""
+"""Applies events until it is told to stop: ``zoho-sync worker``."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from zoho_sync.cli.opening import Opened, opened
-from zoho_sync.cli.output import print_json, redacted, show
+from zoho_sync.cli.opening import opened
+from zoho_sync.cli.output import numbered, print_json, redacted, show
 from zoho_sync.cli.processes import supervise, without_processes
-from zoho_sync.cli.running import FAILED, reason, run
+from zoho_sync.cli.running import FAILED, at_signals, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import Outcome
 
 __all__ = ["worker"]
 
 _log = logging.getLogger(__name__)
-
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @click.command()
@@ -56,7 +54,14 @@ def worker(
         return
     given = {"batch_size": batch_size, "concurrency": concurrency}
     options = {name: value for name, value in given.items() if value is not None}
-    _tell(target, *run(_work(target, options, once=once)), once=once)
+    stopped_by, counts = run(_work(target, options, once=once))
+    outcomes = {outcome.value: count for outcome, count in counts.items()}
+    if target.as_json:
+        print_json({"stopped_by": stopped_by, "outcomes": outcomes if once else None})
+    elif once:
+        show(numbered(outcomes))
+    if stopped_by == "error":
+        raise click.exceptions.Exit(FAILED)
 
 
 def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
@@ -64,27 +69,13 @@ def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
     if once:
         message = "--once works off what is there in one process; leave --processes out"
         raise click.UsageError(message)
-    stopped_by, code = asyncio.run(supervise(count, _own_arguments()))
+    # What one worker prints for programs, nobody reads.
+    arguments = [each for each in without_processes(sys.argv[1:]) if each != "--json"]
+    stopped_by, code = asyncio.run(supervise(count, arguments))
     if target.as_json:
         print_json({"stopped_by": stopped_by, "processes": count})
     if code:
         raise click.exceptions.Exit(code)
-
-
-def _own_arguments() -> list[str]:
-    # Those of one worker print for programs to nobody.
-    return [each for each in without_processes(sys.argv[1:]) if each != "--json"]
-
-
-def _tell(target: Target, stopped_by: str, counts: dict[Outcome, int], *, once: bool) -> None:
-    if target.as_json:
-        told = {outcome.value: count for outcome, count in counts.items()}
-        print_json({"stopped_by": stopped_by, "outcomes": told if once else None})
-    elif once:
-        told = {outcome.value: count for outcome, count in counts.items()}
-        show(", ".join(f"{count} {name}" for name, count in told.items()) or "nothing to do")
-    if stopped_by == "error":
-        raise click.exceptions.Exit(FAILED)
 
 
 async def _work(
@@ -100,11 +91,13 @@ async def _work(
         )
         if target.app is None:
             _log.info("without --app, events are applied to the mirror's tables only")
-        return await _until_told(chosen, once=once)
+        return await _until_told(chosen.sync.drain() if once else chosen.sync.run())
 
 
-async def _until_told(chosen: Opened, *, once: bool) -> tuple[str, dict[Outcome, int]]:
-    work = asyncio.ensure_future(_drained(chosen) if once else _endless(chosen))
+async def _until_told(
+    working: Coroutine[Any, Any, Mapping[Outcome, int] | None],
+) -> tuple[str, dict[Outcome, int]]:
+    work = asyncio.ensure_future(working)
     with _told_to_stop(work) as received:
         try:
             counts = await work
@@ -119,21 +112,11 @@ async def _until_told(chosen: Opened, *, once: bool) -> tuple[str, dict[Outcome,
             _log.error("stopped: %s", reason(_innermost(errors)))
             return "error", {}
     _log.info("done")
-    return "done", counts
-
-
-async def _drained(chosen: Opened) -> dict[Outcome, int]:
-    return await chosen.sync.drain()
-
-
-async def _endless(chosen: Opened) -> dict[Outcome, int]:
-    await chosen.sync.run()
-    return {}
+    return "done", dict(counts or {})
 
 
 @contextmanager
 def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
-    loop = asyncio.get_running_loop()
     received: list[str] = []
 
     def stop(number: signal.Signals) -> None:
@@ -144,13 +127,8 @@ def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
         _log.info("%s: stopping; once more ends at once", number.name)
         work.cancel()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number)
-    try:
+    with at_signals(stop):
         yield received
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 def _innermost(error: BaseException) -> BaseException:

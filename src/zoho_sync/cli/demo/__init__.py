@@ -1,4 +1,7 @@
-"""``zoho-sync demo``: the library at work on a small ERP, with every kind of delivery."""
+"""Shows the library at work on a small ERP, with every kind of delivery: ``zoho-sync demo``.
+
+Drives every stage as a host would, from the front door to the rows, and reads what became of it.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Table, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zoho_sync import mirror
 from zoho_sync.cli.demo.erp import customers, invoice_lines, invoices
@@ -24,16 +24,18 @@ class Check:
     """Values in the database, and what they should be.
 
     Attributes:
-        table: Where they were read.
+        table: Where they are read.
         columns: Their names.
-        found: The rows, as tuples of values.
-        expected: What they should be.
+        expected: The rows, as tuples of values, as they should be.
+        query: Reads them; a Select, whose type parameter differs between versions of SQLAlchemy.
+        found: The rows as they are.
     """
 
     table: str
     columns: tuple[str, ...]
-    found: Rows
     expected: Rows
+    query: Any
+    found: Rows = ()
 
     @property
     def ok(self) -> bool:
@@ -41,32 +43,24 @@ class Check:
         return self.found == self.expected
 
 
-@dataclass(frozen=True, slots=True)
-class _Expectation:
-    table: Table
-    columns: str
-    rows: Rows
-    query: Any  # a Select, whose type parameter differs between versions of SQLAlchemy
+def _plain(table: Table, columns: str, *rows: tuple[Any, ...]) -> Check:
+    names = tuple(columns.split())
+    query = select(*(table.c[name] for name in names)).order_by(*table.primary_key.columns)
+    return Check(table.name, names, rows, query)
 
 
-def _plain(table: Table, columns: str, *rows: tuple[Any, ...]) -> _Expectation:
-    wanted = [table.c[name] for name in columns.split()]
-    order = list(table.primary_key.columns)
-    return _Expectation(table, columns, rows, select(*wanted).order_by(*order))
-
-
-def _issued(*rows: tuple[Any, ...]) -> _Expectation:
+def _issued(*rows: tuple[Any, ...]) -> Check:
     lines = select(func.count()).where(invoice_lines.c.invoice_id == invoices.c.id)
-    wanted = (
+    query = select(
         invoices.c.number,
-        customers.c.name,
+        customers.c.name.label("customer"),
         invoices.c.issued_on,
         invoices.c.total,
         invoices.c.status,
-        lines.scalar_subquery(),
+        lines.scalar_subquery().label("lines"),
     )
-    query = select(*wanted).join(customers).order_by(invoices.c.id)
-    return _Expectation(invoices, "number customer issued_on total status lines", rows, query)
+    names = tuple(query.selected_columns.keys())
+    return Check(invoices.name, names, rows, query.join(customers).order_by(invoices.c.id))
 
 
 _EXPECTED: Final = (
@@ -125,10 +119,7 @@ _EXPECTED: Final = (
 async def read_checks(engine: AsyncEngine) -> Sequence[Check]:
     """Read every row that the demo makes a promise about."""
     async with engine.connect() as connection:
-        return [await _check(connection, each) for each in _EXPECTED]
-
-
-async def _check(connection: AsyncConnection, expected: _Expectation) -> Check:
-    rows = (await connection.execute(expected.query)).all()
-    found = tuple(tuple(row) for row in rows)
-    return Check(expected.table.name, tuple(expected.columns.split()), found, expected.rows)
+        return [
+            replace(each, found=tuple(map(tuple, await connection.execute(each.query))))
+            for each in _EXPECTED
+        ]

@@ -1,4 +1,4 @@
-"""The command ``zoho-sync demo``."""
+"""Plays the demo in a database made anew, and reports it: ``zoho-sync demo``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 import click
 from sqlalchemy import URL
 
+from zoho_sync.cli.answer import Answer, tell
 from zoho_sync.cli.database import parsed_url
 from zoho_sync.cli.demo.performance import Performance, perform
 from zoho_sync.cli.demo.place import DEFAULT_FILE, SCHEMA, make_anew
-from zoho_sync.cli.demo.report import as_json, print_report
-from zoho_sync.cli.output import print_json, shown_url
+from zoho_sync.cli.demo.report import as_json, for_people
+from zoho_sync.cli.output import shown_url
 from zoho_sync.cli.running import run
 from zoho_sync.cli.target import Target, common_options
 
@@ -33,12 +34,9 @@ def demo(target: Target) -> None:
     begun = time.perf_counter()
     performance = run(_demonstrate(url))
     seconds = time.perf_counter() - begun
-    if target.as_json:
-        print_json(as_json(performance, seconds, _where(url)))
-    else:
-        print_report(performance, seconds, _where(url))
-    if not performance.ok:
-        raise click.exceptions.Exit(1)
+    data = as_json(performance, seconds, _where(url))
+    parts = for_people(performance, seconds, _where(url))
+    tell(target, Answer(data, parts, failed=not performance.ok))
 
 
 async def _demonstrate(url: URL) -> Performance:

@@ -1,4 +1,4 @@
-"""The documents of the demo's deliveries: a small coffee roastery, as Zoho would send it.
+"""Writes the documents of the demo's deliveries: a small coffee roastery, as Zoho would send it.
 
 Numbers, offsets, blanks and doubled fields are of the kinds that real documents hold: amounts as
 integers, decimals and text by turns, ``""`` for what is not there, ``*_formatted`` twins.
@@ -43,9 +43,11 @@ _LATE_CUSTOMER_ID: Final = "3915000000202045"
 _VENDOR_ID: Final = "3915000000203002"
 _INVOICE_ID: Final = "3915000000404019"
 
+_BEANS: Final = "Yirgacheffe, whole bean, 1 kg"
+
 ITEM: Final[Document] = {
     "item_id": _ITEM_ID,
-    "name": "Yirgacheffe, whole bean, 1 kg",
+    "name": _BEANS,
     "sku": "COF-YIR-1000",
     "status": "active",
     "item_type": "inventory",
@@ -71,6 +73,19 @@ OLDER_ITEM: Final[Document] = {
     "rate_formatted": "€18,90",
     "last_modified_time": "2025-03-20T16:31:50+0100",
 }
+
+
+def _line(line_item_id: str, quantity: Any, rate: Any, item_total: Any, **changed: str) -> Document:
+    return {
+        "line_item_id": line_item_id,
+        "item_id": _ITEM_ID,
+        "name": _BEANS,
+        "quantity": quantity,
+        "rate": rate,
+        "item_total": item_total,
+        **changed,
+    }
+
 
 CUSTOMER: Final[Document] = {
     "contact_id": _CUSTOMER_ID,
@@ -118,22 +133,15 @@ ORDER: Final[Document] = {
     "invoiced_status": "not_invoiced",
     "total": Decimal("333.00"),
     "line_items": [
-        {
-            "line_item_id": "3915000000303010",
-            "item_id": _ITEM_ID,
-            "name": "Yirgacheffe, whole bean, 1 kg",
-            "quantity": 12,
-            "rate": Decimal("18.50"),
-            "item_total": Decimal("222.00"),
-        },
-        {
-            "line_item_id": "3915000000303012",
-            "item_id": "",
-            "name": "Barista course, half a day",
-            "quantity": Decimal("1.00"),
-            "rate": "111.0",
-            "item_total": 111,
-        },
+        _line("3915000000303010", 12, Decimal("18.50"), Decimal("222.00")),
+        _line(
+            "3915000000303012",
+            Decimal("1.00"),
+            "111.0",
+            111,
+            item_id="",
+            name="Barista course, half a day",
+        ),
     ],
     "last_modified_time": "2025-03-06T09:30:00+0100",
 }
@@ -152,22 +160,8 @@ def _invoice(number: str, invoice_id: str, customer_id: str, **changed: Any) -> 
         "total_formatted": "€431,80",
         "balance": Decimal("431.80"),
         "line_items": [
-            {
-                "line_item_id": f"{invoice_id[:-2]}71",
-                "item_id": _ITEM_ID,
-                "name": "Yirgacheffe, whole bean, 1 kg",
-                "quantity": 20,
-                "rate": Decimal("19.75"),
-                "item_total": Decimal("395.00"),
-            },
-            {
-                "line_item_id": f"{invoice_id[:-2]}72",
-                "item_id": "",
-                "name": "Freight",
-                "quantity": 1,
-                "rate": "36.80",
-                "item_total": "36.80",
-            },
+            _line(f"{invoice_id[:-2]}71", 20, Decimal("19.75"), Decimal("395.00")),
+            _line(f"{invoice_id[:-2]}72", 1, "36.80", "36.80", item_id="", name="Freight"),
         ],
         "last_modified_time": "2025-03-18T14:58:01+0100",
         **changed,
@@ -208,13 +202,7 @@ BILL: Final[Document] = {
     "currency_code": "USD",
     "total": "10820.0",
     "line_items": [
-        {
-            "line_item_id": "3915000000606023",
-            "item_id": _ITEM_ID,
-            "quantity": Decimal("966.071429"),
-            "rate": "11.20",
-            "item_total": "10820.0",
-        }
+        _line("3915000000606023", Decimal("966.071429"), "11.20", "10820.0"),
     ],
     "last_modified_time": "2025-03-11T12:00:00.000Z",
 }
@@ -233,13 +221,7 @@ CREDIT_NOTE: Final[Document] = {
     "status": "open",
     "total": Decimal("37.00"),
     "line_items": [
-        {
-            "line_item_id": "3915000000707007",
-            "item_id": _ITEM_ID,
-            "quantity": 2,
-            "rate": Decimal("18.50"),
-            "item_total": 37,
-        }
+        _line("3915000000707007", 2, Decimal("18.50"), 37),
     ],
     "last_modified_time": "2025-03-14T09:05:59+0100",
 }

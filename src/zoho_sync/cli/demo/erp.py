@@ -1,4 +1,4 @@
-"""A small ERP: tables as a host would have them, and the mappings that fill them."""
+"""Declares a small ERP: tables as a host would have them, and the mappings that fill them."""
 
 from __future__ import annotations
 

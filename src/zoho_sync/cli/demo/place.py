@@ -1,4 +1,4 @@
-"""Where the demo works: a database that is made anew, and nothing that it did not make."""
+"""Makes the demo's database anew, and touches nothing that the demo did not make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's report: what was delivered, what became of it, some rows, and the account."""
+"""Reports what was delivered, what became of it, some rows, and the account."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.text import Text
 
 from zoho_sync.cli.demo.checks import Check
 from zoho_sync.cli.demo.performance import Delivered, Performance
-from zoho_sync.cli.output import counted, indented, safe, show, table
+from zoho_sync.cli.output import counted, indented, safe, table
 
-__all__ = ["as_json", "print_report"]
+__all__ = ["as_json", "for_people"]
 
 _STYLES: Final = {
     "applied": "green",
@@ -29,8 +29,8 @@ _NOUNS: Final = {"dead_letters": "dead letter", "pings": "ping"}
 _IN_A_LINE: Final = 4
 
 
-def print_report(performance: Performance, seconds: float, where: str) -> None:
-    """Print everything, for people."""
+def for_people(performance: Performance, seconds: float, where: str) -> list[RenderableType]:
+    """Return everything, for people."""
     deliveries = performance.deliveries
     parts: list[RenderableType] = [
         f"{len(deliveries)} signed deliveries, through the front door\n",
@@ -45,7 +45,7 @@ def print_report(performance: Performance, seconds: float, where: str) -> None:
         parts.append(f"The database is yours to look at: {where}")
     else:
         parts.append("\nSomething is not as it should be: see what is marked with !")
-    show(*parts)
+    return parts
 
 
 def _deliveries(deliveries: Sequence[Delivered]) -> Table:
@@ -93,7 +93,10 @@ def _value(value: Any) -> str:  # whatever a column holds
 
 def _account(performance: Performance) -> str:
     account = performance.account
-    parts = [_part(name, count) for name, count in account.items()]
+    parts = [
+        counted(count, _NOUNS[name]) if name in _NOUNS else f"{count} {name}"
+        for name, count in account.items()
+    ]
     total = sum(account.values())
     begun = (
         f"{len(performance.deliveries)} delivered {'=' if performance.adds_up else f'! {total} ='}"
@@ -102,10 +105,6 @@ def _account(performance: Performance) -> str:
         " + ".join(parts[start : start + _IN_A_LINE]) for start in range(0, len(parts), _IN_A_LINE)
     ]
     return f"\n{' ' * (len(begun) - 1)}+ ".join([f"{begun} {lines[0]}", *lines[1:]])
-
-
-def _part(name: str, count: int) -> str:
-    return counted(count, _NOUNS[name]) if name in _NOUNS else f"{count} {name}"
 
 
 def as_json(performance: Performance, seconds: float, where: str) -> Mapping[str, Any]:
