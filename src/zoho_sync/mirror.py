@@ -1,4 +1,4 @@
-"""The mirror: ready-made tables for hosts that have none of their own.
+"""Declares the mirror: ready-made tables for hosts that have none of their own.
 
 The tables are derived from the models in `zoho_sync.payloads`, and their columns carry Zoho's own
 names. ``mirror.products`` and so on are tables on ``mirror.metadata`` under the prefix ``zoho_``;
@@ -153,39 +153,39 @@ class MirrorTables:
     entries: Mapping[str, MirrorTable]
 
 
-class _Lines(NamedTuple):
-    parent: str
-    source: str
-    model: type[Line]
+class _Rows(NamedTuple):
+    """What a table holds: documents, or the lines that a field of their documents holds."""
+
+    model: type[Payload | Line]
+    parent: str = ""
+    source: str = ""
 
 
-_DOCUMENTS: Final[Mapping[str, type[Payload]]] = {
-    "products": ProductPayload,
-    "customers": CustomerPayload,
-    "vendors": VendorPayload,
-    "invoices": InvoicePayload,
-    "sales_orders": SalesOrderPayload,
-    "payments": PaymentPayload,
-    "users": UserPayload,
-    "bills": BillPayload,
-    "credit_notes": CreditNotePayload,
-    "stock_adjustments": StockAdjustmentPayload,
-    "price_lists": PriceListPayload,
-}
-
-_LINES: Final[Mapping[str, _Lines]] = {
-    "invoice_lines": _Lines("invoices", "line_items", InvoiceLine),
-    "sales_order_lines": _Lines("sales_orders", "line_items", SalesOrderLine),
-    "payment_allocations": _Lines("payments", "invoices", PaymentAllocation),
-    "bill_lines": _Lines("bills", "line_items", BillLine),
-    "credit_note_lines": _Lines("credit_notes", "line_items", CreditNoteLine),
-    "credit_note_allocations": _Lines("credit_notes", "invoices_credited", CreditNoteAllocation),
-    "stock_adjustment_lines": _Lines("stock_adjustments", "line_items", StockAdjustmentLine),
-    "price_list_items": _Lines("price_lists", "pricebook_items", PriceListItem),
-    "price_list_brackets": _Lines("price_lists", "price_brackets", PriceBracket),
+_ROWS: Final[Mapping[str, _Rows]] = {
+    "products": _Rows(ProductPayload),
+    "customers": _Rows(CustomerPayload),
+    "vendors": _Rows(VendorPayload),
+    "invoices": _Rows(InvoicePayload),
+    "sales_orders": _Rows(SalesOrderPayload),
+    "payments": _Rows(PaymentPayload),
+    "users": _Rows(UserPayload),
+    "bills": _Rows(BillPayload),
+    "credit_notes": _Rows(CreditNotePayload),
+    "stock_adjustments": _Rows(StockAdjustmentPayload),
+    "price_lists": _Rows(PriceListPayload),
+    "invoice_lines": _Rows(InvoiceLine, "invoices", "line_items"),
+    "sales_order_lines": _Rows(SalesOrderLine, "sales_orders", "line_items"),
+    "payment_allocations": _Rows(PaymentAllocation, "payments", "invoices"),
+    "bill_lines": _Rows(BillLine, "bills", "line_items"),
+    "credit_note_lines": _Rows(CreditNoteLine, "credit_notes", "line_items"),
+    "credit_note_allocations": _Rows(CreditNoteAllocation, "credit_notes", "invoices_credited"),
+    "stock_adjustment_lines": _Rows(StockAdjustmentLine, "stock_adjustments", "line_items"),
+    "price_list_items": _Rows(PriceListItem, "price_lists", "pricebook_items"),
+    "price_list_brackets": _Rows(PriceBracket, "price_lists", "price_brackets"),
 }
 
 _TYPES: Final[Mapping[FieldKind, Callable[[], TypeEngine[Any]]]] = {
+    FieldKind.ID: lambda: String(_ID_LENGTH),
     FieldKind.TEXT: lambda: LONG_TEXT,
     FieldKind.NUMBER: ExactDecimal,
     FieldKind.INTEGER: BigInteger,
@@ -205,75 +205,30 @@ def build(metadata: MetaData, *, schema: str | None = None, prefix: str = "zoho_
         prefix: Of the physical names.
     """
     entries: dict[str, MirrorTable] = {}
-    for name, model in _DOCUMENTS.items():
-        columns = _document_columns(model)
-        table = Table(prefix + name, metadata, *columns, schema=schema, **MARIADB_TABLE)
-        entries[name] = _document_entry(name, table, model)
-    for name, lines in _LINES.items():
-        parent = entries[lines.parent]
-        columns = _line_columns(parent, lines.model)
-        table = Table(prefix + name, metadata, *columns, schema=schema, **MARIADB_TABLE)
-        entries[name] = _line_entry(name, table, parent, lines)
+    for name, (model, parent, source) in _ROWS.items():
+        key = model.id_field if issubclass(model, Line) else model.id_fields[0]
+        parent_key = entries[parent].key if parent else ""
+        keys = [parent_key, key] if parent else [key]
+        fields = {field: kind for field, kind in _column_fields(model) if field not in keys}
+        columns = [
+            Column(each, _TYPES[FieldKind.ID](), primary_key=True)
+            for each in ("organization_id", *keys)
+        ]
+        columns += [Column(field, _TYPES[kind]()) for field, kind in fields.items()]
+        if not parent:
+            columns += [Column("raw", ExactJSON), Column("deleted_at", UtcDateTime)]
+        entries[name] = MirrorTable(
+            name=name,
+            table=Table(prefix + name, metadata, *columns, schema=schema, **MARIADB_TABLE),
+            model=model,
+            key=key,
+            parent=parent,
+            parent_key=parent_key,
+            source=source,
+            columns=MappingProxyType({field: field for field in fields}),
+        )
     named = {name: entry.table for name, entry in entries.items()}
     return MirrorTables(**named, entries=MappingProxyType(entries))
-
-
-def _document_columns(model: type[Payload]) -> Iterator[Column[Any]]:
-    key = model.id_fields[0]
-    yield from map(_key_column, ("organization_id", key))
-    yield from _field_columns(model, {key})
-    yield Column("raw", ExactJSON)
-    yield Column("deleted_at", UtcDateTime)
-
-
-def _document_entry(name: str, table: Table, model: type[Payload]) -> MirrorTable:
-    key = model.id_fields[0]
-    return MirrorTable(
-        name=name,
-        table=table,
-        model=model,
-        key=key,
-        parent="",
-        parent_key="",
-        source="",
-        columns=_sources(model, {key}),
-    )
-
-
-def _line_columns(parent: MirrorTable, model: type[Line]) -> Iterator[Column[Any]]:
-    yield from map(_key_column, ("organization_id", parent.key, model.id_field))
-    yield from _field_columns(model, {parent.key, model.id_field})
-
-
-def _line_entry(name: str, table: Table, parent: MirrorTable, lines: _Lines) -> MirrorTable:
-    key = lines.model.id_field
-    return MirrorTable(
-        name=name,
-        table=table,
-        model=lines.model,
-        key=key,
-        parent=parent.name,
-        parent_key=parent.key,
-        source=lines.source,
-        columns=_sources(lines.model, {parent.key, key}),
-    )
-
-
-def _key_column(name: str) -> Column[Any]:
-    return Column(name, String(_ID_LENGTH), primary_key=True, nullable=False)
-
-
-def _field_columns(model: type[Payload | Line], keys: set[str]) -> Iterator[Column[Any]]:
-    for name, kind in _column_fields(model):
-        if name not in keys:
-            stored = String(_ID_LENGTH) if kind is FieldKind.ID else _TYPES[kind]()
-            yield Column(name, stored, nullable=True)
-
-
-def _sources(model: type[Payload | Line], keys: set[str]) -> Mapping[str, str]:
-    return MappingProxyType(
-        {name: name for name, _ in _column_fields(model) if name not in keys},
-    )
 
 
 def _column_fields(model: type[Payload | Line]) -> Iterator[tuple[str, FieldKind]]:

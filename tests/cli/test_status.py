@@ -201,7 +201,7 @@ def test_a_module_of_its_own_that_is_missing_is_no_missing_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, "zoho_sync.cli.commands")
-    monkeypatch.setitem(sys.modules, "zoho_sync.cli.attempt", None)
+    monkeypatch.setitem(sys.modules, "zoho_sync.cli.try_command", None)
     with pytest.raises(ModuleNotFoundError, match="import of zoho_sync"):
         main()
 

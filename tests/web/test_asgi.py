@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import QueueUnavailable
-from zoho_sync.web.asgi import ASGIApp, receiver_app
+from zoho_sync.web.asgi import ASGIApp, ReceiverApp
 
 MAX_BODY = 100
 ACCEPTED = Receipt(ReceiptStatus.ACCEPTED, event_ids=("e1",))
@@ -43,7 +43,7 @@ def door() -> Door:
 
 @pytest.fixture
 def app(door: Door) -> ASGIApp:
-    return receiver_app(door, max_body=MAX_BODY, knows=NAMES.__contains__)
+    return ReceiverApp(door, max_body=MAX_BODY, knows=NAMES.__contains__)
 
 
 async def call(
@@ -176,7 +176,7 @@ async def test_a_route_that_does_not_exist_is_logged(
 ) -> None:
     """A typo in a workflow rule loses every delivery, and Zoho does not tell."""
     knows = NAMES.__contains__
-    app = receiver_app(door, max_body=MAX_BODY, knows=knows, names=sorted(NAMES))
+    app = ReceiverApp(door, max_body=MAX_BODY, knows=knows, names=sorted(NAMES))
     wire = Wire()
     await app(http(path), wire.receive, wire.send)
     assert wire.sent[0]["status"] == 404
@@ -247,7 +247,7 @@ async def test_repeated_headers_are_joined(app: ASGIApp, door: Door) -> None:
     ],
 )
 async def test_lesson_30_an_answer_holds_no_reason(receipt: Receipt) -> None:
-    app = receiver_app(Door(receipt), max_body=MAX_BODY, knows=NAMES.__contains__)
+    app = ReceiverApp(Door(receipt), max_body=MAX_BODY, knows=NAMES.__contains__)
     answer = await call(app, "POST", "/")
     assert answer.status_code == receipt.http_status
     assert answer.json() == {"status": receipt.status, "event_ids": list(receipt.event_ids)}
@@ -255,7 +255,7 @@ async def test_lesson_30_an_answer_holds_no_reason(receipt: Receipt) -> None:
 
 async def test_an_unavailable_queue_asks_the_sender_to_come_again() -> None:
     door = Door(error=QueueUnavailable("postgresql://user:password@host is away"))
-    app = receiver_app(door, max_body=MAX_BODY, knows=NAMES.__contains__)
+    app = ReceiverApp(door, max_body=MAX_BODY, knows=NAMES.__contains__)
     answer = await call(app, "POST", "/")
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0

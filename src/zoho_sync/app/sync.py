@@ -27,7 +27,7 @@ from zoho_sync.operate.provenance import HistoryEntry, Provenance
 from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
 from zoho_sync.queues.outbox import Outbox
-from zoho_sync.web.asgi import ASGIApp, receiver_app
+from zoho_sync.web.asgi import ASGIApp, ReceiverApp
 
 __all__ = ["ZohoSync"]
 
@@ -346,4 +346,4 @@ class ZohoSync:
         It answers ``/``, ``/{entity}`` and ``/{entity}/{id}`` to POST, PUT and DELETE.
         """
         catalog, limit = self._runtime.context.catalog, self._receiver.max_body
-        return receiver_app(self.receive, max_body=limit, knows=catalog.knows, names=catalog.names)
+        return ReceiverApp(self.receive, max_body=limit, knows=catalog.knows, names=catalog.names)

@@ -1,4 +1,4 @@
-"""What lives in the loop of a `BlockingSync`: the host's `ZohoSync`, its engine, its worker."""
+"""Keeps what lives in the loop of a `BlockingSync`: the host's `ZohoSync`, engine and worker."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Hosted:
         """Cancel the worker, if it runs, and wait for its end."""
         async with self._changing:
             worker, self._worker = self._worker, None
-            await _stopped(worker)
+            if worker is not None:
+                worker.cancel()
+                await asyncio.wait({worker})
 
 
 @asynccontextmanager
@@ -69,12 +71,6 @@ async def hosted(factory: Callable[[], ZohoSync]) -> AsyncIterator[Hosted]:
         made = Hosted(sync)
         stack.push_async_callback(made.stop_worker)
         yield made
-
-
-async def _stopped(worker: asyncio.Task[None] | None) -> None:
-    if worker is not None:
-        worker.cancel()
-        await asyncio.wait({worker})
 
 
 def _report(worker: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for callers that have none.
+"""Runs an event loop in a thread of its own, for callers that have none.
 
 Everything that belongs to a loop (engines, connections, locks, the worker) is made, used and closed
 in that thread; callers hand it coroutines and wait.

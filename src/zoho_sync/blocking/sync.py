@@ -1,4 +1,4 @@
-"""`BlockingSync` for hosts without an event loop: Flask, Django under WSGI, scripts, task queues.
+"""Serves hosts without an event loop by `BlockingSync`: Flask, Django under WSGI, scripts, tasks.
 
 ::
 

@@ -6,7 +6,6 @@ import logging
 
 import click
 
-from zoho_sync.cli.attempt import try_file
 from zoho_sync.cli.dead_letters import dead_letters
 from zoho_sync.cli.demo import demo
 from zoho_sync.cli.links import adopt, forget, link, reapply
@@ -15,6 +14,7 @@ from zoho_sync.cli.pause import pause, resume
 from zoho_sync.cli.status import status
 from zoho_sync.cli.tables import tables
 from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.try_command import try_file
 from zoho_sync.cli.worker import worker
 
 __all__ = ["zoho_sync"]

@@ -53,13 +53,13 @@ def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
 
 def as_json(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     """Return everything; a body that is not UTF-8 is given in Base64."""
-    text = _text(letter.body)
+    text, encoded = _text(letter.body)
     return {
         **summary(letter, now),
         "history": letter.history,
         "payload": letter.payload,
         "body": text,
-        "body_base64": _base64(letter.body) if letter.body is not None and text is None else None,
+        "body_base64": encoded,
         "content_type": letter.content_type,
         "hints": letter.hints,
     }
@@ -75,13 +75,14 @@ def for_people(letter: DeadLetter, now: datetime) -> list[RenderableType]:
     parts: list[RenderableType] = [f"dead letter {letter.id}", "", indented(rows)]
     if letter.history:
         parts += ["", "failed attempts"]
-        parts += [indented(safe(_attempt(entry))) for entry in letter.history]
+        for entry in letter.history:
+            problem = f"{entry.get('error_type')}: {one_line(entry.get('error'), 200)}"
+            parts.append(indented(safe(f"{entry.get('at')}  {problem}")))
     if letter.payload is not None:
         parts += ["", "document", indented(safe(_pretty(letter.payload)))]
     if letter.body is not None:
-        encoded = f"(Base64) {_base64(letter.body)}"
-        text = _text(letter.body)
-        parts += ["", "body", indented(safe(encoded if text is None else text))]
+        text, encoded = _text(letter.body)
+        parts += ["", "body", indented(safe(f"(Base64) {encoded}" if text is None else text))]
     return parts
 
 
@@ -109,19 +110,14 @@ def _entity(letter: DeadLetter) -> str:
     return f"{letter.entity_type} {letter.entity_id}"
 
 
-def _attempt(entry: Any) -> str:  # a mapping with "at", "error_type" and "error"
-    return f"{entry.get('at')}  {entry.get('error_type')}: {one_line(entry.get('error'), 200)}"
-
-
-def _text(body: bytes | None) -> str | None:
+def _text(body: bytes | None) -> tuple[str | None, str | None]:
+    """Return a body as text, or else in Base64."""
+    if body is None:
+        return None, None
     try:
-        return body.decode() if body is not None else None
+        return body.decode(), None
     except UnicodeDecodeError:
-        return None
-
-
-def _base64(body: bytes) -> str:
-    return base64.b64encode(body).decode()
+        return None, base64.b64encode(body).decode()
 
 
 def _pretty(value: Any, margin: str = "") -> str:  # any JSON value

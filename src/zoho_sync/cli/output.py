@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from io import TextIOWrapper
 from typing import Any, Final
@@ -108,14 +108,14 @@ def _plain(value: Any) -> Any:  # as above
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int, Decimal)):
-        # A string enumeration is text.
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
+    if value is None or isinstance(value, (bool, int, Decimal)):
+        return value
+    if isinstance(value, float):
+        # Of a column of the host's own: its shortest digits are what it means.
+        return Decimal(repr(value))
     if isinstance(value, timedelta):
         return int(value.total_seconds())
-    return str(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def age(since: timedelta) -> str:

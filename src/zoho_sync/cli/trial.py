@@ -44,14 +44,7 @@ class ColumnChange:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """One row that would be added, changed or removed.
-
-    Attributes:
-        table: The host's table.
-        key: Its primary key.
-        kind: ``added``, ``changed`` or ``removed``.
-        columns: The columns whose value would change.
-    """
+    """One row that would be ``added``, ``changed`` or ``removed``, and the columns that change."""
 
     table: str
     key: Key
@@ -90,12 +83,15 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
     """
     async with _rolled_back(chosen) as session:
         connection = await session.connection()
-        entry = await _known(chosen, connection, received)
+        context = chosen.runtime.context
+        key = context.ledger_key(received)
+        ledger = Ledger(connection, context.tables.ledger)
+        await ledger.prepare([key])
+        entry = (await ledger.lock([key]))[key]
         handler = _handler(chosen, session, received, entry)
         if isinstance(handler, Trial):
             return handler
         bound = handler.binding()
-        key = chosen.runtime.context.ledger_key(received)
         located = None if bound is None else await locate(connection, bound, key, entry)
         before = await _snapshot(connection, bound, located)
         try:
@@ -133,14 +129,6 @@ def _refuse_commit(_connection: Connection) -> NoReturn:
         "the handler commits by itself; leave that to the library: an event is one transaction"
     )
     raise _OwnCommit(message)
-
-
-async def _known(chosen: Opened, connection: AsyncConnection, tried: SyncEvent) -> LedgerEntry:
-    context = chosen.runtime.context
-    key = context.ledger_key(tried)
-    ledger = Ledger(connection, context.tables.ledger)
-    await ledger.prepare([key])
-    return (await ledger.lock([key]))[key]
 
 
 def _handler(
@@ -208,9 +196,7 @@ def _columns(old: Row | None, new: Row | None) -> list[ColumnChange]:
 
 def _key(result: SyncResult) -> Key | None:
     key = result.primary_key
-    if key is None:
-        return None
-    return key if isinstance(key, tuple) else (key,)
+    return key if isinstance(key, tuple) or key is None else (key,)
 
 
 def _document(handler: BaseEntityHandler[Any], tried: SyncEvent) -> Mapping[str, Any]:

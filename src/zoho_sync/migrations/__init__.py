@@ -1,7 +1,7 @@
-"""For hosts whose own tables are kept by Alembic: its autogenerate leaves the library's alone.
+"""Keeps Alembic's autogenerate from dropping the library's tables, where it keeps the host's own.
 
-The library's tables are in the host's database and not in the host's metadata; autogenerate takes
-them for tables that are not wanted any more, and drops them. In ``env.py``::
+Stands beside the way of an event. The library's tables are in the host's database and not in the
+host's metadata, so autogenerate takes them for tables that are not wanted any more. In ``env.py``::
 
     from zoho_sync.migrations import include_object
 

@@ -1,4 +1,4 @@
-"""The endpoint that Zoho calls: plain ASGI, mountable in any framework, without a dependency.
+"""Serves the endpoint that Zoho calls: plain ASGI, mountable in any framework.
 
 Routes, relative to where it is mounted: ``/``, ``/{entity}`` and ``/{entity}/{id}``, with POST, PUT
 or DELETE. Answers are small JSON objects, ``{"status": …, "event_ids": […]}``; why a delivery was
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
@@ -17,7 +18,7 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.intake.http import pairs
 
-__all__ = ["ASGIApp", "FrontDoor", "receiver_app"]
+__all__ = ["ASGIApp", "FrontDoor", "ReceiverApp"]
 
 _log = logging.getLogger(__name__)
 
@@ -86,33 +87,32 @@ class _TooLargeError(Exception):
     """The body is larger than allowed."""
 
 
-def receiver_app(
-    receive: FrontDoor,
-    *,
-    max_body: int,
-    knows: Callable[[str], bool],
-    names: Sequence[str] = (),
-) -> ASGIApp:
-    """Return the ASGI application that receives deliveries.
+@dataclass(frozen=True, eq=False)
+class ReceiverApp:
+    """The ASGI application that receives deliveries.
 
-    Args:
+    Attributes:
         receive: What each delivery is handed to.
         max_body: The largest body that is accepted, in bytes; reading stops beyond it.
         knows: Whether an entity type goes by a name; routes of other names do not exist.
         names: Of entity types: the log suggests the nearest for a route that does not exist.
     """
 
-    def exists(route: Sequence[str]) -> bool:
-        return _exists(route, knows, names)
+    receive: FrontDoor
+    _: KW_ONLY
+    max_body: int
+    knows: Callable[[str], bool]
+    names: Sequence[str] = ()
 
-    async def app(scope: Scope, asgi_receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or go along with the server's start and end."""
         if scope["type"] == "lifespan":
-            await _live(asgi_receive, send)
+            await _live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http":
             try:
-                answer = await _answer(scope, asgi_receive, receive, max_body, exists)
+                answer = await self._answer(scope, receive)
             except _DisconnectedError:
                 return
             await _send(send, answer)
@@ -121,7 +121,39 @@ def receiver_app(
             message = f"unknown ASGI scope {scope['type']!r}"
             raise RuntimeError(message)
 
-    return app
+    async def _answer(self, scope: Scope, receive: Receive) -> _Answer:
+        route = _route(scope)
+        if not self._exists(route):
+            return _NOT_FOUND
+        if scope["method"] not in _METHODS:
+            return _WRONG_METHOD
+        headers = _headers(scope["headers"])
+        try:
+            receipt = await self.receive(
+                await _body(receive, headers, self.max_body),
+                headers=headers,
+                query=pairs(scope.get("query_string", b""), errors="replace"),
+                entity=route[0] if route else None,
+                operation=None,
+                entity_id=route[1] if len(route) == _LONGEST_ROUTE else None,
+                method=scope["method"],
+            )
+        except _TooLargeError:
+            return _TOO_LARGE
+        except QueueUnavailable:
+            return _UNAVAILABLE
+        return _Answer(receipt.http_status, receipt.status, receipt.event_ids)
+
+    def _exists(self, route: Sequence[str]) -> bool:
+        # A missing one is logged: a typo in Zoho would lose every delivery.
+        if len(route) > _LONGEST_ROUTE or "" in route:
+            near = ""
+        elif route and not self.knows(route[0]):
+            near = did_you_mean(route[0], self.names)
+        else:
+            return True
+        _log.warning("there is no route %s%s", shown("/" + "/".join(route)), near)
+        return False
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -130,49 +162,6 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-async def _answer(
-    scope: Scope,
-    asgi_receive: Receive,
-    receive: FrontDoor,
-    max_body: int,
-    exists: Callable[[Sequence[str]], bool],
-) -> _Answer:
-    route = _route(scope)
-    if not exists(route):
-        return _NOT_FOUND
-    if scope["method"] not in _METHODS:
-        return _WRONG_METHOD
-    headers = _headers(scope["headers"])
-    try:
-        body = await _body(asgi_receive, headers, max_body)
-        receipt = await receive(
-            body,
-            headers=headers,
-            query=pairs(scope.get("query_string", b""), errors="replace"),
-            entity=route[0] if route else None,
-            operation=None,
-            entity_id=route[1] if len(route) == _LONGEST_ROUTE else None,
-            method=scope["method"],
-        )
-    except _TooLargeError:
-        return _TOO_LARGE
-    except QueueUnavailable:
-        return _UNAVAILABLE
-    return _Answer(receipt.http_status, receipt.status, receipt.event_ids)
-
-
-def _exists(route: Sequence[str], knows: Callable[[str], bool], names: Sequence[str]) -> bool:
-    """Return whether there is a route; log it if not: a typo in Zoho would lose every delivery."""
-    if len(route) > _LONGEST_ROUTE or "" in route:
-        near = ""
-    elif route and not knows(route[0]):
-        near = did_you_mean(route[0], names)
-    else:
-        return True
-    _log.warning("there is no route %s%s", shown("/" + "/".join(route)), near)
-    return False
 
 
 def _route(scope: Scope) -> list[str]:

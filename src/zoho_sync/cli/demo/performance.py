@@ -85,8 +85,8 @@ class Performance:
     @property
     def ok(self) -> bool:
         """Whether everything came out as it should."""
-        told = all(each.as_expected for each in self.deliveries)
-        return self.adds_up and told and all(check.ok for check in self.checks)
+        expected = all(each.as_expected for each in self.deliveries)
+        return self.adds_up and expected and all(check.ok for check in self.checks)
 
     def _answered(self, status: ReceiptStatus) -> int:
         return sum(each.receipt.status is status for each in self.deliveries)
@@ -108,8 +108,9 @@ async def perform(engine: AsyncEngine) -> Performance:
             await connection.run_sync(erp.metadata.create_all)
         deliveries: list[Delivered] = []
         for number, delivery in enumerate(STORY, start=1):
-            receipt = await _deliver(sync, delivery, secret)
-            deliveries.append(_begun(number, delivery, receipt, deliveries))
+            delivered = Delivered(number, delivery, await _deliver(sync, delivery, secret))
+            delivered.states += _answered(delivered, deliveries)
+            deliveries.append(delivered)
             # After each, so that what comes late is late: a batch is applied in the right order.
             await sync.drain()
             await _look(sessions, deliveries)
@@ -123,17 +124,13 @@ async def _deliver(sync: ZohoSync, delivery: Delivery, secret: str) -> Receipt:
     return await sync.receive(delivery.body, headers=headers, query=delivery.query)
 
 
-def _begun(
-    number: int, delivery: Delivery, receipt: Receipt, before: Sequence[Delivered]
-) -> Delivered:
-    made = Delivered(number, delivery, receipt)
+def _answered(delivered: Delivered, before: Sequence[Delivered]) -> list[State]:
+    """Return what the answer says of a delivery of which nothing is stored: it is all there is."""
+    receipt, why = delivered.receipt, delivered.receipt.reason or "nothing is stored"
     if receipt.status is ReceiptStatus.DUPLICATE:
         equal = next(each for each in before if each.event_id in receipt.event_ids)
-        made.states.append(State(receipt.status.value, f"equal to delivery {equal.number}"))
-    elif made.event_id is None:
-        # Nothing is stored of these: the answer is all there is.
-        made.states.append(State(receipt.status.value, receipt.reason or "nothing is stored"))
-    return made
+        why = f"equal to delivery {equal.number}"
+    return [] if delivered.event_id else [State(receipt.status.value, why)]
 
 
 async def _look(sessions: Any, deliveries: Sequence[Delivered]) -> None:

@@ -76,9 +76,8 @@ def _rows(checks: Sequence[Check]) -> Table:
 
 
 def _row(columns: Sequence[str], row: Sequence[Any]) -> str:
-    pairs = zip(columns, map(_value, row), strict=True)
-    # A pair is never broken in two.
-    return "  ".join(f"{name}={value}".replace(" ", "\u00a0") for name, value in pairs)
+    pairs = (f"{name}={_value(value)}" for name, value in zip(columns, row, strict=True))
+    return "  ".join(pair.replace(" ", "\u00a0") for pair in pairs)  # never broken in two
 
 
 def _value(value: Any) -> str:  # whatever a column holds

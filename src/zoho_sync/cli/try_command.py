@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +40,7 @@ _NO_MAPPING: Final = (
     "Its handler writes by its own code, without a mapping: its rows cannot be shown."
 )
 
-Attempted = tuple[SyncEvent | None, Trial]
+Tried = tuple[SyncEvent | None, Trial]
 
 
 @click.command("try")
@@ -62,13 +61,13 @@ def try_file(target: Target, /, file: str, **given: str | None) -> None:
     """
     with click.open_file(file, "rb") as opened_file:
         body = opened_file.read()
-    received, trial = run(_attempt(target, body, given))
+    received, trial = run(_tried(target, body, given))
     name = "standard input" if file == "-" else Path(file).name
     parts = _for_people(name, received, trial)
     tell(target, Answer(_as_json(received, trial), parts, _EXIT_CODES.get(trial.outcome, 0)))
 
 
-async def _attempt(target: Target, body: bytes, given: Mapping[str, str | None]) -> Attempted:
+async def _tried(target: Target, body: bytes, given: Mapping[str, str | None]) -> Tried:
     known = hints(
         entity=given["entity"],
         operation=given["operation"],
@@ -142,18 +141,10 @@ def _event(received: SyncEvent) -> dict[str, Any]:
 
 
 def _row(change: RowChange) -> dict[str, Any]:
-    columns = {
-        each.column: {"before": _exact(each.before), "after": _exact(each.after)}
-        for each in change.columns
-    }
+    columns = {each.column: {"before": each.before, "after": each.after} for each in change.columns}
     return {
         "table": change.table,
-        "key": [_exact(part) for part in change.key],
+        "key": change.key,
         "change": change.kind,
         "columns": columns,
     }
-
-
-def _exact(value: Any) -> Any:  # whatever a column holds
-    # A float of the host's own column: its shortest digits are what it means.
-    return Decimal(repr(value)) if isinstance(value, float) else value
