@@ -312,9 +312,7 @@ async def test_a_row_that_the_host_makes_at_the_same_moment_leaves_no_half(
         # The host commits between the look-up and the insert.
         seen.append(1)
 
-    from zoho_sync.apply.one_event import OneEvent  # noqa: PLC0415  # what is patched
-
-    monkeypatch.setattr(OneEvent, "_locate", locate)
+    monkeypatch.setattr("zoho_sync.apply.one_event.locate", locate)
     sync = ZohoSync(host, registry=HandlerRegistry([handler]))
     assert await take(sync, {"contact": contact("11", "theirs")}) == {Outcome.APPLIED: 1}
     assert seen

@@ -246,12 +246,11 @@ async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
         assert (await sync.apply(sent)).outcome is Outcome.APPLIED
     else:
         await sync.enqueue([sent])
-        counts = await sync.drain()
-        assert counts == {Outcome.APPLIED if ends_well else Outcome.RETRY: 1}
+        while not database.count("zoho_sync_journal"):
+            await sync.drain()
+        retried = [] if ends_well else [Outcome.RETRY]
+        assert [each.result.outcome for each in told] == [*retried, Outcome.APPLIED]
     assert CutSession.cuts == 1
-    if not direct and not ends_well:
-        await asyncio.sleep(1.0)
-        assert await sync.drain() == {Outcome.APPLIED: 1}
     assert database.ask("SELECT note FROM clients") == [("once",)]
     assert database.written_twice() == {}
     assert database.count("zoho_sync_journal") == 1
