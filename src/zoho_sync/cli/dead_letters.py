@@ -123,7 +123,8 @@ async def _replay(target: Target, ids: _Ids, filters: dict[str, Any]) -> Answer:
     async with opened(target) as chosen:
         replayed = await chosen.sync.dead_letters.replay(ids or _filter(chosen, **filters))
     found = asdict(replayed)
-    found["unknown"] = [each for each in ids if each not in {*chain(*found.values())}]
+    met = {*chain(*found.values())}
+    found["unknown"] = [each for each in ids if each not in met]
     lines = [
         f"{len(found[name])} {what}: {', '.join(found[name])}"
         for name, what in _REPLAYED.items()
