@@ -13,6 +13,7 @@ from tests import house
 MODULES = house.modules()
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 40
+ARCHITECTURE = Path(__file__).parent.parent / "docs" / "architecture.md"
 VERB = re.compile(
     r"(?!(Arguments|Bills|Columns|Customers|Debts|Engines|Events|Handlers|Invoices|"
     r"Keys|Messages|Products|Rows|Tables|Users|Values|Words)\b)[A-Z][a-z]+s\b"
@@ -62,3 +63,23 @@ def test_a_module_says_what_it_does(path: Path) -> None:
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert said
     assert VERB.match(said)
+
+
+NAMELESS = {"cli", "testing", "migrations"}
+"""Rooms whose modules are named like what they do for users, and need no map."""
+
+
+def test_the_map_names_every_module() -> None:
+    """And so whoever knows a module's name finds on the page what it is for."""
+    rooms = ARCHITECTURE.read_text(encoding="utf-8").split("## The rooms")[1].split("\n## ")[0]
+    bullets = {text.split("`")[1]: text for text in rooms.split("\n- ")[1:]}
+    for room in {name.split(".")[1] for name in MODULES if name.count(".") > 1} - NAMELESS:
+        modules = {name.split(".")[2] for name in MODULES if name.startswith(f"zoho_sync.{room}.")}
+        named = set(re.findall(r"`(\w+)`", bullets[room]))
+        assert modules <= named, f"{room}: {sorted(modules - named)}"
+
+
+def test_the_map_names_nothing_else() -> None:
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    for room, module in re.findall(r"`(?!src/)([a-z]+)/([a-z_]+)`", text):
+        assert f"zoho_sync.{room}.{module}" in MODULES, f"{room}/{module}"
