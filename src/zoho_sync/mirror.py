@@ -243,7 +243,7 @@ def _kind(field: FieldInfo) -> FieldKind | None:
 
 
 metadata = MetaData()
-"""Where the default mirror's tables are registered."""
+"""The metadata of the default mirror's tables."""
 
 tables = build(metadata)
 """The default mirror."""

@@ -35,7 +35,7 @@ from zoho_sync.store.places import Place, find_places
 __all__ = ["Batch", "BatchResult", "Dispatch", "apply_batch", "prepare_ledger"]
 
 Entries = dict[LedgerKey, LedgerEntry]
-"""What the locked ledger rows hold."""
+"""The entries of locked ledger rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ __all__ = ["Contest", "Refused", "Won"]
 Columns = Sequence[Column[Any]]
 
 Entries = dict[LedgerKey, LedgerEntry]
-"""What the locked ledger rows hold."""
+"""The entries of locked ledger rows."""
 
 Apply = Callable[[Job, Entries], Awaitable[Applied]]
 """Applies one event in a savepoint of its own, and notes its ledger entry."""

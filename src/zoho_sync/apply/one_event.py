@@ -32,7 +32,7 @@ from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 __all__ = ["Applied", "OneEvent"]
 
 _WHOLE_DOCUMENT: Final = frozenset({"*"})
-"""What every event of a handler without a mapping carries: its document is versioned as one."""
+"""The one column of a handler without a mapping: its document is versioned as one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ __all__ = ["LIBRARY", "MappingCheck"]
 
 _log = logging.getLogger(__name__)
 LIBRARY: Final = "zoho_sync"
-"""Where a finding is that names the library's own tables."""
+"""The place of a finding about the library's own tables."""
 
 _PAUSE: Final = 5.0
 _CREATE: Final = "Run `await sync.create_tables()`, or `zoho-sync tables create`."

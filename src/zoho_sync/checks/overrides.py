@@ -13,7 +13,7 @@ from zoho_sync.handlers.base import BaseEntityHandler
 __all__ = ["check_methods"]
 
 _METHODS: Final = ("upsert", "delete", "before_apply", "after_apply")
-"""What a handler may write itself."""
+"""The methods that a handler may write itself."""
 
 
 def check_methods(report: Report, handler: type[BaseEntityHandler[Any]]) -> None:

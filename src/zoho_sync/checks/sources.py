@@ -91,7 +91,7 @@ _MEANT: Final = {
     ),
     FieldKind.JSON: ("JSON, with exact numbers", "zoho_sync.mirror.ExactJSON"),
 }
-"""What each kind of field holds, and the types of a column that takes it."""
+"""The Python types of each kind of field, and the types of a column that takes it."""
 
 _ADDRESS: Final = (
     "address",
@@ -107,7 +107,7 @@ _ADDRESS: Final = (
     "street2",
     "zip",
 )
-"""What Zoho's documentation has in an address, which no model declares."""
+"""The fields of an address that Zoho documents; no model declares them."""
 
 _LOSSES: Final = {
     (FieldKind.NUMBER, "float"): "loses digits",

@@ -33,7 +33,7 @@ TIME_FIELDS: Final = ("last_modified_time", "updated_time")
 """The fields that say when a document was last changed, the preferred one first."""
 
 REAPPLIED: Final = "reapply-"
-"""What the id of an event begins with that was queued for a mapping that has changed."""
+"""The beginning of the id of an event that was queued for a mapping that has changed."""
 
 _MAX_NAME: Final = 64
 _MAX_ID: Final = 255

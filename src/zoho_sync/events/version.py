@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 TIMELESS_DELETE_GRACE: Final = timedelta(minutes=10)
-"""How much later than it arrived a delete without a time of its own counts.
+"""The time that is added to the arrival of a delete without a time of its own.
 
 An edit made just before the delete may be delivered just after it, with a time that our clock has
 not reached yet; it must not revive the entity.

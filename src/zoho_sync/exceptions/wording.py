@@ -11,7 +11,7 @@ __all__ = ["did_you_mean", "listed", "meant", "note_callable", "noted", "raised_
 
 _LONGEST: Final = 40
 _TYPO: Final = 0.8
-"""What is so much alike differs by a slip of the fingers."""
+"""The likeness from which on a word is taken for a slip of the fingers."""
 
 _MOST_GUESSES: Final = 3
 _MOST_LISTED: Final = 12

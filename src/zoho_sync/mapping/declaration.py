@@ -81,7 +81,7 @@ class _Callable(Protocol):
 
 
 Source = str | CustomField | Literal[_Document.DOCUMENT] | ColumnElement[Any] | _Callable
-"""Where a column's value comes from.
+"""The place that a column's value comes from.
 
 A path (``"total"``, ``"billing_address.city"``), `custom_field`, `DOCUMENT`, a callable of the
 document, or a SQL expression, which the database evaluates with every event that writes the row. A

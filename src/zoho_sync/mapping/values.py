@@ -54,7 +54,7 @@ Key = tuple[Any, ...]
 """A primary key: the values of its columns, in their order."""
 
 Values = dict[Column[Any], Any]
-"""What to write, by column."""
+"""The values to write, by column."""
 
 
 def read_values(

@@ -29,7 +29,7 @@ from zoho_sync.store.tables import PREFIX
 __all__ = ["IncludeObject", "combined", "include_object"]
 
 IncludeObject = Callable[[Any, str | None, str, bool, Any], bool]
-"""What Alembic asks about each object that it finds; see `include_object`."""
+"""The question that Alembic asks about each object that it finds; see `include_object`."""
 
 
 def include_object(

@@ -49,7 +49,7 @@ REFUSED: Final = "zoho_value"
 """The pydantic error type of whatever is refused here; its messages quote no value."""
 
 NO_ID: Final = "missing or empty"
-"""What is said of a document without its id."""
+"""The problem of a document without its id."""
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_PLACES: Final = 100

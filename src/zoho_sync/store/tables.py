@@ -42,7 +42,7 @@ from zoho_sync.database.types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, U
 __all__ = ["PREFIX", "Tables", "library_tables"]
 
 PREFIX = "zoho_sync_"
-"""What the names of all tables of the library begin with."""
+"""The beginning of the names of all tables of the library."""
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
 _NAME = String(64)
