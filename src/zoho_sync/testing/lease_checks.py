@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from contextlib import suppress
 
 import pytest
@@ -90,11 +91,21 @@ class LeaseChecks(QueueBench):
     ) -> None:
         """13: an extension keeps a lease; that of a lost one says so, and takes nothing."""
         await queue.enqueue(events_of(1))
+        seconds, began = self.lease.total_seconds(), time.monotonic()
         (job,) = await queue.claim(1, lease=self.lease)
-        for _ in range(5):
-            await self.elapse(self.lease.total_seconds() * 0.35)
-            assert await queue.extend([job], lease=self.lease) == []
-            assert await queue.claim(1, lease=self.lease) == []
+        kept = 0
+        while kept < 5:
+            await self.elapse(seconds * 0.35)
+            before, began = began, time.monotonic()
+            missed = await queue.extend([job], lease=self.lease)
+            again = await queue.claim(1, lease=self.lease)
+            if (missed or again) and time.monotonic() - before > seconds:
+                # This process paused for longer than the lease, which proves nothing: once more.
+                (job,) = [*again] or await self.claimed_again(queue, 1)
+                kept, began = 0, time.monotonic()
+                continue
+            assert [*missed, *again] == []
+            kept += 1
         (taken,) = await self.claimed_again(queue, 1)
         (lost,) = await queue.extend([job], lease=self.lease)
         assert lost.event.id == job.event.id
