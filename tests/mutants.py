@@ -27,7 +27,7 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 SOURCE: Final = Path("src/zoho_sync")
 ROOMS: Final = ("apply", "worker", "intake", "queues", "store", "database")
 """The rooms that mutants are drawn from."""
-LEFT_OUT: Final = ("*rabbitmq*",)
+LEFT_OUT: Final = ("rabbitmq/*.py",)
 """The core run starts no RabbitMQ, and cannot notice what breaks there."""
 RUNS: Final = {"core": ["-m", "core"], "everything": ["--everything"]}
 NOT_COPIED: Final = (".git", ".venv*", "_build", "__pycache__", ".*_cache", ".tox", "*.egg-info")
