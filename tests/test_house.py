@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from docs.generate.pictures import FLOORS
 from tests import house
 
 MODULES = house.modules()
@@ -83,3 +85,10 @@ def test_the_map_names_nothing_else() -> None:
     text = ARCHITECTURE.read_text(encoding="utf-8")
     for room, module in re.findall(r"`(?!src/)([a-z]+)/([a-z_]+)`", text):
         assert f"zoho_sync.{room}.{module}" in MODULES, f"{room}/{module}"
+
+
+def test_the_picture_shows_what_the_contract_says() -> None:
+    with (ARCHITECTURE.parent.parent / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    drawn = [room.name for floor in FLOORS for room in reversed(floor)]
+    assert drawn == next(each["layers"] for each in contracts if each["type"] == "layers")
