@@ -30,15 +30,14 @@ _log = logging.getLogger(__name__)
 
 async def pay_debts(
     connection: AsyncConnection, context: HandlerContext, targets: Iterable[LedgerKey]
-) -> int:
-    """Pay what is owed for entities that are there; return how many columns were written.
+) -> None:
+    """Pay what is owed for entities that are there.
 
     An owner whose ledger row another transaction holds is left to the next sweep: waiting for it
     here could be a deadlock.
     """
     debts = Debts(connection, context.tables.debts)
     ledger = Ledger(connection, context.tables.ledger)
-    paid = 0
     for owner, owed in groupby(await debts.waiting_for(targets), key=lambda debt: debt.owner):
         entry = (await ledger.try_lock([owner])).get(owner)
         if entry is None:
@@ -46,8 +45,7 @@ async def pay_debts(
         # Read again under the lock: its newest event may have written the column by now.
         still = set(await debts.owed_by(owner))
         payment = _Payment(connection, context, entry)
-        paid += await payment.pay([debt for debt in owed if debt in still], debts)
-    return paid
+        await payment.pay([debt for debt in owed if debt in still], debts)
 
 
 class _Payment:
@@ -60,39 +58,36 @@ class _Payment:
         self._context = context
         self._entry = entry
 
-    async def pay(self, owed: Sequence[Debt], debts: Debts) -> int:
-        paid = 0
+    async def pay(self, owed: Sequence[Debt], debts: Debts) -> None:
         for debt in owed:
             try:
                 async with savepoint(self._connection):
-                    paid += await self._pay(debt, debts)
+                    await self._pay(debt, debts)
             except (SQLAlchemyError, RowRejected) as error:
                 if isinstance(error, SQLAlchemyError) and classify(error) is not Fault.REJECTED:
                     raise
                 # The host's schema refuses the key; the column stays NULL, as it was.
                 place, problem = f"{debt.entity_type}.{debt.column}", without_values(error)
                 _log.info("%s cannot be set now: %s", place, problem)
-        return paid
 
-    async def _pay(self, debt: Debt, debts: Debts) -> bool:
+    async def _pay(self, debt: Debt, debts: Debts) -> None:
         bound = self._context.bindings.get(debt.entity_type)
         place = _place(bound, debt) if bound is not None else None
         row = await self._row(bound, debt) if bound is not None and place is not None else None
         if place is None or row is None:
             # The mapping has changed, or the host has deleted the row.
             await debts.paid(debt)
-            return False
+            return
         rows, reference = place
         key = await self._target(debt)
         if key is None:
-            return False
+            return
         column, where = reference.column, equals(rows.primary_key, row)
         # A row that the host holds is left to the next sweep: nobody waits for it here.
         if await find_row(self._connection, rows, where, skip_locked=True) is None:
-            return False
+            return
         await update_row(self._connection, rows, row, {column: coerce(column, key)})
         await debts.paid(debt)
-        return True
 
     async def _target(self, debt: Debt) -> Any:
         context, key = self._context, debt.target
