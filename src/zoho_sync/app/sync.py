@@ -10,15 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
 from zoho_sync.abc import DEFAULT_PRIORITY, QueueBackend, SettledHook
-from zoho_sync.app.parts import Parts
+from zoho_sync.app.parts import Parts, context_of
+from zoho_sync.app.wiring import check_arguments
 from zoho_sync.database.creation import create_all
 from zoho_sync.database.dialects import Clock
-from zoho_sync.database.sessions import refuse_shared_connection
+from zoho_sync.database.sessions import checked_session_factory, refuse_shared_connection
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Outcome, Receipt, SyncResult
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.handlers.base import BaseEntityHandler
-from zoho_sync.handlers.registry import HandlerRegistry
+from zoho_sync.handlers.registry import HandlerRegistry, default_registry
 from zoho_sync.intake.receiver import Body, Headers, Query, Request, receipt_of
 from zoho_sync.intake.signature import Verifier
 from zoho_sync.operate.adoption_report import AdoptionCount
@@ -26,8 +27,10 @@ from zoho_sync.operate.linking import LinkReport
 from zoho_sync.operate.provenance import HistoryEntry, Provenance
 from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
+from zoho_sync.queues.choice import queue_from
 from zoho_sync.queues.outbox import Outbox
 from zoho_sync.web.asgi import ASGIApp, ReceiverApp
+from zoho_sync.worker.runtime import Runtime
 
 __all__ = ["ZohoSync"]
 
@@ -82,26 +85,24 @@ class ZohoSync:
         schema: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._parts = Parts(
-            session_factory,
-            queue=queue,
+        check_arguments(locals())
+        registry = default_registry() if registry is None else registry
+        context = context_of(registry, schema, time_zone, date_formats, clock)
+        sessions = checked_session_factory(session_factory)
+        self._runtime = Runtime(
+            sessions=sessions,
+            queue=queue_from(queue, sessions, context.tables, clock),
             registry=registry,
-            verifier=verifier,
-            organization_id=organization_id,
-            time_zone=time_zone,
-            date_formats=date_formats,
-            retry=retry,
+            context=context,
+            retry=retry or RetryPolicy(),
+            hooks=tuple(hooks),
             batch_size=batch_size,
             concurrency=concurrency,
-            max_body=max_body,
             lease=lease,
-            hooks=hooks,
-            schema=schema,
-            clock=clock,
         )
-        self._runtime, self._worker = self._parts.runtime, self._parts.worker
-        self._receiver = self._parts.receiver
-        self.registry = self._runtime.registry
+        self._parts = Parts(self._runtime, verifier, organization_id, max_body)
+        self._worker, self._receiver = self._parts.worker, self._parts.receiver
+        self.registry = registry
         self.dead_letters = self._parts.dead_letters
         """What could not be applied: list, get, replay, resolve, purge."""
         self.parked = self._parts.parked
@@ -209,7 +210,7 @@ class ZohoSync:
                 in the host's database.
             QueueUnavailable: Nothing was stored.
         """
-        understood = [self._parts.events.completed(event) for event in events]
+        understood = [self._parts.rules.completed(event) for event in events]
         stored = await self._parts.intake.enqueue(understood, session=session, priority=priority)
         return [receipt_of(each) for each in stored]
 
@@ -225,7 +226,7 @@ class ZohoSync:
             ReferenceFailed: An entity that it refers to does not exist.
             RowRejected: The host's schema refuses the values.
         """
-        return await self._parts.direct.apply(self._parts.events.completed(event))
+        return await self._parts.direct.apply(self._parts.rules.completed(event))
 
     def handler(
         self, entity_type: str, session: AsyncSession, *, organization_id: str | None = None
@@ -238,7 +239,7 @@ class ZohoSync:
         Raises:
             UnknownEntityType: No handler has that type.
         """
-        organization = self._parts.events.organization(organization_id)
+        organization = self._parts.rules.organization(organization_id)
         return self._parts.dispatch.handler(entity_type, session, organization)
 
     async def link(

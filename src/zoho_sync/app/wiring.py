@@ -9,9 +9,9 @@ from typing import Any, Final
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.exceptions.arguments import Kind, of
-from zoho_sync.handlers.registry import HandlerRegistry, default_registry
+from zoho_sync.handlers.registry import HandlerRegistry
 
-__all__ = ["check_numbers", "check_parts", "organizations", "registry_from"]
+__all__ = ["check_arguments"]
 
 _LARGEST_BATCH: Final = 1_000
 
@@ -34,7 +34,13 @@ def _all(given: Any, fits: Callable[[Any], object]) -> bool:
     return listed and all(fits(each) for each in given)
 
 
+_NUMBER: Final = Kind(
+    lambda given: isinstance(given, int) and given >= 1, "a whole number of at least 1", "one"
+)
 _KINDS: Final[Mapping[str, Kind]] = {
+    "batch_size": _NUMBER,
+    "concurrency": _NUMBER,
+    "max_body": _NUMBER,
     "verifier": Kind(
         _verifies,
         "an object with verify(), and no class",
@@ -59,68 +65,24 @@ _KINDS: Final[Mapping[str, Kind]] = {
         "registry = default_registry(), after registry.override(YourHandler)",
     ),
 }
-_NUMBER: Final = Kind(
-    lambda given: isinstance(given, int) and given >= 1, "a whole number of at least 1", "one"
-)
 
 
-def organizations(configured: Any) -> tuple[str, ...]:  # whatever the host gave
-    """Return the organizations that were configured; none means one constant for all.
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Refuse arguments of another kind than `ZohoSync` describes.
 
-    Raises:
-        ConfigurationError: They are not ids as text.
-    """
-    _check(organization_id=configured)
-    if configured is None:
-        return ()
-    return (configured,) if isinstance(configured, str) else tuple(configured)
-
-
-def registry_from(given: Any) -> HandlerRegistry:  # whatever the host gave
-    """Return the handlers that were given; those of the mirror if none were.
+    Args:
+        given: What it was called with, by name.
 
     Raises:
-        ConfigurationError: It is no registry; the message says how to get one.
+        ConfigurationError: The message says which, and the remedy; it holds no secret.
     """
-    _check(registry=given)
-    return default_registry() if given is None else given
-
-
-def check_numbers(**numbers: Any) -> None:
-    """Refuse what is no whole number of at least 1, and a batch that no statement can name.
-
-    Raises:
-        ConfigurationError: The message says which.
-    """
-    _check(**numbers)
-    if numbers.get("batch_size", 1) > _LARGEST_BATCH:
+    for name, kind in _KINDS.items():
+        if not kind.fits(given[name]):
+            # What was given is not said: a secret may stand where a verifier should.
+            raise ConfigurationError(f"{name} must be {kind.called}; give {kind.example}")
+    if given["batch_size"] > _LARGEST_BATCH:
         message = (
             f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit "
             "the parameters of a statement; for more at once raise concurrency"
         )
         raise ConfigurationError(message)
-
-
-def check_parts(  # whatever the host gave
-    verifier: Any, retry: Any, time_zone: Any, date_formats: Any, hooks: Any
-) -> None:
-    """Refuse arguments of another kind than `ZohoSync` describes.
-
-    Raises:
-        ConfigurationError: The message says which, and the remedy; it holds no secret.
-    """
-    _check(
-        verifier=verifier,
-        retry=retry,
-        time_zone=time_zone,
-        date_formats=date_formats,
-        hooks=hooks,
-    )
-
-
-def _check(**arguments: Any) -> None:
-    for name, given in arguments.items():
-        kind = _KINDS.get(name, _NUMBER)
-        if not kind.fits(given):
-            # What was given is not said: a secret may stand where a verifier should.
-            raise ConfigurationError(f"{name} must be {kind.called}; give {kind.example}")

@@ -272,7 +272,7 @@ def enqueue_statement(
     if len(events) > _LONGEST_STATEMENT:
         message = f"one statement queues at most {_LONGEST_STATEMENT} events; make several"
         raise ConfigurationError(message)
-    understood = [sync._parts.events.completed(event) for event in events]  # noqa: SLF001  # as above
+    understood = [sync._parts.rules.completed(event) for event in events]  # noqa: SLF001  # as above
     bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
     tables = context.tables
     relayed = isinstance(queue, RelaysOutbox) and priority == DEFAULT_PRIORITY

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,7 @@ from zoho_sync.events.event import (
     Operation,
     SyncEvent,
     operation_of,
+    refuse_future,
     with_own_time,
 )
 from zoho_sync.exceptions import PayloadError
@@ -65,6 +66,32 @@ class DecodingRules:
     organization_ids: tuple[str, ...] = ()
     time_zone: tzinfo | None = None
     date_formats: tuple[str, ...] = ()
+
+    def completed(self, event: SyncEvent) -> SyncEvent:
+        """Return an event of the host's own with its type, time and organization decided.
+
+        Raises:
+            PayloadError: It cannot be understood.
+        """
+        kind = self.catalog.decide(event.entity_type, event.payload, event.operation)
+        typed = replace(event, entity_type=kind.entity_type)
+        timed = with_own_time(typed, time_zone=self.time_zone, formats=self.date_formats)
+        if timed.arrival is not None:
+            refuse_future(timed.effective_time, timed.arrival.time, path=timed.entity_type)
+        return replace(timed, organization_id=self.organization(timed.organization_id))
+
+    def organization(self, named: str | None) -> str:
+        """Return the organization that is meant.
+
+        Raises:
+            PayloadError: It is not one that is configured.
+        """
+        named, configured = named or DEFAULT_ORGANIZATION, self.organization_ids
+        if len(configured) == 1 and named == DEFAULT_ORGANIZATION:
+            return configured[0]
+        if configured and named not in configured:
+            raise PayloadError("organization_id", "an organization that is not configured")
+        return named
 
 
 class _Body(NamedTuple):
