@@ -20,7 +20,6 @@ one raises, and may be called from several threads at once.
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
@@ -42,32 +41,33 @@ __all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enque
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_HostedT = TypeVar("_HostedT")
-_HostedT_co = TypeVar("_HostedT_co", covariant=True)
+_PartT = TypeVar("_PartT")
 
 # Some databases take no more than 32,767 parameters in a statement; an event has 18.
 _LONGEST_STATEMENT: Final = 1000
 
 
-class _Blocking(ABC, Generic[_HostedT_co]):
-    """Stands for an object that lives in the loop."""
+class _Blocking(Generic[_PartT]):
+    """Stands for what lives in the loop: a `ZohoSync`, or a part of it."""
 
-    @abstractmethod
-    def _call(self, work: Callable[[_HostedT_co], Awaitable[_T]]) -> _T:
-        """Await in the loop what is done with that object."""
+    def __init__(self, thread: LoopThread[Hosted], part: Callable[[ZohoSync], _PartT]) -> None:
+        self._thread, self._part = thread, part
+
+    def _call(self, work: Callable[[_PartT], Awaitable[_T]]) -> _T:
+        return self._thread.call(lambda running: work(self._part(running.sync)))
 
 
 def _blocking(
-    method: Callable[Concatenate[_HostedT, _P], Coroutine[Any, Any, _T]],
-) -> Callable[Concatenate[_Blocking[_HostedT], _P], _T]:
+    method: Callable[Concatenate[_PartT, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[_Blocking[_PartT], _P], _T]:
     """Return a method that waits for the answer of that one, with its arguments and docstring."""
     name = method.__name__
 
     @wraps(method)
-    def waiting(self: _Blocking[_HostedT], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        def ask(hosted: _HostedT) -> Awaitable[_T]:
+    def waiting(self: _Blocking[_PartT], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def ask(part: _PartT) -> Awaitable[_T]:
             # By name: the factory may make a subclass.
-            own: Callable[_P, Awaitable[_T]] = getattr(hosted, name)
+            own: Callable[_P, Awaitable[_T]] = getattr(part, name)
             return own(*args, **kwargs)
 
         return self._call(ask)
@@ -110,10 +110,10 @@ class BlockingSync(_Blocking[ZohoSync]):
     """
 
     def __init__(self, factory: Callable[[], ZohoSync]) -> None:
-        self._thread: LoopThread[Hosted] = LoopThread(lambda: hosted(factory))
-        self.dead_letters = BlockingDeadLetters(self)
+        super().__init__(LoopThread(lambda: hosted(factory)), lambda sync: sync)
+        self.dead_letters = BlockingDeadLetters(self._thread, lambda sync: sync.dead_letters)
         """What could not be applied: list, get, replay, resolve, purge."""
-        self.parked = BlockingParkedEvents(self)
+        self.parked = BlockingParkedEvents(self._thread, lambda sync: sync.parked)
         """What waits for another entity."""
 
     def __enter__(self) -> Self:
@@ -150,10 +150,7 @@ class BlockingSync(_Blocking[ZohoSync]):
         Args:
             work: Is given the `ZohoSync`, and returns what to await.
         """
-        return self._thread.call(lambda running: work(running.sync))
-
-    def _call(self, work: Callable[[ZohoSync], Awaitable[_T]]) -> _T:
-        return self.call(work)
+        return self._call(work)
 
     create_tables = _blocking(ZohoSync.create_tables)
     check = _blocking(ZohoSync.check)
@@ -204,12 +201,6 @@ class BlockingSync(_Blocking[ZohoSync]):
 class BlockingDeadLetters(_Blocking[DeadLetters]):
     """The dead letters of a `BlockingSync`; see `zoho_sync.operate.dead_letters.DeadLetters`."""
 
-    def __init__(self, sync: BlockingSync) -> None:
-        self._sync = sync
-
-    def _call(self, work: Callable[[DeadLetters], Awaitable[_T]]) -> _T:
-        return self._sync.call(lambda sync: work(sync.dead_letters))
-
     list = _blocking(DeadLetters.list)
     get = _blocking(DeadLetters.get)
     replay = _reading("which", _blocking(DeadLetters.replay))
@@ -219,12 +210,6 @@ class BlockingDeadLetters(_Blocking[DeadLetters]):
 
 class BlockingParkedEvents(_Blocking[ParkedEvents]):
     """The parked events of a `BlockingSync`; see `zoho_sync.operate.parked.ParkedEvents`."""
-
-    def __init__(self, sync: BlockingSync) -> None:
-        self._sync = sync
-
-    def _call(self, work: Callable[[ParkedEvents], Awaitable[_T]]) -> _T:
-        return self._sync.call(lambda sync: work(sync.parked))
 
     list = _blocking(ParkedEvents.list)
 

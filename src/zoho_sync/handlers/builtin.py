@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.mapping.declaration import DOCUMENT, ChildMap, EntityMap
-from zoho_sync.mirror import MirrorTable, MirrorTables, tables
+from zoho_sync.mirror import MirrorTables, tables
 from zoho_sync.payloads import (
     BillPayload,
     CreditNotePayload,
@@ -49,25 +49,25 @@ def mirror_map(name: str, mirror: MirrorTables = tables) -> EntityMap:
         mirror: The mirror; `zoho_sync.mirror.build` makes one with other names.
     """
     head = mirror.entries[name]
-    children = [entry for entry in mirror.entries.values() if entry.parent == name]
+    children = [
+        ChildMap(
+            table=entry.table,
+            source=entry.source,
+            key=entry.key,
+            parent=("organization_id", entry.parent_key),
+            columns=entry.columns,
+        )
+        for entry in mirror.entries.values()
+        if entry.parent == name
+    ]
     return EntityMap(
         table=head.table,
         key=head.key,
         organization_column="organization_id",
         columns={**head.columns, "raw": DOCUMENT},
-        children=[_child(entry) for entry in children],
+        children=children,
         on_delete="soft",
         deleted_column="deleted_at",
-    )
-
-
-def _child(entry: MirrorTable) -> ChildMap:
-    return ChildMap(
-        table=entry.table,
-        source=entry.source,
-        key=entry.key,
-        parent=("organization_id", entry.parent_key),
-        columns=entry.columns,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Final, TypeVar, overload
 
@@ -40,7 +40,7 @@ class HandlerRegistry:
     def register(self, handler: _HandlerT) -> _HandlerT: ...
 
     @overload
-    def register(self, handler: None = None) -> _Registrar: ...
+    def register(self, handler: None = None) -> Callable[[_HandlerT], _HandlerT]: ...
 
     def register(self, handler: Handler | None = None) -> Any:
         """Add a handler; usable as a decorator, ``@registry.register`` or with parentheses.
@@ -50,7 +50,7 @@ class HandlerRegistry:
                 its type is another name of one that exists, or the class is no usable handler.
         """
         if handler is None:
-            return _Registrar(self)
+            return self.register
         _check(handler, "register")
         present = self._handlers.get(handler.entity_type)
         if present is not None and present is not handler:
@@ -169,16 +169,6 @@ class HandlerRegistry:
         self._handlers[handler.entity_type] = handler
         self._ignored.discard(handler.entity_type)
         return handler
-
-
-class _Registrar:
-    """What ``register()`` with parentheses gives: the decorator itself."""
-
-    def __init__(self, registry: HandlerRegistry) -> None:
-        self._registry = registry
-
-    def __call__(self, handler: _HandlerT) -> _HandlerT:
-        return self._registry.register(handler)
 
 
 def _check(handler: Any, method: str) -> None:
