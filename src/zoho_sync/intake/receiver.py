@@ -132,7 +132,7 @@ class Receiver:
     def decode_again(
         self, body: bytes, content_type: str, hints: Mapping[str, Any]
     ) -> SyncEvent | None:
-        """Decode a body that was kept as a dead letter; see `dead_letters.DecodesAgain`.
+        """Decode a body that was kept as a dead letter, as bodies are decoded now.
 
         Raises:
             PayloadError: It is still not understood.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -61,25 +61,6 @@ class Replayed:
     still_dead: tuple[str, ...] = ()
 
 
-class DecodesAgain(Protocol):
-    """Decodes a body that was not understood, as the front door decodes bodies now."""
-
-    def __call__(
-        self, body: bytes, content_type: str, hints: Mapping[str, Any], /
-    ) -> SyncEvent | None:
-        """Return the event that the body makes; None for an empty one.
-
-        Args:
-            body: As it was received.
-            content_type: As it was received; ``""`` if there was none.
-            hints: What was said about the body.
-
-        Raises:
-            PayloadError: It is still not understood.
-        """
-        ...
-
-
 class DeadLetters:
     """The dead letters of one `ZohoSync`, for operators and their tools.
 
@@ -91,7 +72,7 @@ class DeadLetters:
         self,
         session_factory: Callable[[], AsyncSession],
         tables: Tables,
-        decode_again: DecodesAgain,
+        decode_again: Callable[[bytes, str, Mapping[str, Any]], SyncEvent | None],
         clock: Clock | None = None,
     ) -> None:
         self._sessions = session_factory
@@ -129,8 +110,26 @@ class DeadLetters:
         async with self._transaction() as connection:
             now = await database_time(connection, self._clock)
             rows = DeadLetterRows(connection, self._tables)
-            found = await self._found(rows, which)
-            return await _Replay(connection, self._tables, self._decode_again, now).run(found)
+            jobs: dict[int, Job] = {}
+            dead: list[str] = []
+            for row in await self._found(rows, which):
+                try:
+                    event = self._event(row)
+                except PayloadError as error:
+                    await rows.update_error(row["id"], error)
+                    dead.append(row["event_id"])
+                    continue
+                history, priority = tuple(row["history"]), row["priority"]
+                jobs[row["id"]] = Job(None, event, "", history=history, priority=priority)
+            await rows.remove(jobs)
+            due = [(job, now) for job in jobs.values()]
+            queued = await requeue(connection, self._tables, due, now)
+        replayed = [job.event.id for job in jobs.values()]
+        return Replayed(
+            tuple(event_id for event_id in replayed if event_id in queued),
+            tuple(event_id for event_id in replayed if event_id not in queued),
+            tuple(dead),
+        )
 
     async def resolve(
         self, which: str | Iterable[str] | DeadLetterFilter, *, reason: str = ""
@@ -151,6 +150,15 @@ class DeadLetters:
             await journal.append_rows([_resolved(row, reason, now) for row in found])
             await rows.remove(row["id"] for row in found)
             return len(found)
+
+    def _event(self, row: Mapping[Any, Any]) -> SyncEvent:
+        if row["entity_type"] is not None:
+            return event_from_row(row)
+        body, content_type = row["body"] or b"", row["content_type"] or ""
+        event = self._decode_again(body, content_type, row["hints"] or {})
+        if event is None:
+            raise PayloadError("", "an empty body")
+        return replace(event, id=row["event_id"], arrival=Arrival(row["arrival_time"], 0))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -193,57 +201,6 @@ class DeadLetters:
         if which.died_before is not None:
             conditions.append(table.c.died_at < which.died_before)
         return and_(true(), *conditions)
-
-
-class _Replay:
-    """Puts dead letters back, each under its id and arrival."""
-
-    def __init__(
-        self, connection: AsyncConnection, tables: Tables, decode_again: DecodesAgain, now: datetime
-    ) -> None:
-        self._rows = DeadLetterRows(connection, tables)
-        self._connection = connection
-        self._tables = tables
-        self._decode_again = decode_again
-        self._now = now
-
-    async def run(self, rows: Sequence[Mapping[Any, Any]]) -> Replayed:
-        jobs, dead = await self._understand(rows)
-        await self._rows.remove(jobs)
-        due = [(job, self._now) for job in jobs.values()]
-        queued = await requeue(self._connection, self._tables, due, self._now)
-        replayed = [job.event.id for job in jobs.values()]
-        return Replayed(
-            tuple(event_id for event_id in replayed if event_id in queued),
-            tuple(event_id for event_id in replayed if event_id not in queued),
-            tuple(dead),
-        )
-
-    async def _understand(
-        self, rows: Sequence[Mapping[Any, Any]]
-    ) -> tuple[dict[int, Job], list[str]]:
-        jobs: dict[int, Job] = {}
-        dead: list[str] = []
-        for row in rows:
-            try:
-                event = _event(row, self._decode_again)
-            except PayloadError as error:
-                await self._rows.update_error(row["id"], error)
-                dead.append(row["event_id"])
-                continue
-            history, priority = tuple(row["history"]), row["priority"]
-            jobs[row["id"]] = Job(None, event, "", history=history, priority=priority)
-        return jobs, dead
-
-
-def _event(row: Mapping[Any, Any], decode_again: DecodesAgain) -> SyncEvent:
-    if row["entity_type"] is not None:
-        return event_from_row(row)
-    body, content_type = row["body"] or b"", row["content_type"] or ""
-    event = decode_again(body, content_type, row["hints"] or {})
-    if event is None:
-        raise PayloadError("", "an empty body")
-    return replace(event, id=row["event_id"], arrival=Arrival(row["arrival_time"], 0))
 
 
 def _resolved(row: Mapping[Any, Any], reason: str, now: datetime) -> dict[str, Any]:

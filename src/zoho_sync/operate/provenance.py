@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -21,7 +21,14 @@ from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 
 __all__ = ["ColumnSource", "Histories", "HistoryEntry", "Provenance"]
 
-_PLACES: Final = ("outbox", "jobs", "parked", "dead_letters", "journal")
+_STATES: Final = {
+    "outbox": "queued",
+    "jobs": "queued",
+    "parked": "parked",
+    "dead_letters": "dead_letter",
+    "journal": None,
+}
+"""The state of events by the table that they are in; the journal says the outcome itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +90,25 @@ class Provenance:
     columns: Mapping[str, ColumnSource]
 
 
+@dataclass(frozen=True, slots=True)
 class Histories:
     """Reads the library's tables for `ZohoSync.history` and `ZohoSync.provenance`."""
 
-    def __init__(
-        self,
-        session_factory: Callable[[], AsyncSession],
-        context: HandlerContext,
-        organization: Callable[[str | None], str],
-    ) -> None:
-        self._sessions = session_factory
-        self._context = context
-        self._organization = organization
+    sessions: Callable[[], AsyncSession]
+    context: HandlerContext
+    organization: Callable[[str | None], str]
 
     async def history(
         self, entity_type: str, zoho_id: str, organization_id: str | None
     ) -> list[HistoryEntry]:
         """Return the events of an entity in the order of their arrival."""
-        organization = self._organization(organization_id)
-        kind = self._context.catalog.require(entity_type)
-        catalog = self._context.catalog
-        types = [name for name in catalog.kinds if catalog.namespace(name) == kind.namespace]
-        async with self._sessions() as session, unit_of_work(session) as work:
-            found = dict[str, tuple[tuple[datetime, int], HistoryEntry]]()
-            for place in _PLACES:
-                table: Table = getattr(self._context.tables, place)
+        organization, catalog = self.organization(organization_id), self.context.catalog
+        namespace = catalog.require(entity_type).namespace
+        types = [name for name, kind in catalog.kinds.items() if kind.namespace == namespace]
+        found: dict[str, tuple[str | None, Mapping[Any, Any]]] = {}
+        async with self.sessions() as session, unit_of_work(session) as work:
+            for place, state in _STATES.items():
+                table: Table = getattr(self.context.tables, place)
                 rows = await work.connection.execute(
                     select(table).where(
                         table.c.organization_id == organization,
@@ -116,10 +117,9 @@ class Histories:
                     )
                 )
                 # What was published may be settled before it has left the outbox.
-                found |= {
-                    row["event_id"]: (_arrived(row), _entry(place, row)) for row in rows.mappings()
-                }
-        return [entry for _, entry in sorted(found.values(), key=lambda pair: pair[0])]
+                found |= {row["event_id"]: (state, row) for row in rows.mappings()}
+        by_arrival = sorted(found.values(), key=lambda pair: _arrived(pair[1]))
+        return [_entry(state, row) for state, row in by_arrival]
 
     async def provenance(self, model: Any, primary_key: Any) -> Provenance | None:
         """Return where a row's values come from; None where no entity has it.
@@ -132,8 +132,8 @@ class Histories:
             message = f"{model!r} is neither an ORM class nor a Table"
             raise ConfigurationError(message)
         values = tuple(primary_key) if isinstance(primary_key, (tuple, list)) else (primary_key,)
-        async with self._sessions() as session, unit_of_work(session) as work:
-            ledger = Ledger(work.connection, self._context.tables.ledger)
+        async with self.sessions() as session, unit_of_work(session) as work:
+            ledger = Ledger(work.connection, self.context.tables.ledger)
             owner = await ledger.owner(table.fullname, encode_key(values))
             if owner is None:
                 return None
@@ -150,10 +150,9 @@ class Histories:
     async def _sources(
         self, connection: AsyncConnection, key: LedgerKey, entry: LedgerEntry
     ) -> dict[str, ColumnSource]:
-        state = entry.state
+        state, journal = entry.state, self.context.tables.journal
         names = sorted(state.carried | state.older.keys())
         versions = {name: state.written_by(name) for name in names}
-        journal = self._context.tables.journal
         rows = await connection.execute(
             select(journal).where(
                 journal.c.organization_id == key.organization_id,
@@ -161,7 +160,17 @@ class Histories:
             )
         )
         received = list(rows.mappings())
-        events = {_version(row): _writer(row, received) for row in received}
+        applied = {
+            row["content_hash"]: row["event_id"]
+            for row in received
+            if row["outcome"] == Outcome.APPLIED
+        }
+        events = dict[tuple[int, int], str]()
+        for row in received:
+            # What a duplicate says was written by the one that it equals.
+            equal = row["content_hash"] if row["outcome"] == Outcome.DUPLICATE else None
+            moment = to_microseconds(row["arrival_time"]), row["arrival_sequence"]
+            events[moment] = applied.get(equal, row["event_id"])
         return {
             name: ColumnSource(
                 event_id=events.get((version.arrival, version.sequence)),
@@ -173,47 +182,19 @@ class Histories:
         }
 
 
-def _writer(row: Mapping[Any, Any], received: Sequence[Mapping[Any, Any]]) -> str:
-    """Return the event that wrote what an event says: of a duplicate, the one that it equals."""
-    event_id: str = row["event_id"]
-    if row["outcome"] == Outcome.DUPLICATE:
-        for each in received:
-            is_equal = each["content_hash"] == row["content_hash"]
-            if is_equal and each["outcome"] == Outcome.APPLIED:
-                event_id = each["event_id"]
-    return event_id
-
-
-def _version(row: Mapping[Any, Any]) -> tuple[int, int]:
-    return to_microseconds(row["arrival_time"]), row["arrival_sequence"]
-
-
 def _arrived(row: Mapping[Any, Any]) -> tuple[datetime, int]:
     sequence = row["arrival_sequence"]
     return row["arrival_time"], row["id"] if sequence is None else sequence
 
 
-def _entry(place: str, row: Mapping[Any, Any]) -> HistoryEntry:
-    said: Mapping[str, tuple[str, str, Sequence[str], datetime | None]] = {
-        "journal": (
-            row.get("outcome", ""),
-            row.get("reason", ""),
-            row.get("changed", ()),
-            row.get("settled_at"),
-        ),
-        "outbox": ("queued", "", (), None),
-        "jobs": ("queued", "", (), None),
-        "parked": ("parked", row.get("reason", ""), (), None),
-        "dead_letters": ("dead_letter", row.get("error", ""), (), None),
-    }
-    state, reason, changed, settled_at = said[place]
+def _entry(state: str | None, row: Mapping[Any, Any]) -> HistoryEntry:
     return HistoryEntry(
         event_id=row["event_id"],
         operation=row["operation"],
         effective_time=row["effective_time"],
         arrived_at=row["arrival_time"],
-        state=state,
-        reason=reason,
-        changed=tuple(changed),
-        settled_at=settled_at,
+        state=state or row["outcome"],
+        reason=row.get("reason") or row.get("error") or "",
+        changed=tuple(row.get("changed", ())),
+        settled_at=row.get("settled_at"),
     )

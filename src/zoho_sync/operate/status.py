@@ -101,11 +101,13 @@ async def _read(
 ) -> StatusReport:
     journal, dead, parked = tables.journal, tables.dead_letters, tables.parked
     entities: dict[str, dict[Outcome, int]] = {}
+    settled: dict[Outcome, int] = {}
     grouped = select(journal.c.entity_type, journal.c.outcome, func.count())
     for name, outcome, count in await connection.execute(
         grouped.group_by(journal.c.entity_type, journal.c.outcome)
     ):
         entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
+        settled[Outcome(outcome)] = settled.get(Outcome(outcome), 0) + count
     recent_rows = await connection.execute(
         select(journal.c.outcome, func.count())
         .where(journal.c.settled_at > now - window)
@@ -124,7 +126,7 @@ async def _read(
         parked=await _count(connection, parked),
         dead_letters=await _count(connection, dead),
         failures=await _count(connection, dead, dead.c.kind == DeadLetterKind.FAILURE),
-        settled=_totals(entities),
+        settled=settled,
         recent={outcome: count for outcome, count in recent.items() if count},
         entities=entities,
         last_arrival=last,
@@ -138,14 +140,6 @@ async def _read(
     )
 
 
-def _totals(entities: Mapping[str, Mapping[Outcome, int]]) -> dict[Outcome, int]:
-    totals: dict[Outcome, int] = {}
-    for counts in entities.values():
-        for outcome, count in counts.items():
-            totals[outcome] = totals.get(outcome, 0) + count
-    return totals
-
-
 async def _count(connection: AsyncConnection, table: Table, *where: ColumnElement[bool]) -> int:
     statement = select(func.count()).select_from(table).where(*where)
     count: int = (await connection.execute(statement)).scalar_one()
@@ -153,17 +147,9 @@ async def _count(connection: AsyncConnection, table: Table, *where: ColumnElemen
 
 
 async def _last_arrival(connection: AsyncConnection, tables: Tables) -> datetime | None:
-    newest = []
-    for table in (
-        tables.outbox,
-        tables.jobs,
-        tables.parked,
-        tables.dead_letters,
-        tables.journal,
-    ):
-        found = await connection.execute(select(func.max(table.c.arrival_time)))
-        newest.append(found.scalar())
-    return max((moment for moment in newest if moment is not None), default=None)
+    places = (tables.outbox, tables.jobs, tables.parked, tables.dead_letters, tables.journal)
+    newest = [await connection.scalar(select(func.max(table.c.arrival_time))) for table in places]
+    return max(filter(None, newest), default=None)
 
 
 def _pause(since: datetime | None) -> Iterator[str]:
