@@ -283,7 +283,7 @@ class ZohoSync:
         Raises:
             ConfigurationError: The type has no mapping, or its documents are kept nowhere.
         """
-        return await self._parts.reapplication.queue(entity_type)
+        return await self._parts.reapplication.reapply(entity_type)
 
     async def history(
         self, entity_type: str, zoho_id: str, *, organization_id: str | None = None

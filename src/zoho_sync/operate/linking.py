@@ -6,8 +6,8 @@ by pairs that the host knows, before the first event or afterwards.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
@@ -30,7 +30,7 @@ from zoho_sync.mapping.values import Key, coerce, deletion_mark, equals, identit
 from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync.store.parked_rows import Parked
 
-__all__ = ["Ambiguous", "LinkReport", "Linker", "Matches", "RefusedLink"]
+__all__ = ["Ambiguous", "LinkReport", "Linker", "Matches", "RefusedLink", "mapping_of"]
 
 _BATCH: Final = 200
 
@@ -67,12 +67,7 @@ class LinkReport:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """An entity that several rows match.
-
-    Attributes:
-        zoho_id: Zoho's id.
-        rows: The primary keys of the rows.
-    """
+    """An entity, by Zoho's id, that several rows match, by their primary keys."""
 
     zoho_id: str
     rows: tuple[Any, ...]
@@ -99,32 +94,18 @@ class _Found:
     unchanged: list[str] = field(default_factory=list)
     refused: list[RefusedLink] = field(default_factory=list)
 
-    def report(self) -> LinkReport:
-        return LinkReport(tuple(self.linked), tuple(self.unchanged), tuple(self.refused))
-
 
 class _DryRunError(Exception):
     """Rolls back what a dry run has done."""
 
 
+@dataclass(frozen=True, slots=True)
 class Linker:
-    """Links entities to rows.
+    """Links entities to rows; ``organization`` decides which of Zoho's organizations is meant."""
 
-    Args:
-        session_factory: Gives an `AsyncSession` on the host's database.
-        context: The library's tables, and where each entity type is mapped.
-        organization: Decides which of Zoho's organizations is meant.
-    """
-
-    def __init__(
-        self,
-        session_factory: Callable[[], AsyncSession],
-        context: HandlerContext,
-        organization: Callable[[str | None], str],
-    ) -> None:
-        self._sessions = session_factory
-        self._context = context
-        self._organization = organization
+    sessions: Callable[[], AsyncSession]
+    context: HandlerContext
+    organization: Callable[[str | None], str]
 
     async def link(
         self,
@@ -135,19 +116,20 @@ class Linker:
         dry_run: bool = False,
     ) -> LinkReport:
         """Link entities to rows, a few hundred to a transaction; see `ZohoSync.link`."""
-        organization = self._organization(organization_id)
-        bound, found = self.bound(entity_type), _Found()
-        kind = self._context.catalog.require(entity_type)
-        rest = iter(pairs)
+        organization, bound = self.organization(organization_id), self.bound(entity_type)
+        namespace = self.context.catalog.namespace(bound.entity_type)
+        found, rest = _Found(), iter(pairs)
         while chunk := list(islice(rest, _BATCH)):
             keys = [
-                (LedgerKey(organization, kind.namespace, str(zoho_id)), _as_key(bound, row))
+                (LedgerKey(organization, namespace, str(zoho_id)), _as_key(bound, row))
                 for zoho_id, row in chunk
             ]
-            async with self._transaction(dry_run=dry_run) as connection:
-                linking = _Linking(connection, self._context, bound, found)
-                await linking.link(kind.entity_type, keys)
-        return found.report()
+            with suppress(_DryRunError):
+                async with self.sessions() as session, unit_of_work(session) as work:
+                    await _Linking(work.connection, self.context, bound, found).link(keys)
+                    if dry_run:
+                        raise _DryRunError
+        return LinkReport(tuple(found.linked), tuple(found.unchanged), tuple(found.refused))
 
     async def match(
         self,
@@ -159,13 +141,13 @@ class Linker:
 
         An entity that has its row already is paired with it.
         """
-        organization = self._organization(organization_id)
-        bound, kind = self.bound(entity_type), self._context.catalog.require(entity_type)
-        ledger = self._context.tables.ledger
+        organization, bound = self.organization(organization_id), self.bound(entity_type)
+        namespace = self.context.catalog.namespace(bound.entity_type)
+        ledger = self.context.tables.ledger
         pairs, unmatched, ambiguous = [], [], []
-        async with self._sessions() as session, unit_of_work(session) as work:
+        async with self.sessions() as session, unit_of_work(session) as work:
             for zoho_id, values in entities:
-                key = LedgerKey(organization, kind.namespace, zoho_id)
+                key = LedgerKey(organization, namespace, zoho_id)
                 entry = (await Ledger(work.connection, ledger).read([key])).get(key)
                 found = await find_key(work.connection, bound, key, entry)
                 try:
@@ -190,10 +172,10 @@ class Linker:
         self, entity_type: str, zoho_id: str, organization_id: str | None = None
     ) -> bool:
         """Forget what is known of an entity; see `ZohoSync.forget`."""
-        kind = self._context.catalog.require(entity_type)
-        key = LedgerKey(self._organization(organization_id), kind.namespace, zoho_id)
-        async with self._sessions() as session, unit_of_work(session) as work:
-            ledger = Ledger(work.connection, self._context.tables.ledger)
+        kind = self.context.catalog.require(entity_type)
+        key = LedgerKey(self.organization(organization_id), kind.namespace, zoho_id)
+        async with self.sessions() as session, unit_of_work(session) as work:
+            ledger = Ledger(work.connection, self.context.tables.ledger)
             entry = (await ledger.lock([key])).get(key)
             if entry is None or entry.state.version is None:
                 return False
@@ -201,125 +183,104 @@ class Linker:
             return True
 
     def bound(self, entity_type: str) -> BoundEntity:
-        """Return the mapping of an entity type.
-
-        Raises:
-            ConfigurationError: It has none.
-        """
-        kind = self._context.catalog.require(entity_type)
-        bound = self._context.bindings.get(kind.entity_type)
-        if bound is None:
-            message = f"{kind.entity_type} has no mapping, so that there is nothing to link"
-            raise ConfigurationError(message)
-        return bound
-
-    @asynccontextmanager
-    async def _transaction(self, *, dry_run: bool) -> AsyncIterator[AsyncConnection]:
-        with suppress(_DryRunError):
-            async with self._sessions() as session, unit_of_work(session) as work:
-                yield work.connection
-                if dry_run:
-                    raise _DryRunError
+        """Return the mapping of an entity type; see `mapping_of`."""
+        return mapping_of(self.context, entity_type, "link")
 
 
+def mapping_of(context: HandlerContext, entity_type: str, purpose: str) -> BoundEntity:
+    """Return the mapping of an entity type.
+
+    Raises:
+        ConfigurationError: It has none, so that there is nothing for that purpose.
+    """
+    kind = context.catalog.require(entity_type)
+    bound = context.bindings.get(kind.entity_type)
+    if bound is None:
+        message = f"{kind.entity_type} has no mapping, so that there is nothing to {purpose}"
+        raise ConfigurationError(message)
+    return bound
+
+
+@dataclass(frozen=True)
 class _Linking:
     """The links of one transaction."""
 
-    def __init__(
-        self,
-        connection: AsyncConnection,
-        context: HandlerContext,
-        bound: BoundEntity,
-        found: _Found,
-    ) -> None:
-        self._connection = connection
-        self._context = context
-        self._bound = bound
-        self._found = found
-        self._ledger = Ledger(connection, context.tables.ledger)
+    connection: AsyncConnection
+    context: HandlerContext
+    bound: BoundEntity
+    found: _Found
 
-    async def link(self, entity_type: str, pairs: Sequence[tuple[LedgerKey, Key]]) -> None:
-        await self._ledger.prepare(key for key, _ in pairs)
-        entries = await self._ledger.lock(key for key, _ in pairs)
+    async def link(self, pairs: Sequence[tuple[LedgerKey, Key]]) -> None:
+        ledger = Ledger(self.connection, self.context.tables.ledger)
+        await ledger.prepare(key for key, _ in pairs)
+        entries = await ledger.lock(key for key, _ in pairs)
         made = []
         for key, row in pairs:
-            entry = entries[key]
-            link = (self._bound.table.fullname, encode_key(row))
-            problem = await self._problem(key, entry, link, row)
-            if problem:
+            entry, linked = entries[key], self._linked(entries[key], row)
+            if problem := await self._problem(key, entry, row):
                 refused = RefusedLink(key.entity_id, plain_key(row), problem)
-                self._found.refused.append(refused)
-            elif entry.row == link and not await self._key_is_missing(row):
-                self._found.unchanged.append(key.entity_id)
+                self.found.refused.append(refused)
+            elif entry.row == linked.row and not await self._key_is_missing(row):
+                self.found.unchanged.append(key.entity_id)
             else:
-                entries[key] = await self._write(key, entry, entity_type, link, row)
-                self._found.linked.append(key.entity_id)
+                await self._write_identity(key, entry, row)
+                await ledger.write(key, linked)
+                entries[key] = linked
+                self.found.linked.append(key.entity_id)
                 made.append(key)
-        now = await database_time(self._connection, self._context.clock)
-        await Parked(self._connection, self._context.tables).wake(made, now)
-        await pay_debts(self._connection, self._context, made)
+        now = await database_time(self.connection, self.context.clock)
+        await Parked(self.connection, self.context.tables).wake(made, now)
+        await pay_debts(self.connection, self.context, made)
 
-    async def _problem(
-        self, key: LedgerKey, entry: LedgerEntry, link: tuple[str, str], row: Key
-    ) -> str:
+    def _linked(self, entry: LedgerEntry, row: Key) -> LedgerEntry:
+        # No column of this row was written by an event: the newest one may come once more.
+        state = replace(entry.state, carried=frozenset(), older={}, content_hash="", fingerprint="")
+        return replace(
+            entry,
+            state=state,
+            entity_type=entry.entity_type or self.bound.entity_type,
+            table_name=self.bound.table.fullname,
+            primary_key=encode_key(row),
+        )
+
+    async def _problem(self, key: LedgerKey, entry: LedgerEntry, row: Key) -> str:
         """Return why a pair cannot be linked; empty where it can."""
-        bound, ledger = self._bound, self._context.tables.ledger
+        bound, ledger = self.bound, Ledger(self.connection, self.context.tables.ledger)
         mine = identity_values(bound, key.entity_id, key.organization_id)
         columns = tuple(mine) or bound.primary_key
         statement = select(*columns).select_from(bound.selectable)
         locked = statement.where(equals(bound.primary_key, row)).with_for_update()
-        there = (await self._connection.execute(locked)).first()
+        there = (await self.connection.execute(locked)).first()
         if there is None:
             return f"{bound.table.name} has no such row"
         for column, value in zip(columns, there, strict=True):
             if column in mine and value not in {None, "", mine[column]}:
                 whose = "organization" if column is bound.organization else bound.entity_type
                 return f"the row belongs to {whose} {value}"
-        others = {each.table.fullname for each in self._context.bindings.values()} - {link[0]}
-        if entry.table_name in others:
+        tables = {each.table.fullname for each in self.context.bindings.values()}
+        if entry.table_name in tables - {bound.table.fullname}:
             return f"it is a {entry.entity_type} by now"
-        own = await find_key(self._connection, bound, key, entry)
+        own = await find_key(self.connection, bound, key, entry)
         if own is not None and own != row:
             return f"it is linked to row {plain_key(own)}"
-        taken = select(ledger.c.entity_id, ledger.c.namespace, ledger.c.organization_id).where(
-            ledger.c.table_name == link[0], ledger.c.primary_key == link[1]
-        )
-        holder = (await self._connection.execute(taken)).first()
-        if holder is not None and tuple(holder) != (key[2], key[1], key[0]):
-            return f"the row belongs to {holder[1]} {holder[0]}"
+        owner = await ledger.owner(bound.table.fullname, encode_key(row))
+        if owner is not None and owner[0] != key:
+            return f"the row belongs to {owner[0].namespace} {owner[0].entity_id}"
         return ""
 
     async def _key_is_missing(self, row: Key) -> bool:
-        bound = self._bound
+        bound = self.bound
         if bound.key is None:
             return False
         where = equals(bound.primary_key, row) & is_unkeyed(bound)
-        return await find_row(self._connection, bound, where) is not None
+        return await find_row(self.connection, bound, where) is not None
 
-    async def _write(
-        self,
-        key: LedgerKey,
-        entry: LedgerEntry,
-        entity_type: str,
-        link: tuple[str, str],
-        row: Key,
-    ) -> LedgerEntry:
-        bound, deleted_at = self._bound, entry.state.deleted_at
+    async def _write_identity(self, key: LedgerKey, entry: LedgerEntry, row: Key) -> None:
+        bound, deleted_at = self.bound, entry.state.deleted_at
         values = identity_values(bound, key.entity_id, key.organization_id)
         if bound.deleted is not None and deleted_at is not None:
             values[bound.deleted] = deletion_mark(bound.deleted, deleted_at)
-        await update_row(self._connection, bound, row, values)
-        # No column of this row was written by an event: the newest one may come once more.
-        state = replace(entry.state, carried=frozenset(), older={}, content_hash="", fingerprint="")
-        linked = replace(
-            entry,
-            state=state,
-            entity_type=entry.entity_type or entity_type,
-            table_name=link[0],
-            primary_key=link[1],
-        )
-        await self._ledger.write(key, linked)
-        return linked
+        await update_row(self.connection, bound, row, values)
 
 
 def _as_key(bound: BoundEntity, given: Any) -> Key:
