@@ -19,8 +19,11 @@ one raises, and may be called from several threads at once.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -28,8 +31,9 @@ from sqlalchemy import Insert
 
 from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
 from zoho_sync.app.sync import ZohoSync
-from zoho_sync.blocking.hosted import Hosted, hosted
 from zoho_sync.blocking.loop_thread import LoopThread
+from zoho_sync.database.faults import is_of_database, without_values
+from zoho_sync.database.sessions import engine_of
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError
@@ -39,6 +43,8 @@ from zoho_sync.store.new_events import check_priority, enqueueing
 
 __all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
 
+_log = logging.getLogger(__name__)
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _PartT = TypeVar("_PartT")
@@ -47,10 +53,71 @@ _PartT = TypeVar("_PartT")
 _LONGEST_STATEMENT: Final = 1000
 
 
+class _Hosted:
+    """A `ZohoSync`, and the worker that runs beside its callers."""
+
+    def __init__(self, sync: ZohoSync) -> None:
+        self.sync = sync
+        self._worker: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+
+    async def start_worker(self) -> None:
+        """Run the worker in a task, unless it runs; what it refuses is raised here."""
+        async with self._changing:
+            if self._worker is not None and not self._worker.done():
+                return
+            try:
+                await self.sync._parts.mappings.once()  # noqa: SLF001  # in a task, nobody would hear it
+            except Exception as error:
+                # `run` waits for a database that does not answer.
+                if not is_of_database(error):
+                    raise
+            self._worker = asyncio.create_task(self.sync.run(), name="zoho_sync run")
+            # It refuses a pool that is too small before it first waits.
+            await asyncio.sleep(0)
+            if self._worker.done():
+                self._worker.result()
+            self._worker.add_done_callback(_report)
+
+    async def stop_worker(self) -> None:
+        """Cancel the worker, if it runs, and wait for its end."""
+        async with self._changing:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                worker.cancel()
+                await asyncio.wait({worker})
+
+
+@asynccontextmanager
+async def _hosted(factory: Callable[[], ZohoSync]) -> AsyncIterator[_Hosted]:
+    """Make a `ZohoSync`; in the end stop its worker, close it, and dispose of its engine.
+
+    Raises:
+        ConfigurationError: The factory makes something else.
+    """
+    sync = factory()
+    if not isinstance(sync, ZohoSync):
+        message = f"the factory of a BlockingSync gives {type(sync).__name__}, not a ZohoSync"
+        raise ConfigurationError(message)
+    async with AsyncExitStack() as stack:
+        engine = engine_of(sync._runtime.sessions)  # noqa: SLF001  # the sessions are the factory's
+        if engine is not None:
+            stack.push_async_callback(engine.dispose)
+        await stack.enter_async_context(sync)
+        made = _Hosted(sync)
+        stack.push_async_callback(made.stop_worker)
+        yield made
+
+
+def _report(worker: asyncio.Task[None]) -> None:
+    if not worker.cancelled() and (error := worker.exception()) is not None:
+        _log.error("the worker has ended: %s", without_values(error))  # a traceback quotes values
+
+
 class _Blocking(Generic[_PartT]):
     """Stands for what lives in the loop: a `ZohoSync`, or a part of it."""
 
-    def __init__(self, thread: LoopThread[Hosted], part: Callable[[ZohoSync], _PartT]) -> None:
+    def __init__(self, thread: LoopThread[_Hosted], part: Callable[[ZohoSync], _PartT]) -> None:
         self._thread, self._part = thread, part
 
     def _call(self, work: Callable[[_PartT], Awaitable[_T]]) -> _T:
@@ -110,7 +177,7 @@ class BlockingSync(_Blocking[ZohoSync]):
     """
 
     def __init__(self, factory: Callable[[], ZohoSync]) -> None:
-        super().__init__(LoopThread(lambda: hosted(factory)), lambda sync: sync)
+        super().__init__(LoopThread(lambda: _hosted(factory)), lambda sync: sync)
         self.dead_letters = BlockingDeadLetters(self._thread, lambda sync: sync.dead_letters)
         """What could not be applied: list, get, replay, resolve, purge."""
         self.parked = BlockingParkedEvents(self._thread, lambda sync: sync.parked)
@@ -259,7 +326,6 @@ def enqueue_statement(
         raise ConfigurationError(message)
     understood = [sync._parts.rules.completed(event) for event in events]  # noqa: SLF001  # as above
     bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
-    tables = context.tables
     relayed = isinstance(queue, RelaysOutbox) and priority == DEFAULT_PRIORITY
-    table = tables.outbox if relayed else tables.jobs
+    table = context.tables.outbox if relayed else context.tables.jobs
     return enqueueing(bind.dialect.name, table, understood, context.clock, priority)

@@ -191,12 +191,7 @@ def effective_time(
 def with_own_time(
     event: SyncEvent, *, time_zone: tzinfo | None, formats: Iterable[str]
 ) -> SyncEvent:
-    """Return an event with the time that its document names, unless it has one already.
-
-    Args:
-        event: The event, with its type and document.
-        time_zone: Of times that have no offset.
-        formats: Accepted besides ISO 8601.
+    """Return an event with its document's `effective_time`, unless it has one already.
 
     Raises:
         PayloadError: The document's time cannot be read.

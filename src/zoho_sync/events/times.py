@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 
@@ -61,22 +62,15 @@ def parse_date(text: str, *, formats: Iterable[str] = ()) -> date:
 
 
 def _parse(text: str, formats: Iterable[str]) -> datetime:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return _parse_listed(text, formats)
-    day, clock, fraction, zone = match.groups()
-    try:
-        return datetime.fromisoformat("".join((day, "T", clock, fraction or "", zone or "")))
-    except ValueError:
-        message = "no such day or time of day in the calendar"
-        raise ValueError(message) from None
-
-
-def _parse_listed(text: str, formats: Iterable[str]) -> datetime:
-    for layout in formats:
+    if match := _TIME.fullmatch(text):
+        day, clock, fraction, zone = match.groups()
         try:
-            return datetime.strptime(text, layout)  # noqa: DTZ007  # the caller adds the zone
+            return datetime.fromisoformat("".join((day, "T", clock, fraction or "", zone or "")))
         except ValueError:
-            continue
+            message = "no such day or time of day in the calendar"
+            raise ValueError(message) from None
+    for layout in formats:
+        with suppress(ValueError):
+            return datetime.strptime(text, layout)  # noqa: DTZ007  # the caller adds the zone
     message = "not a date or time in a known format; list other formats in date_formats=…"
     raise ValueError(message)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.apply.adoption import is_unkeyed
@@ -61,9 +61,8 @@ async def _count(
     links = select(ledger.c.primary_key).where(ledger.c.table_name == bound.table.fullname)
     linked = set((await connection.execute(links)).scalars())
     naturals = [natural.alike(natural.column) for natural in bound.adopt]
-    keyed = func.coalesce(~is_unkeyed(bound), False) if bound.key is not None else None
-    extra = [] if keyed is None else [keyed]
-    statement = select(*bound.primary_key, *extra, *naturals).select_from(bound.selectable)
+    has_id = false() if bound.key is None else func.coalesce(~is_unkeyed(bound), False)
+    statement = select(*bound.primary_key, has_id, *naturals).select_from(bound.selectable)
     if bound.discriminator is not None:
         kind = bound.discriminator
         statement = statement.where(kind.column.in_(kind.classes))
@@ -72,8 +71,8 @@ async def _count(
     width = len(bound.primary_key)
     async for row in rows:
         total += 1
-        natural = tuple(row[width + len(extra) :])
-        if encode_key(tuple(row[:width])) in linked or (extra and row[width]):
+        natural = tuple(row[width + 1 :])
+        if row[width] or encode_key(tuple(row[:width])) in linked:
             taken += 1
         elif any(value is None or value == "" for value in natural):
             keyless += 1

@@ -170,24 +170,22 @@ class DeadLetters:
         self, rows: DeadLetterRows, which: str | Iterable[str] | DeadLetterFilter
     ) -> Sequence[Mapping[Any, Any]]:
         """Lock the dead letters that are meant and return them, oldest first."""
-        found: list[Mapping[Any, Any]] = []
-        for condition in self._meant(which):
-            found += await rows.select(condition, lock=True)
-        return sorted(found, key=lambda row: int(row["id"]))
-
-    def _meant(
-        self, which: str | Iterable[str] | DeadLetterFilter
-    ) -> Sequence[ColumnElement[bool]]:
         if isinstance(which, DeadLetterFilter):
             if which == DeadLetterFilter():
                 message = "an empty filter would mean every dead letter; say which ones"
                 raise ConfigurationError(message)
-            return [self._condition(which)]
-        ids = [which] if isinstance(which, str) else [*which]
+            return await rows.select(self._condition(which), lock=True)
+        ids = {which} if isinstance(which, str) else {*which}
         if not ids:
             message = "no dead letter was named"
             raise ConfigurationError(message)
-        return [self._tables.dead_letters.c.event_id.in_(chunk) for chunk in chunks(set(ids))]
+        event_id = self._tables.dead_letters.c.event_id
+        found = [
+            row
+            for chunk in chunks(ids)
+            for row in await rows.select(event_id.in_(chunk), lock=True)
+        ]
+        return sorted(found, key=lambda row: int(row["id"]))
 
     def _condition(self, which: DeadLetterFilter) -> ColumnElement[bool]:
         table = self._tables.dead_letters

@@ -21,7 +21,6 @@ from zoho_sync.store.tables import Tables
 
 __all__ = ["StatusReport", "read_status"]
 
-_NOTHING: Final = Depth(0, 0, 0)
 _SLOW: Final = timedelta(minutes=5)
 _SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
 
@@ -89,7 +88,7 @@ async def read_status(
         async with one_snapshot(sessions) as connection:
             now = await database_time(connection, clock)
             depth = depth or await queue.depth(connection=connection)
-            stranded = _NOTHING
+            stranded = Depth(0, 0, 0)
             if not isinstance(queue, RelaysOutbox):
                 stranded = await OutboxRows(connection, tables).depth()
             report = await _read(connection, tables, depth + stranded, now, window)

@@ -52,14 +52,8 @@ class FrontDoor(Protocol):
     ) -> Awaitable[Receipt]:
         """Authenticate, decode and enqueue one delivery.
 
-        Args:
-            body: As received.
-            headers: Names in lower case; the values of a repeated header are joined by commas.
-            query: The query string's pairs, URL-decoded.
-            entity: From the route, percent-decoded; None if it has none.
-            operation: Always None: the route names no operation.
-            entity_id: From the route, percent-decoded; None if it has none.
-            method: POST, PUT or DELETE.
+        Headers have names in lower case, and the values of a repeated one are joined by commas.
+        What query and route say is decoded; a route names no operation.
 
         Raises:
             QueueUnavailable: The queue cannot be reached.
