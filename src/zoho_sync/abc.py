@@ -135,11 +135,9 @@ class QueueBackend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What the engine can do beyond this contract."""
-        ...
 
     async def setup(self) -> None:
         """Make what the engine needs; harmless when it is there, and in ten processes at once."""
-        ...
 
     async def enqueue(
         self,
@@ -167,7 +165,6 @@ class QueueBackend(Protocol):
             PayloadError: Of engines outside the database: an event is larger than their messages
                 may be. None is stored.
         """
-        ...
 
     async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
         """Lease up to ``limit`` jobs; none of them is leased to anybody else.
@@ -180,11 +177,9 @@ class QueueBackend(Protocol):
         A job whose lease expired without an outcome may have killed its worker: it is a suspect,
         and claimed alone from then on, so that it cannot take innocents along.
         """
-        ...
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases, and return the jobs whose lease is lost."""
-        ...
 
     async def ack(self, jobs: Sequence[Job], *, connection: Any = None) -> None:
         """Take jobs out of the queue: their outcome is recorded.
@@ -200,11 +195,9 @@ class QueueBackend(Protocol):
                 back, and nothing is taken out. Outside the database the outcome is committed
                 by then: what is held may be taken out all the same, and the rest comes again.
         """
-        ...
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
         """Give jobs back, claimable after a delay; it costs no attempt. Lost leases are ignored."""
-        ...
 
     async def depth(self, *, connection: Any = None) -> Depth:
         """Return how much is in the queue.
@@ -213,11 +206,9 @@ class QueueBackend(Protocol):
             connection: For engines in the database: the connection whose transaction reads
                 everything else as well, so that no event is counted twice.
         """
-        ...
 
     async def close(self) -> None:
         """Release what the engine holds open; the queue's content stays."""
-        ...
 
 
 @runtime_checkable
@@ -229,7 +220,6 @@ class AcknowledgesAfterCommit(Protocol):
 
         What cannot be acknowledged comes once more, and is known then.
         """
-        ...
 
 
 @runtime_checkable
@@ -241,7 +231,6 @@ class ReadsPause(Protocol):
 
     async def paused_since(self) -> datetime | None:
         """Return since when it has been paused, or None."""
-        ...
 
 
 @runtime_checkable
@@ -253,7 +242,6 @@ class WakesWorkers(Protocol):
 
         Nothing may depend on it: a worker that is not called looks for itself.
         """
-        ...
 
 
 @runtime_checkable
@@ -268,7 +256,6 @@ class ReservesConnection(Protocol):
         Raises:
             ConfigurationError: The pool has no connection to spare.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +288,6 @@ class RelaysOutbox(Protocol):
             QueueUnavailable: The engine or the database cannot be reached: they stay where they
                 are.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
