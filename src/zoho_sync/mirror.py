@@ -25,11 +25,10 @@ serve in an application's own tables as well.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pydantic.fields import FieldInfo
 from sqlalchemy import BigInteger, Boolean, Column, Date, MetaData, String, Table
 from sqlalchemy.types import TypeEngine
 
@@ -231,15 +230,15 @@ def build(metadata: MetaData, *, schema: str | None = None, prefix: str = "zoho_
     return MirrorTables(**named, entries=MappingProxyType(entries))
 
 
-def _column_fields(model: type[Payload | Line]) -> Iterator[tuple[str, FieldKind]]:
-    """Yield the fields that are columns, JSON last; lists of lines have tables of their own."""
-    fields = model.model_fields.items()
-    kinds = [(name, kind) for name, field in fields if (kind := _kind(field)) is not None]
-    yield from sorted(kinds, key=lambda item: item[1] is FieldKind.JSON)
-
-
-def _kind(field: FieldInfo) -> FieldKind | None:
-    return next((item for item in field.metadata if isinstance(item, FieldKind)), None)
+def _column_fields(model: type[Payload | Line]) -> list[tuple[str, FieldKind]]:
+    """Return the fields that are columns, JSON last; lists of lines have tables of their own."""
+    kinds = [
+        (name, kind)
+        for name, field in model.model_fields.items()
+        for kind in field.metadata
+        if isinstance(kind, FieldKind)
+    ]
+    return sorted(kinds, key=lambda item: item[1] is FieldKind.JSON)
 
 
 metadata = MetaData()

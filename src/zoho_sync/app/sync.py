@@ -86,9 +86,9 @@ class ZohoSync:
         clock: Clock | None = None,
     ) -> None:
         check_arguments(locals())
+        sessions = checked_session_factory(session_factory)
         registry = default_registry() if registry is None else registry
         context = context_of(registry, schema, time_zone, date_formats, clock)
-        sessions = checked_session_factory(session_factory)
         self._runtime = Runtime(
             sessions=sessions,
             queue=queue_from(queue, sessions, context.tables, clock),

@@ -9,13 +9,7 @@ from __future__ import annotations
 
 from zoho_sync.events.entities import EntityCatalog, EntityKind, EntityType
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, Arrival, Operation, SyncEvent
-from zoho_sync.events.outcome import (
-    DeadLetterKind,
-    Outcome,
-    Receipt,
-    ReceiptStatus,
-    SyncResult,
-)
+from zoho_sync.events.outcome import DeadLetterKind, Outcome, Receipt, ReceiptStatus, SyncResult
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.events.version import Version
 

@@ -24,12 +24,7 @@ __all__ = ["HandlerDispatch"]
 
 @dataclass(frozen=True, slots=True)
 class HandlerDispatch:
-    """Gives each event a new handler of its registry.
-
-    Attributes:
-        registry: The handlers.
-        context: What handlers know besides their session.
-    """
+    """Gives each event a new handler of its registry, which knows the context."""
 
     registry: HandlerRegistry
     context: HandlerContext

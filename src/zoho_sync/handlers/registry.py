@@ -116,12 +116,10 @@ class HandlerRegistry:
         bindings: dict[str, BoundEntity] = {}
         for name, handler in self._handlers.items():
             try:
-                bound = handler.binding()
+                if (bound := handler.binding()) is not None:
+                    bindings[name] = bound
             except MappingError as error:
                 findings += error.findings
-                continue
-            if bound is not None:
-                bindings[name] = bound
         if findings:
             raise MappingError(findings)
         return bindings
