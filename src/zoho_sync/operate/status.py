@@ -99,25 +99,24 @@ async def _read(
     connection: AsyncConnection, tables: Tables, queue: Depth, now: datetime, window: timedelta
 ) -> StatusReport:
     journal, dead, parked = tables.journal, tables.dead_letters, tables.parked
+    since = now - window
     entities: dict[str, dict[Outcome, int]] = {}
     settled: dict[Outcome, int] = {}
-    grouped = select(journal.c.entity_type, journal.c.outcome, func.count())
-    for name, outcome, count in await connection.execute(
-        grouped.group_by(journal.c.entity_type, journal.c.outcome)
-    ):
+    kinds = (journal.c.entity_type, journal.c.outcome)
+    counted = select(*kinds, func.count()).group_by(*kinds)
+    for name, outcome, count in await connection.execute(counted):
         entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
         settled[Outcome(outcome)] = settled.get(Outcome(outcome), 0) + count
     recent_rows = await connection.execute(
         select(journal.c.outcome, func.count())
-        .where(journal.c.settled_at > now - window)
+        .where(journal.c.settled_at > since)
         .group_by(journal.c.outcome)
     )
     recent = {Outcome(outcome): count for outcome, count in recent_rows}
-    died = select(func.count()).select_from(dead).where(dead.c.died_at > now - window)
-    recent[Outcome.DEAD_LETTER] = (await connection.execute(died)).scalar_one()
+    recent[Outcome.DEAD_LETTER] = await _count(connection, dead, dead.c.died_at > since)
     last, paused = await _last_arrival(connection, tables), await Pause(connection, tables).since()
     failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
-    waiting = await _count(connection, parked, parked.c.parked_at > now - window)
+    waiting = await _count(connection, parked, parked.c.parked_at > since)
     return StatusReport(
         at=now,
         window=window,
@@ -132,7 +131,7 @@ async def _read(
         paused_since=paused,
         problems=(
             *_pause(paused),
-            *await _broken(connection, dead, now - window),
+            *await _broken(connection, dead, since),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
         ),
