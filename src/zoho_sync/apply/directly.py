@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import Job, SettledHook
-from zoho_sync.apply.batch import Batch, BatchResult, Dispatch, apply_batch, prepare_ledger
+from zoho_sync.apply.batch import Batch, Dispatch, apply_batch, prepare_ledger
 from zoho_sync.apply.changed_type import refuse_sibling
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
-from zoho_sync.apply.recording import is_recorded, record, tell, wake
+from zoho_sync.apply.recording import BatchResult, is_recorded, record, tell, wake
 from zoho_sync.database.transactions import repeat_conflicts, transaction, was_committed
 from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
 from zoho_sync.events.event import Operation, SyncEvent, effective_time
@@ -120,7 +120,7 @@ class DirectApplication:
         async with self.sessions() as session, unit_of_work(session) as work:
             tables = self.context.tables
             await Ledger(work.connection, tables.ledger).lock(batch.keys(self.context))
-            return await is_recorded(work.connection, tables, result.came_to)
+            return await is_recorded(work.connection, tables, result)
 
 
 async def _apply_alone(
@@ -139,8 +139,8 @@ async def _apply_alone(
     for each in result.came_to:
         if isinstance(each.what, Exception):
             raise each.what
-    await record(work.connection, context, result.came_to, result.now, parked_for)
-    await wake(work.connection, context, result.came_to, result.now)
+    await record(work.connection, context, result, parked_for)
+    await wake(work.connection, context, result)
     return result
 
 

@@ -12,8 +12,8 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
-from zoho_sync.apply.batch import Batch, BatchResult, apply_batch, prepare_ledger
-from zoho_sync.apply.recording import CameTo, is_recorded
+from zoho_sync.apply.batch import Batch, apply_batch, prepare_ledger
+from zoho_sync.apply.recording import BatchResult, CameTo, is_recorded
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.transactions import transaction, was_committed
 from zoho_sync.database.unit_of_work import unit_of_work
@@ -72,8 +72,8 @@ class Attempt:
         with keeper.transaction():
             async with transaction(runtime.sessions, runtime.lease) as work:
                 now = await database_time(work.connection, context.clock)
-                failed = CameTo(job, context.ledger_key(job.event), error)
-                settlement = Settlement(runtime, self.batch, BatchResult(now, came_to=[failed]))
+                failed = BatchResult(now, came_to=[CameTo(job, error)])
+                settlement = Settlement(runtime, self.batch, failed)
                 await self._conclude(settlement, work.connection, keeper)
         return settlement
 
@@ -90,7 +90,7 @@ class Attempt:
                 await ledger.lock(self.batch.keys(context))
             if rows and await Jobs(work.connection, context.tables.jobs).present(rows):
                 return False
-            return await is_recorded(work.connection, context.tables, settlement.result.came_to)
+            return await is_recorded(work.connection, context.tables, settlement.result)
 
     async def _conclude(
         self, settlement: Settlement, connection: AsyncConnection, keeper: LeaseKeeper

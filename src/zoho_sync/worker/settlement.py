@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job, SettledEvent
-from zoho_sync.apply.batch import Batch, BatchResult
-from zoho_sync.apply.recording import CameTo, record, wake
+from zoho_sync.apply.batch import Batch
+from zoho_sync.apply.recording import BatchResult, record, wake
 from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
@@ -43,7 +43,6 @@ class Settlement:
 
     def __init__(self, runtime: Runtime, batch: Batch, result: BatchResult) -> None:
         self._runtime = runtime
-        self._recorded: list[CameTo] = []
         self._dead: list[tuple[Job, Exception]] = []
         self._retried: list[tuple[Job, Exception]] = []
         self.result = result
@@ -54,13 +53,12 @@ class Settlement:
             if isinstance(each.what, Exception):
                 self._fail(each.job, each.what)
             else:
-                self._recorded.append(each)
                 self.settled_events.append(each.settled_event())
 
     async def record(self, connection: AsyncConnection) -> None:
         """Write the outcomes down."""
-        context, parked_for = self._runtime.context, self._runtime.retry.parked_for
-        await record(connection, context, self._recorded, self.result.now, parked_for)
+        context = self._runtime.context
+        await record(connection, context, self.result, self._runtime.retry.parked_for)
         dead = DeadLetterRows(connection, context.tables)
         for job, error in self._dead:
             await dead.keep_job(job, error, self.result.now)
@@ -78,7 +76,7 @@ class Settlement:
             )
             due.append((job, now + delay))
         await requeue(connection, runtime.context.tables, due, now)
-        await wake(connection, runtime.context, self._recorded, now)
+        await wake(connection, runtime.context, self.result)
 
     def report(self) -> None:
         """Log the events that failed; for whoever knows that what they came to is committed."""
