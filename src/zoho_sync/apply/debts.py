@@ -90,10 +90,8 @@ class _Payment:
         await debts.paid(debt)
 
     async def _target(self, debt: Debt) -> Any:
-        context, key = self._context, debt.target
-        ledger = Ledger(self._connection, context.tables.ledger)
-        entry = (await ledger.read([key])).get(key)
-        found = await find_entity(self._connection, context, key, debt.target_type, entry)
+        wanted = (debt.target, debt.target_type)
+        found, _ = await find_entity(self._connection, self._context, *wanted)
         return None if found is None else plain_key(found)
 
     async def _row(self, bound: BoundEntity, debt: Debt) -> Key | None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final
 
 from zoho_sync.apply.changed_type import retire, sibling
 from zoho_sync.apply.entity_row import Change
 from zoho_sync.apply.handler import Handler
-from zoho_sync.apply.placeholders import make_placeholder
-from zoho_sync.apply.references import References, Resolver
+from zoho_sync.apply.references import References
 from zoho_sync.apply.refusals import in_our_words
-from zoho_sync.apply.resolving import locate, resolve_key
+from zoho_sync.apply.resolving import locate
 from zoho_sync.apply.writing import Writing
 from zoho_sync.database.unit_of_work import UnitOfWork
 from zoho_sync.events.decision import Decision, LedgerState, Proposal, decide, writers
@@ -67,7 +65,6 @@ class OneEvent:
         located: The primary key of its entity's row, once that is looked up.
         moved_from: Where its entity is mapped under the other type that it had until now.
         own_code: Whether the handler writes by its own code.
-        own_resolve: Whether it looks references up by its own code.
     """
 
     handler: Handler
@@ -82,13 +79,11 @@ class OneEvent:
     located: Key | None = field(init=False, default=None)
     moved_from: BoundEntity | None = field(init=False)
     own_code: bool = field(init=False)
-    own_resolve: bool = field(init=False)
 
     def __post_init__(self) -> None:
         context = self.handler.context
         self.bound = self.handler.binding()
         self.own_code = self.handler.overrides("upsert")
-        self.own_resolve = self.handler.overrides("resolve")
         self.version = Version.of(self.event, grace=context.grace)
         self.moved_from = sibling(context.bindings, self.bound, self.entry)
 
@@ -286,14 +281,15 @@ class OneEvent:
         )
 
     def _references(self) -> References:
-        handler, connection = self.handler, self.work.connection
-        context = handler.context
-        resolve: Resolver = handler.resolve
-        if not self.own_resolve:
-            organization, hold = handler.organization_id, handler.holds_targets
-            resolve = partial(resolve_key, connection, context, organization, hold=hold)
-        stand_in = partial(make_placeholder, connection, context)
-        return References(resolve, stand_in, context.catalog, self.owner, self.event.entity_type)
+        handler = self.handler
+        return References(
+            self.work.connection,
+            handler.context,
+            self.owner,
+            self.event.entity_type,
+            hold=handler.holds_targets,
+            own_resolve=handler.resolve if handler.overrides("resolve") else None,
+        )
 
     def _result(self, decision: Decision, key: Any) -> SyncResult:
         changed = decision.write

@@ -20,7 +20,6 @@ from zoho_sync.database.unit_of_work import UnitOfWork
 from zoho_sync.exceptions import ReferenceFailed
 from zoho_sync.store.dead_letter_rows import DeadLetterRows
 from zoho_sync.store.debts import Debts
-from zoho_sync.store.ledger import Ledger
 from zoho_sync.store.parked_rows import Parked, Waiting
 from zoho_sync.store.pauses import Pause, paused_at
 from zoho_sync.worker.runtime import Runtime
@@ -122,10 +121,8 @@ class Maintenance:
             after = targets[-1][0]
 
     async def _is_there(self, work: UnitOfWork, target: Waiting) -> bool:
-        context = self._runtime.context
-        ledger = Ledger(work.connection, context.tables.ledger)
-        entry = (await ledger.read([target.key])).get(target.key)
-        found = await find_entity(work.connection, context, target.key, target.entity_type, entry)
+        wanted = (target.key, target.entity_type)
+        found, _ = await find_entity(work.connection, self._runtime.context, *wanted)
         return found is not None
 
     async def _now_unless_paused(self, connection: AsyncConnection) -> datetime | None:
