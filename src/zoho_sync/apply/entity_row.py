@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, select, update
+from sqlalchemy import Column, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.apply.adoption import is_unkeyed
+from zoho_sync.apply.adoption import is_unkeyed, unlinked_match
 from zoho_sync.apply.references import References
-from zoho_sync.apply.statements import delete_row, find_row, insert_row, update_row
+from zoho_sync.apply.statements import find_row, insert_row, update_row
 from zoho_sync.apply.unique_values import WantedValues, wanting
 from zoho_sync.exceptions import ReferencePending, RowGone, RowRejected
 from zoho_sync.mapping.binding import BoundEntity
@@ -40,7 +41,7 @@ class Change:
 
     Attributes:
         payload: The document, validated.
-        document: The document as received.
+        document: The same as received.
         write: Names of the columns, and of the lists of lines, that it may write.
         deleted_at: When the entity was deleted, if it is: a new row is made marked.
         revives: Whether it takes back a soft delete.
@@ -53,14 +54,17 @@ class Change:
     revives: bool = False
 
 
+@dataclass(frozen=True)
 class EntityRow:
     """The row of one entity, under one bound mapping, on one connection."""
 
-    def __init__(self, connection: AsyncConnection, bound: BoundEntity, owner: LedgerKey) -> None:
-        self._connection = connection
-        self._bound = bound
-        self._owner = owner
-        self._identity = identity_values(bound, owner.entity_id, owner.organization_id)
+    connection: AsyncConnection
+    bound: BoundEntity
+    owner: LedgerKey
+
+    @property
+    def _identity(self) -> Values:
+        return identity_values(self.bound, self.owner.entity_id, self.owner.organization_id)
 
     async def values(self, change: Change, references: References) -> Values:
         """Return what a change holds for the row.
@@ -69,30 +73,39 @@ class EntityRow:
             ReferencePending: An entity that it refers to is missing.
             ReferenceFailed: As above, and waiting is not wanted or would not help.
         """
-        bound = self._bound
-        values = read_values(bound, change.payload, change.document, change.write)
-        wanted = [reference for reference in bound.references if reference.name in change.write]
+        values = read_values(self.bound, change.payload, change.document, change.write)
+        wanted = [each for each in self.bound.references if each.name in change.write]
         return values | await references.values(wanted, change.payload, change.payload.entity_type)
 
     def mark(self, change: Change) -> Values:
         """Return the mark of a row that is there: the host's own stays, unless the entity says."""
-        column = self._bound.deleted
+        column = self.bound.deleted
         if column is None or not (change.revives or change.deleted_at is not None):
             return {}
         return {column: deletion_mark(column, change.deleted_at)}
 
-    async def adopt(self, change: Change, values: Values, located: Key) -> bool:
-        """Take a row of the host over, with what a change holds; False if another entity has it."""
-        bound, connection = self._bound, self._connection
-        values = values | self.mark(change) | self._identity
+    async def adopt(self, change: Change, values: Values, ledger: Table) -> Key | None:
+        """Take over the one row of the host that matches, with what a change holds.
+
+        Whoever loses a race for it looks again.
+        """
+        everything = values | self.mark(change) | self._identity
+        while True:
+            found = await unlinked_match(self.connection, self.bound, ledger, values, self.owner)
+            if found is None or await self._take_over(found, everything):
+                return found
+
+    async def _take_over(self, located: Key, values: Values) -> bool:
+        """Write a row of the host; return False if another entity has it by now."""
+        bound = self.bound
         if bound.key is not None:
             part = self._keyed_part(bound.key)
             settled = with_defaults(values, inserting=False)
             # With the key, so that the host's triggers see one update.
             mine = {c.key: value for c, value in settled.items() if c.table is part.table}
             where = equals(part.key, located) & is_unkeyed(bound)
-            with wanting(self._wanted(settled, located)):
-                keyed = await connection.execute(update(part.table).where(where).values(mine))
+            with self._wanting(settled, located):
+                keyed = await self.connection.execute(update(part.table).where(where).values(mine))
             if keyed.rowcount != 1:
                 return False
             values = {c: value for c, value in settled.items() if c.table is not part.table}
@@ -106,15 +119,18 @@ class EntityRow:
             ReferencePending: The document alone cannot make the row.
             RowRejected: A column that may not be NULL would be.
         """
-        bound, deleted = self._bound, self._bound.deleted
+        bound, deleted = self.bound, self.bound.deleted
         everything = values | insert_only_values(bound, change.payload) | self._identity
         if deleted is not None and change.deleted_at is not None:
             everything[deleted] = deletion_mark(deleted, change.deleted_at)
         elif deleted is not None and not deleted.nullable:
             everything.setdefault(deleted, deletion_mark(deleted, None))
-        self._refuse_incomplete(everything)
-        with wanting(self._wanted(everything, None)):
-            key = await insert_row(self._connection, bound, everything, unique=True)
+        lacking = [column.name for column in required_columns(bound) if column not in everything]
+        if lacking:
+            problem = f"the row does not exist yet, and the document lacks {', '.join(lacking)}"
+            raise ReferencePending(bound.entity_type, self.owner.entity_id, problem)
+        with self._wanting(everything, None):
+            key = await insert_row(self.connection, bound, everything, unique=True)
         if key is None:
             # A host that inserts the same row at the same moment won: the row is there now.
             key = await self._made_by_the_host()
@@ -128,57 +144,40 @@ class EntityRow:
             RowRejected: A column that may not be NULL would be.
             RowGone: There is no such row.
         """
-        bound, settled = self._bound, with_defaults(values, inserting=False)
-        with wanting(self._wanted(settled, located)):
-            there = await update_row(self._connection, bound, located, settled)
+        bound, settled = self.bound, with_defaults(values, inserting=False)
+        with self._wanting(settled, located):
+            there = await update_row(self.connection, bound, located, settled)
         if not there:
             problem = f"row {located} of {bound.table.name} has gone"
             raise RowGone(problem, table=bound.table.name)
 
-    async def mark_deleted(self, located: Key, deleted_at: datetime) -> None:
-        """Mark the row as deleted."""
-        column = self._bound.deleted
-        if column is not None:
-            await self.update(located, {column: deletion_mark(column, deleted_at)})
-
-    async def remove(self, located: Key) -> None:
-        """Remove the row for good."""
-        await delete_row(self._connection, self._bound, located)
-
     async def _made_by_the_host(self) -> Key:
-        bound, identity = self._bound, self._identity
+        bound, identity = self.bound, self._identity
         condition = equals(tuple(identity), tuple(identity.values()))
-        key = await find_row(self._connection, bound, condition, to_write=True)
+        key = await find_row(self.connection, bound, condition, to_write=True)
         if key is None:
             await self._refuse_other_class()
-            problem = f"the row of {bound.entity_type} {self._owner.entity_id} comes and goes"
-            raise ReferencePending(bound.entity_type, self._owner.entity_id, problem)
+            problem = f"the row of {bound.entity_type} {self.owner.entity_id} comes and goes"
+            raise ReferencePending(bound.entity_type, self.owner.entity_id, problem)
         return key
 
     async def _refuse_other_class(self) -> None:
         """Refuse an entity whose id is in the row of a class that is not mapped here."""
-        bound, identity = self._bound, self._identity
+        bound, identity = self.bound, self._identity
         if len(bound.parts) == 1 or bound.key is None:
             return
         part = self._keyed_part(bound.key)
         there = select(*part.key).where(equals(tuple(identity), tuple(identity.values())))
-        if (await self._connection.execute(there)).first() is not None:
+        if (await self.connection.execute(there)).first() is not None:
             table, column = part.table.name, bound.key.name
             problem = f"{table}.{column}: a row of another class has this id"
             raise RowRejected(problem, table=table, constraint=column)
 
-    def _refuse_incomplete(self, values: Values) -> None:
-        bound = self._bound
-        missing = [column.name for column in required_columns(bound) if column not in values]
-        if missing:
-            problem = f"the row does not exist yet, and the document lacks {', '.join(missing)}"
-            raise ReferencePending(bound.entity_type, self._owner.entity_id, problem)
-
-    def _wanted(self, values: Values, located: Key | None) -> WantedValues:
-        bound, existing = self._bound, () if located is None else (located,)
-        return WantedValues(
-            bound, values, located, existing, bound.entity_type, bound.table.fullname
+    def _wanting(self, values: Values, located: Key | None) -> AbstractContextManager[None]:
+        bound, existing = self.bound, () if located is None else (located,)
+        return wanting(
+            WantedValues(bound, values, located, existing, bound.entity_type, bound.table.fullname)
         )
 
     def _keyed_part(self, key: Column[Any]) -> Part:
-        return next(each for each in self._bound.parts if each.table is key.table)
+        return next(each for each in self.bound.parts if each.table is key.table)

@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zoho_sync.apply.adoption import unlinked_match
 from zoho_sync.apply.entity_row import Change, EntityRow
 from zoho_sync.apply.lines import ChildWriter
 from zoho_sync.apply.references import References
+from zoho_sync.apply.statements import delete_row
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundReference
 from zoho_sync.mapping.keys import plain_key
-from zoho_sync.mapping.values import Key, Values, refusals_at
+from zoho_sync.mapping.values import Key, deletion_mark, refusals_at
 from zoho_sync.payloads import Payload
 from zoho_sync.store.debts import Debts
 from zoho_sync.store.ledger import LedgerKey
@@ -30,10 +30,7 @@ class Writing:
     """What one event writes; `upsert` and `delete` of a handler do this unless overridden.
 
     Attributes:
-        connection: Inside the event's transaction.
         bound: Where the entity is mapped; None for a handler that writes by its own code.
-        tables: The library's own.
-        references: Finds other entities.
         owner: The entity.
         located: Its row's primary key, while it has a row.
         may_adopt: Whether a row of the host may be taken over: no row was ever linked.
@@ -60,24 +57,23 @@ class Writing:
             message = "upsert() called while a delete is applied"
             raise ConfigurationError(message)
         row, had_row = EntityRow(self.connection, bound, self.owner), self.located is not None
-        if not had_row and self._can_owe():
+        if not had_row and any(rows.references for rows in (bound, *bound.children)):
             # What a row that has gone owed is not this one's debt.
             await Debts(self.connection, self.tables.debts).forget(self.owner)
         with refusals_at(bound, payload.entity_type):
             values = await row.values(self.change, self.references)
             if not had_row and self.may_adopt and bound.adopt:
-                await self._adopt(row, self.change, values)
+                self.located = await row.adopt(self.change, values, self.tables.ledger)
+                self.adopted = self.located is not None
             if self.located is None:
                 self.located = await row.insert(self.change, values)
             elif not self.adopted:
                 await row.update(self.located, values | row.mark(self.change))
-        await self._owe(
-            "", [r for r in bound.references if r.name in self.change.write], had_row=had_row
-        )
+        written = [each for each in bound.references if each.name in self.change.write]
+        await self._owe("", written, had_row=had_row)
         for child in bound.children:
             if child.name in self.change.write:
-                writer = self._lines(child)
-                await writer.replace(self.owner, self.located, payload)
+                await self._lines(child, bound, self.located).replace(payload)
                 await self._owe(child.name, child.references, had_row=had_row)
         return plain_key(self.located)
 
@@ -89,26 +85,16 @@ class Writing:
             raise ConfigurationError(message)
         if self.located is None:
             return
-        row = EntityRow(self.connection, bound, self.owner)
         if bound.mapping.on_delete == "soft":
-            await row.mark_deleted(self.located, self.deleted_at)
+            if (column := bound.deleted) is not None:
+                row = EntityRow(self.connection, bound, self.owner)
+                await row.update(self.located, {column: deletion_mark(column, self.deleted_at)})
             return
         for child in bound.children:
-            await self._lines(child).remove_all(self.owner, self.located)
-        await row.remove(self.located)
+            await self._lines(child, bound, self.located).remove_all()
+        await delete_row(self.connection, bound, self.located)
         await Debts(self.connection, self.tables.debts).forget(self.owner)
         self.located = None
-
-    async def _adopt(self, row: EntityRow, change: Change, values: Values) -> None:
-        """Take over the one row that matches; whoever loses a race for it looks again."""
-        bound, ledger = self._mapped("upsert"), self.tables.ledger
-        identity = (self.owner.organization_id, self.owner.entity_id)
-        while self.located is None:
-            found = await unlinked_match(self.connection, bound, ledger, values, identity)
-            if found is None:
-                return
-            if await row.adopt(change, values, found):
-                self.located, self.adopted = found, True
 
     async def _owe(self, child: str, written: Sequence[BoundReference], *, had_row: bool) -> None:
         """Note what the written references owe now, in place of what they owed before."""
@@ -118,17 +104,15 @@ class Writing:
             rows = Debts(self.connection, self.tables.debts)
             await rows.replace(self.owner, child, columns, debts)
 
-    def _can_owe(self) -> bool:
-        bound = self._mapped("upsert")
-        return any(rows.references for rows in (bound, *bound.children))
-
-    def _lines(self, child: BoundChild) -> ChildWriter:
+    def _lines(self, child: BoundChild, bound: BoundEntity, located: Key) -> ChildWriter:
         return ChildWriter(
             self.connection,
             child,
             self.tables.child_links,
             self.references,
-            owners=self._mapped("lines").table.fullname,
+            self.owner,
+            located,
+            bound.table.fullname,
         )
 
     def _mapped(self, method: str) -> BoundEntity:
