@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import Job, SettledHook
 from zoho_sync.apply.batch import Batch, Dispatch, apply_batch, prepare_ledger
-from zoho_sync.apply.changed_type import refuse_sibling
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.recording import BatchResult, is_recorded, record, tell, wake
@@ -47,9 +46,8 @@ async def apply_directly(
     batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
 
     def choose(
-        _session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
+        _session: AsyncSession, event: SyncEvent, _entry: LedgerEntry, *, hold: bool
     ) -> tuple[Handler, SyncEvent]:
-        refuse_sibling(handler, event, entry)
         handler.holds_targets = hold
         return handler, event
 
