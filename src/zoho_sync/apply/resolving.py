@@ -38,7 +38,9 @@ async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a m
     found, entry = await find_entity(connection, context, key, kind.entity_type, hold=hold)
     if found is not None:
         return plain_key(found)
-    if entry is not None and entry.state.deleted_at is not None and _is_final(context, entry):
+    known = context.bindings.get(entry.entity_type or "") if entry is not None else None
+    is_final = known is not None and known.mapping.on_delete == "hard"
+    if is_final and entry is not None and entry.state.deleted_at is not None:
         raise ReferenceFailed(kind.entity_type, zoho_id, "was deleted", deleted=True)
     if missing == "fail":
         raise ReferenceFailed(kind.entity_type, zoho_id)
@@ -94,9 +96,9 @@ async def locate(
 ) -> Key | None:
     """Return the primary key of an entity's row, which is to be written next; None without one."""
     condition = _is_of(bound, key, entry)
-    return (
-        None if condition is None else await find_row(connection, bound, condition, to_write=True)
-    )
+    if condition is None:
+        return None
+    return await find_row(connection, bound, condition, to_write=True)
 
 
 def _is_of(
@@ -113,8 +115,3 @@ def _is_of(
     else:
         return None
     return equals(tuple(where), tuple(where.values()))
-
-
-def _is_final(context: HandlerContext, entry: LedgerEntry) -> bool:
-    bound = context.bindings.get(entry.entity_type or "")
-    return bound is not None and bound.mapping.on_delete == "hard"

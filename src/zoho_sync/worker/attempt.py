@@ -29,12 +29,7 @@ __all__ = ["Attempt"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A batch, to be applied and settled in one transaction.
-
-    Attributes:
-        runtime: What to work with.
-        batch: The events.
-    """
+    """A batch, to be applied and settled in one transaction."""
 
     runtime: Runtime
     batch: Batch
