@@ -85,7 +85,8 @@ class Executor:
             except LeaseLost:
                 batches += await self._still_ours(batch, keeper)
             except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
-                if (middle := len(batch.jobs) // 2) > 0:
+                if len(batch.jobs) > 1:
+                    middle = len(batch.jobs) // 2
                     first, second = batch.jobs[:middle], batch.jobs[middle:]
                     batches += [replace(batch, jobs=second), replace(batch, jobs=first)]
                 else:

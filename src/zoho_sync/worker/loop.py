@@ -88,10 +88,8 @@ class Worker:
             # The loops wait for it; it is only looked at then.
             _log.warning("the queue cannot be checked now: %s", without_values(error))
         reserved = queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
-        listening = (
-            queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
-        )
-        async with reserved, listening, asyncio.TaskGroup() as tasks:
+        woken = queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
+        async with reserved, woken, asyncio.TaskGroup() as tasks:
             for number in range(self._runtime.concurrency):
                 work = _repeated(self._work, self._arrived, "the worker cannot work")
                 tasks.create_task(work, name=f"zoho_sync worker {number}")
