@@ -34,7 +34,7 @@ async def unlinked_match(
     Args:
         connection: Inside the event's transaction.
         bound: The mapping, with natural keys.
-        ledger: The library's ledger, which knows the rows that are linked.
+        ledger: Knows the rows that are linked.
         values: What the document holds for the host's columns.
         owner: The entity, for errors and for a shared table.
 

@@ -100,7 +100,8 @@ async def apply_batch(
     if not batch.is_call:
         result.known |= await _find_known(work.connection, context, jobs)
     application = _Application(work, context, dispatch, batch, held, result)
-    await application.apply_all(_ordered(jobs, result.known, context), entries)
+    unknown = [job for job in jobs if job.event.id not in result.known]
+    await application.apply_all(_ordered(unknown, context), entries)
     return result
 
 
@@ -240,12 +241,11 @@ async def _find_known(
     return known
 
 
-def _ordered(jobs: Sequence[Job], known: Iterable[str], context: HandlerContext) -> list[Job]:
+def _ordered(jobs: Sequence[Job], context: HandlerContext) -> list[Job]:
     """Return parents before children, and each entity's events in version order."""
-    left_out = set(known)
 
     def place(job: Job) -> tuple[int, Version]:
         rank = context.catalog.rank(job.event.entity_type)
         return rank, Version.of(job.event, grace=context.grace)
 
-    return sorted((job for job in jobs if job.event.id not in left_out), key=place)
+    return sorted(jobs, key=place)

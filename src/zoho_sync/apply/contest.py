@@ -59,8 +59,6 @@ class Contest:
     """Applies the refused events of a batch together.
 
     Attributes:
-        connection: Inside the batch's transaction.
-        ledger: The library's ledger.
         apply: Applies one event in a savepoint of its own, and notes its ledger entry.
     """
 

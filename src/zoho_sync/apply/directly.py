@@ -60,9 +60,6 @@ class DirectApplication:
     """Applies single events without the queue, each in a transaction of its own.
 
     Attributes:
-        sessions: Gives a new session on the host's database.
-        context: The library's tables, and what handlers know.
-        dispatch: Chooses the handlers.
         parked_for: How long an event may wait for another entity.
         lease: How long a transaction may idle or wait, roughly.
         hooks: Told about settled events after the commit.

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from zoho_sync.apply.entity_row import Change
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.references import References
 from zoho_sync.apply.refusals import in_our_words
 from zoho_sync.apply.resolving import locate
-from zoho_sync.apply.writing import Writing
+from zoho_sync.apply.writing import Change, Writing
 from zoho_sync.database.unit_of_work import UnitOfWork
 from zoho_sync.events.decision import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events.event import Operation, SyncEvent
@@ -53,9 +52,6 @@ class OneEvent:
     """An event whose ledger row is locked, on its way onto the host's rows.
 
     Attributes:
-        handler: Of its type.
-        owner: Its entity.
-        entry: The ledger's row.
         settled: What was settled in this transaction, and is not in the journal yet.
         bound: Where its entity is mapped; None for a handler without a mapping.
         version: Its place in the order.

@@ -30,13 +30,8 @@ async def find_row(
 ) -> Key | None:
     """Return the primary key of the row that meets a condition; None where there is none.
 
-    Args:
-        connection: Where to look.
-        rows: The bound mapping.
-        condition: On any column of the row.
-        to_write: Whether it is to be written next, and must be looked at as it is now: where the
-            transaction shows an earlier state of the database, it is locked.
-        lock: Arguments of ``with_for_update``, to lock the row.
+    With ``lock``, arguments of ``with_for_update``, it is locked. A row that is written next must
+    be looked at as it is now: where the transaction shows an earlier state, it is locked as well.
     """
     statement = select(*rows.primary_key).select_from(rows.selectable).where(condition)
     if lock or (to_write and not sees_commits(connection)):
@@ -50,12 +45,8 @@ async def insert_row(
 ) -> Key | None:
     """Insert a row and return its primary key.
 
-    Args:
-        connection: Where to insert.
-        rows: The bound mapping.
-        values: What to write, by column.
-        unique: Whether a row with the same Zoho identity may be there already: then nothing is
-            written, and None is returned.
+    With ``unique``, a row with the same Zoho identity may be there already: then nothing is
+    written, and None is returned.
     """
     held = with_defaults(values, inserting=True)
     if (kind := rows.discriminator) is not None:
