@@ -57,8 +57,7 @@ class OneEvent:
         version: Its place in the order.
         payload: Its document, once it is understood; None for a delete.
         located: The primary key of its entity's row, once that is looked up.
-        moved_from: Where its entity, a contact, is mapped under the other type that it had until
-            now.
+        moved_from: Where a contact is mapped under the other type that it had until now.
         own_code: Whether the handler writes by its own code.
     """
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
@@ -77,9 +76,8 @@ class Executor:
         batches = [Batch(jobs)] if jobs else []
         while batches:
             batch = batches.pop()
-            attempt = Attempt(self._runtime, batch)
             try:
-                settlement = await repeat_conflicts(partial(attempt.run, keeper))
+                settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
             except QueueUnavailable:
                 raise
             except LeaseLost:
@@ -115,9 +113,9 @@ class Executor:
         if classify(error) in {Fault.CONFLICT, Fault.LOCK_TIMEOUT}:
             await self._postpone([job], keeper)
             return
-        attempt = Attempt(self._runtime, Batch([job]))
+        attempt = Attempt(self._runtime, Batch([job]), keeper)
         try:
-            settlement = await attempt.give_up(job, error, keeper)
+            settlement = await attempt.give_up(job, error)
         except LeaseLost:
             keeper.forget([job])
             return
