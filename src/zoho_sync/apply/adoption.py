@@ -9,9 +9,10 @@ from sqlalchemy import String as SQLString
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.exceptions import AmbiguousMatch, ReferencePending
-from zoho_sync.mapping.binding import BoundEntity, BoundNaturalKey
+from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.mapping.keys import encode_key
 from zoho_sync.mapping.values import Key, Values, coerce
+from zoho_sync.store.ledger import LedgerKey
 
 __all__ = ["is_unkeyed", "unlinked_match"]
 
@@ -24,7 +25,7 @@ async def unlinked_match(
     bound: BoundEntity,
     ledger: Table,
     values: Values,
-    identity: tuple[str, str],
+    owner: LedgerKey,
 ) -> Key | None:
     """Return the one row without an entity that has the natural keys of a document.
 
@@ -33,31 +34,30 @@ async def unlinked_match(
     Args:
         connection: Inside the event's transaction.
         bound: The mapping, with natural keys.
-        ledger: The library's ledger, which knows the rows that are linked.
+        ledger: Knows the rows that are linked.
         values: What the document holds for the host's columns.
-        identity: Zoho's organization and id, for errors and for a shared table.
+        owner: The entity, for errors and for a shared table.
 
     Raises:
         AmbiguousMatch: There are several.
         ReferencePending: The document lacks a natural key; one that has it may come.
     """
-    organization_id, zoho_id = identity
     conditions = []
     for natural in bound.adopt:
         if natural.column not in values:
             problem = f"no row is linked yet, and the document lacks {natural.column.name}"
-            raise ReferencePending(bound.entity_type, zoho_id, problem)
+            raise ReferencePending(bound.entity_type, owner.entity_id, problem)
         value = values[natural.column]
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
-        conditions.append(_alike(natural, value))
+        given = literal(value, natural.column.type)
+        conditions.append(natural.alike(natural.column) == natural.alike(given))
     if bound.organization is not None:
-        mine = coerce(bound.organization, organization_id)
+        mine = coerce(bound.organization, owner.organization_id)
         conditions.append(or_(bound.organization == mine, bound.organization.is_(None)))
     if bound.key is not None:
         conditions.append(is_unkeyed(bound))
-    if bound.discriminator is not None:
-        kind = bound.discriminator
+    if (kind := bound.discriminator) is not None:
         conditions.append(kind.column.in_(kind.classes))
     statement = select(*bound.primary_key).select_from(bound.selectable).where(and_(*conditions))
     tables = [part.table for part in bound.parts]
@@ -65,7 +65,7 @@ async def unlinked_match(
     rows = [tuple(row) for row in await connection.execute(locked)]
     free = await _unlinked(connection, bound, ledger, rows)
     if len(free) > 1:
-        raise AmbiguousMatch(bound.entity_type, zoho_id, bound.table.name, free)
+        raise AmbiguousMatch(bound.entity_type, owner.entity_id, bound.table.name, free)
     return free[0] if free else None
 
 
@@ -79,12 +79,6 @@ def is_unkeyed(bound: BoundEntity) -> ColumnElement[bool]:
         # A host whose column may not be NULL leaves it empty.
         return or_(key.is_(None), key == "")
     return key.is_(None)
-
-
-def _alike(natural: BoundNaturalKey, value: object) -> ColumnElement[bool]:
-    given = literal(value, natural.column.type)
-    alike: ColumnElement[bool] = natural.alike(natural.column) == natural.alike(given)
-    return alike
 
 
 async def _unlinked(

@@ -6,19 +6,19 @@ to is returned: recording it, and the transaction itself, are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import Job
-from zoho_sync.apply.contest import Contest, Refused
+from zoho_sync.apply.contest import Contest, Entries, Refused
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.one_event import Applied, OneEvent
-from zoho_sync.apply.recording import CameTo, Settled
+from zoho_sync.apply.recording import BatchResult, CameTo
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.faults import ends_transaction
 from zoho_sync.database.unit_of_work import UnitOfWork
@@ -27,15 +27,11 @@ from zoho_sync.events.event import Arrival, SyncEvent, refuse_future
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.events.version import Version, from_microseconds, to_microseconds
 from zoho_sync.exceptions import HostTransactionLost, ReferencePending, RowGone, ValueTaken
-from zoho_sync.store.journal import JournalEntry
 from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync.store.parked_rows import Waiting
 from zoho_sync.store.places import Place, find_places
 
-__all__ = ["Batch", "BatchResult", "Dispatch", "apply_batch", "prepare_ledger"]
-
-Entries = dict[LedgerKey, LedgerEntry]
-"""The entries of locked ledger rows."""
+__all__ = ["Batch", "Dispatch", "apply_batch", "prepare_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +39,7 @@ class Batch:
     """Events that are applied in one transaction.
 
     Attributes:
-        jobs: With the events. One that has no arrival came from no queue, and arrives once its
-            entity is locked.
+        jobs: An event without an arrival came from no queue, and arrives once its entity is locked.
         targets: Entities that the events wait for, to be held while that is looked at again.
         is_call: Whether the one event was made of a handler's call: nobody can know it already,
             its ledger row is made in the same transaction, and an entity that it misses makes it
@@ -60,31 +55,6 @@ class Batch:
         return {context.ledger_key(job.event) for job in self.jobs}
 
 
-@dataclass(slots=True)
-class BatchResult:
-    """What the events of a batch came to.
-
-    Attributes:
-        now: When their entities had been locked.
-        known: Events that are settled, parked or dead already, and what to answer for them.
-        came_to: What became of the others, in the order of their application.
-        waiting: Events that miss an entity which was not held: to be tried again with it.
-        blocked: Events that miss an entity which another transaction holds.
-        early: Events whose unique value another row has, and that were claimed before their time.
-    """
-
-    now: datetime
-    known: dict[str, SyncResult] = field(default_factory=dict)
-    came_to: list[CameTo] = field(default_factory=list)
-    waiting: dict[str, LedgerKey] = field(default_factory=dict)
-    blocked: list[Job] = field(default_factory=list)
-    early: list[Job] = field(default_factory=list)
-
-    def journal(self) -> Iterator[JournalEntry]:
-        """Give what is settled, and is not in the journal yet."""
-        return (each.what.entry for each in self.came_to if isinstance(each.what, Settled))
-
-
 class Dispatch(Protocol):
     """Chooses who applies an event."""
 
@@ -93,11 +63,7 @@ class Dispatch(Protocol):
     ) -> tuple[Handler, SyncEvent] | Applied:
         """Return a handler, and the event as of its type; or what it comes to without one.
 
-        Args:
-            session: For the handler.
-            event: The event.
-            entry: What the ledger holds of its entity.
-            hold: Whether what the event refers to is held until the transaction ends.
+        With ``hold``, what the event refers to is held until the transaction ends.
         """
         ...
 
@@ -119,27 +85,23 @@ async def apply_batch(
 ) -> BatchResult:
     """Apply the events of a batch, parents first; return what each came to.
 
-    Args:
-        batch: The events, whose ledger rows are there, but for a call's.
-        work: The transaction.
-        context: The library's tables, and what handlers know.
-        dispatch: Chooses the handlers.
+    Their ledger rows are there, but for a call's.
 
     Raises:
         Exception: Whatever ended the transaction.
     """
-    ledger = Ledger(work.connection, context.tables.ledger)
-    keys = {job.event.id: context.ledger_key(job.event) for job in batch.jobs}
+    ledger, keys = Ledger(work.connection, context.tables.ledger), batch.keys(context)
     if batch.is_call:
-        await ledger.prepare(keys.values())
-    entries = await ledger.lock(keys.values())
+        await ledger.prepare(keys)
+    entries = await ledger.lock(keys)
     held = entries.keys() | await ledger.hold(batch.targets - entries.keys())
     result = BatchResult(await database_time(work.connection, context.clock))
-    application = _Application(work, context, dispatch, batch, keys, held, result)
-    jobs = [_arrived(job, entries[keys[job.event.id]], result.now) for job in batch.jobs]
+    jobs = [_arrived(job, entries[context.ledger_key(job.event)], result.now) for job in batch.jobs]
     if not batch.is_call:
         result.known |= await _find_known(work.connection, context, jobs)
-    await application.apply_all(_ordered(jobs, result.known, context), entries)
+    application = _Application(work, context, dispatch, batch, held, result)
+    unknown = [job for job in jobs if job.event.id not in result.known]
+    await application.apply_all(_ordered(unknown, context), entries)
     return result
 
 
@@ -148,11 +110,6 @@ class _Application:
     """The application of one batch, whose ledger rows are locked.
 
     Attributes:
-        work: The transaction.
-        context: The library's tables, and what handlers know.
-        dispatch: Chooses the handlers.
-        batch: The events.
-        keys: Their entities, by the ids of the events.
         held: The targets that are held, and the batch's own entities.
         result: Where it notes what events come to.
     """
@@ -161,7 +118,6 @@ class _Application:
     context: HandlerContext
     dispatch: Dispatch
     batch: Batch
-    keys: Mapping[str, LedgerKey]
     held: set[LedgerKey]
     result: BatchResult
 
@@ -172,17 +128,16 @@ class _Application:
             try:
                 applied = await self._apply(job, entries)
             except ValueTaken as taken:
-                refused.append(Refused(job, self.keys[job.event.id], taken))
+                refused.append(Refused(job, self.context.ledger_key(job.event), taken))
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
                 self._note_failure(job, error)
             else:
-                self._settle(job, applied)
+                self.result.came_to.append(CameTo(job, applied))
         if not refused:
             return
         contest = Contest(self.work.connection, self.context.tables.ledger, self._apply)
         won, lost = await contest.decide(refused, entries)
-        for each in won:
-            self._settle(each.job, each.applied)
+        self.result.came_to += [CameTo(winner.job, applied) for winner, applied in won]
         for loser in lost:
             self._note_failure(loser.job, loser.error or loser.taken)
 
@@ -193,7 +148,7 @@ class _Application:
         referred to is held. Inside the host's own transaction that is the host's to do.
         """
         event, work = job.event, self.work
-        key = self.keys[event.id]
+        key = self.context.ledger_key(event)
         ledger = Ledger(work.connection, self.context.tables.ledger)
         if self.context.makes_placeholders and len(entries) > 1:
             # An event before it may have made the row that stands for this one's entity.
@@ -217,20 +172,6 @@ class _Application:
         # A resend of an undecided contact is looked for before anybody knows its mapping.
         return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
 
-    def _settle(self, job: Job, applied: Applied) -> None:
-        result = applied.result
-        entry = JournalEntry(
-            job.event,
-            result.outcome,
-            self.result.now,
-            reason=result.reason,
-            changed=result.changed,
-            fingerprint=applied.fingerprint,
-            attempts=job.attempts,
-            lease_token=job.lease_token or None,
-        )
-        self._came_to(job, Settled(result, entry))
-
     def _note_failure(self, job: Job, error: Exception) -> None:
         """Note an event that misses an entity, or fails by itself.
 
@@ -246,20 +187,18 @@ class _Application:
         elif isinstance(error, ValueTaken) and job.early:
             self.result.early.append(job)
         else:
-            self._came_to(job, error)
+            self.result.came_to.append(CameTo(job, error))
 
     def _miss(self, job: Job, pending: ReferencePending) -> None:
         kind = self.context.catalog.require(pending.entity_type)
         target = LedgerKey(job.event.organization_id, kind.namespace, pending.zoho_id)
         if target in self.held:
-            self._came_to(job, Waiting(target, kind.entity_type, str(pending)))
+            waiting = Waiting(target, kind.entity_type, str(pending))
+            self.result.came_to.append(CameTo(job, waiting))
         elif target in self.batch.targets:
             self.result.blocked.append(job)
         else:
             self.result.waiting[job.event.id] = target
-
-    def _came_to(self, job: Job, what: Settled | Waiting | Exception) -> None:
-        self.result.came_to.append(CameTo(job, self.keys[job.event.id], what))
 
 
 def _arrived(job: Job, entry: LedgerEntry, now: datetime) -> Job:
@@ -302,12 +241,11 @@ async def _find_known(
     return known
 
 
-def _ordered(jobs: Sequence[Job], known: Iterable[str], context: HandlerContext) -> list[Job]:
+def _ordered(jobs: Sequence[Job], context: HandlerContext) -> list[Job]:
     """Return parents before children, and each entity's events in version order."""
-    left_out = set(known)
 
     def place(job: Job) -> tuple[int, Version]:
         rank = context.catalog.rank(job.event.entity_type)
         return rank, Version.of(job.event, grace=context.grace)
 
-    return sorted((job for job in jobs if job.event.id not in left_out), key=place)
+    return sorted(jobs, key=place)

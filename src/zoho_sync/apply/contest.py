@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -23,15 +23,12 @@ from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import ValueTaken
 from zoho_sync.store.ledger import LedgerEntry, LedgerKey
 
-__all__ = ["Contest", "Refused", "Won"]
+__all__ = ["Contest", "Entries", "Refused"]
 
 Columns = Sequence[Column[Any]]
 
 Entries = dict[LedgerKey, LedgerEntry]
 """The entries of locked ledger rows."""
-
-Apply = Callable[[Job, Entries], Awaitable[Applied]]
-"""Applies one event in a savepoint of its own, and notes its ledger entry."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,6 @@ class Refused:
     """An event that was refused.
 
     Attributes:
-        job: With the event.
-        key: The entity.
         taken: What it wanted, and another row has.
         error: What refused it last; not always a unique constraint.
     """
@@ -51,45 +46,25 @@ class Refused:
     error: Exception | None = None
 
 
-@dataclass(frozen=True)
-class Won:
-    """An event that was applied with others."""
-
-    job: Job
-    key: LedgerKey
-    applied: Applied
-
-
-@dataclass
-class _Round:
-    """What came of applying some events together.
-
-    Attributes:
-        won: Those that were applied.
-        lost: Those that were refused once more, or that left a value aside.
-    """
-
-    won: list[Won] = field(default_factory=list)
-    lost: list[Refused] = field(default_factory=list)
+Won = tuple[Refused, Applied]
+"""An event that was applied with others."""
 
 
 class _NotTogetherError(Exception):
     """Rolls a round back."""
 
 
+@dataclass(frozen=True)
 class Contest:
     """Applies the refused events of a batch together.
 
-    Args:
-        connection: Inside the batch's transaction.
-        ledger: The library's ledger.
-        apply: Applies one event.
+    Attributes:
+        apply: Applies one event in a savepoint of its own, and notes its ledger entry.
     """
 
-    def __init__(self, connection: AsyncConnection, ledger: Table, apply: Apply) -> None:
-        self._connection = connection
-        self._ledger = ledger
-        self._apply = apply
+    connection: AsyncConnection
+    ledger: Table
+    apply: Callable[[Job, Entries], Awaitable[Applied]]
 
     async def decide(
         self, refused: Sequence[Refused], entries: Entries
@@ -107,20 +82,20 @@ class Contest:
             while held:
                 await self._learn(held, constraints)
                 tried = dict(entries)
-                done = await self._round(held, constraints, tried)
-                if not done.lost:
-                    won += done.won
+                winners, losers = await self._round(held, constraints, tried)
+                if not losers:
+                    won += winners
                     entries |= tried
                     break
-                if await self._learn(done.lost, constraints):
+                if await self._learn(losers, constraints):
                     # Once more, with the values of that constraint set aside as well.
                     continue
-                lost += done.lost
-                beaten = {each.job.event.id for each in done.lost}
+                lost += losers
+                beaten = {each.job.event.id for each in losers}
                 held = [each for each in held if each.job.event.id not in beaten]
         for each in lost:
             if isinstance(each.error, ValueTaken):
-                await name_both_rows(self._connection, self._ledger, each.error)
+                await name_both_rows(self.connection, self.ledger, each.error)
         return won, lost
 
     async def _learn(self, refused: Sequence[Refused], constraints: dict[str, Columns]) -> bool:
@@ -129,55 +104,57 @@ class Contest:
         for each in refused:
             for error in (each.taken, each.error):
                 if isinstance(error, ValueTaken) and error.constraint not in constraints:
-                    columns = await taken_columns(self._connection, error)
+                    columns = await taken_columns(self.connection, error)
                     constraints[error.constraint] = columns
         return len(constraints) > known
 
     async def _round(
         self, group: Sequence[Refused], constraints: Mapping[str, Columns], entries: Entries
-    ) -> _Round:
-        """Apply events together, or not at all: nothing has changed if one of them lost."""
-        done = _Round()
+    ) -> tuple[list[Won], list[Refused]]:
+        """Apply events together, or not at all: nothing has changed if one of them lost.
+
+        Those lose that are refused once more, or that leave a value aside.
+        """
+        won, lost = list[Won](), list[Refused]()
+        owed: dict[LedgerKey, set[str]] = {}
         with suppress(_NotTogetherError):
-            async with savepoint(self._connection):
-                owed = await self._set_aside(group, constraints, done)
+            async with savepoint(self.connection):
+                for each in group:
+                    if not await self._set_aside(each, constraints, owed):
+                        lost.append(replace(each, error=each.taken))
                 # The newest first: an older state takes no value that another entity is to get.
-                for each in reversed(group) if not done.lost else ():
-                    await self._try(each, entries, done)
-                done.lost += _unwritten(group, owed, done) if not done.lost else []
-                if done.lost:
+                for each in reversed(group) if not lost else ():
+                    try:
+                        won.append((each, await self.apply(each.job, entries)))
+                    except Exception as error:
+                        if ends_transaction(error):
+                            raise
+                        lost.append(replace(each, error=error))
+                lost = lost or _unwritten(group, owed, won)
+                if lost:
                     raise _NotTogetherError
-        return done
+        return won, lost
 
     async def _set_aside(
-        self, group: Sequence[Refused], constraints: Mapping[str, Columns], done: _Round
-    ) -> dict[LedgerKey, set[str]]:
-        """Set the contested values aside; return what each entity must write in their place."""
-        owed: dict[LedgerKey, set[str]] = {}
-        for each in group:
-            if each.taken.wanted is None:
-                continue
-            try:
-                async with savepoint(self._connection):
-                    for columns in constraints.values():
-                        names = await set_aside(self._connection, each.taken.wanted, columns)
-                        owed.setdefault(each.key, set()).update(names)
-            except Exception as error:
-                if ends_transaction(error):
-                    raise
-                # The values stay where they are; what refuses the event is what did so before.
-                done.lost.append(replace(each, error=each.taken))
-        return owed
+        self, refused: Refused, constraints: Mapping[str, Columns], owed: dict[LedgerKey, set[str]]
+    ) -> bool:
+        """Set the contested values aside, and note what must be written in their place.
 
-    async def _try(self, each: Refused, entries: Entries, done: _Round) -> None:
+        Where that is refused they stay; what refuses the event then is what did so before.
+        """
+        wanted = refused.taken.wanted
+        if wanted is None:
+            return True
         try:
-            applied = await self._apply(each.job, entries)
+            async with savepoint(self.connection):
+                for columns in constraints.values():
+                    names = await set_aside(self.connection, wanted, columns)
+                    owed.setdefault(refused.key, set()).update(names)
         except Exception as error:
             if ends_transaction(error):
                 raise
-            done.lost.append(replace(each, error=error))
-        else:
-            done.won.append(Won(each.job, each.key, applied))
+            return False
+        return True
 
 
 def _groups(refused: Iterable[Refused]) -> Iterable[list[Refused]]:
@@ -188,13 +165,13 @@ def _groups(refused: Iterable[Refused]) -> Iterable[list[Refused]]:
 
 
 def _unwritten(
-    group: Sequence[Refused], owed: Mapping[LedgerKey, set[str]], done: _Round
+    group: Sequence[Refused], owed: Mapping[LedgerKey, set[str]], won: Sequence[Won]
 ) -> list[Refused]:
     """Return the events whose entity was left with a value that was only set aside."""
     written: dict[LedgerKey, set[str]] = {}
-    for each in done.won:
-        if each.applied.result.outcome is Outcome.APPLIED:
-            written.setdefault(each.key, set()).update(each.applied.result.changed)
+    for each, applied in won:
+        if applied.result.outcome is Outcome.APPLIED:
+            written.setdefault(each.key, set()).update(applied.result.changed)
     return [
         replace(each, error=each.taken)
         for each in group

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from sqlalchemy import Column
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +19,7 @@ from zoho_sync.apply.statements import find_row, update_row
 from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.database.unit_of_work import savepoint
 from zoho_sync.exceptions import RowRejected
-from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundReference, BoundRows
+from zoho_sync.mapping.binding import BoundChild, BoundRows
 from zoho_sync.mapping.keys import plain_key
 from zoho_sync.mapping.values import Key, coerce, equals
 from zoho_sync.store.debts import Debt, Debts
@@ -48,20 +50,18 @@ async def pay_debts(
         await payment.pay([debt for debt in owed if debt in still], debts)
 
 
+@dataclass(frozen=True)
 class _Payment:
     """The debts of one owner, whose ledger row is locked."""
 
-    def __init__(
-        self, connection: AsyncConnection, context: HandlerContext, entry: LedgerEntry
-    ) -> None:
-        self._connection = connection
-        self._context = context
-        self._entry = entry
+    connection: AsyncConnection
+    context: HandlerContext
+    entry: LedgerEntry
 
     async def pay(self, owed: Sequence[Debt], debts: Debts) -> None:
         for debt in owed:
             try:
-                async with savepoint(self._connection):
+                async with savepoint(self.connection):
                     await self._pay(debt, debts)
             except (SQLAlchemyError, RowRejected) as error:
                 if isinstance(error, SQLAlchemyError) and classify(error) is not Fault.REJECTED:
@@ -71,48 +71,36 @@ class _Payment:
                 _log.info("%s cannot be set now: %s", place, problem)
 
     async def _pay(self, debt: Debt, debts: Debts) -> None:
-        bound = self._context.bindings.get(debt.entity_type)
-        place = _place(bound, debt) if bound is not None else None
-        row = await self._row(bound, debt) if bound is not None and place is not None else None
-        if place is None or row is None:
-            # The mapping has changed, or the host has deleted the row.
+        place = await self._place(debt)
+        if place is None:
             await debts.paid(debt)
             return
-        rows, reference = place
-        key = await self._target(debt)
-        if key is None:
+        rows, column, row = place
+        wanted = (debt.target, debt.target_type)
+        found, _ = await find_entity(self.connection, self.context, *wanted)
+        if found is None:
             return
-        column, where = reference.column, equals(rows.primary_key, row)
+        where = equals(rows.primary_key, row)
         # A row that the host holds is left to the next sweep: nobody waits for it here.
-        if await find_row(self._connection, rows, where, skip_locked=True) is None:
+        if await find_row(self.connection, rows, where, skip_locked=True) is None:
             return
-        await update_row(self._connection, rows, row, {column: coerce(column, key)})
+        await update_row(self.connection, rows, row, {column: coerce(column, plain_key(found))})
         await debts.paid(debt)
 
-    async def _target(self, debt: Debt) -> Any:
-        context, key = self._context, debt.target
-        ledger = Ledger(self._connection, context.tables.ledger)
-        entry = (await ledger.read([key])).get(key)
-        found = await find_entity(self._connection, context, key, debt.target_type, entry)
-        return None if found is None else plain_key(found)
+    async def _place(self, debt: Debt) -> tuple[BoundRows, Column[Any], Key] | None:
+        """Return the mapping, the column and the row that owe.
 
-    async def _row(self, bound: BoundEntity, debt: Debt) -> Key | None:
-        owner = debt.owner
-        row = await locate(self._connection, bound, owner, self._entry)
-        child = _child(bound, debt)
-        if row is None or child is None:
-            return row
-        links = self._context.tables.child_links
-        lines = await line_rows(self._connection, child, links, owner, row)
-        return lines.get(debt.line_id)
-
-
-def _child(bound: BoundEntity, debt: Debt) -> BoundChild | None:
-    return next((child for child in bound.children if child.name == debt.child), None)
-
-
-def _place(bound: BoundEntity, debt: Debt) -> tuple[BoundRows, BoundReference] | None:
-    """Return the rows and the reference that a debt names; None where the mapping lacks them."""
-    rows: BoundRows | None = _child(bound, debt) if debt.child else bound
-    found = [r for r in rows.references if r.name == debt.column] if rows is not None else []
-    return (rows, found[0]) if rows is not None and found else None
+        None where the mapping has changed, or the host has deleted the row.
+        """
+        bound = self.context.bindings.get(debt.entity_type)
+        if bound is None:
+            return None
+        mapped: list[BoundRows] = [bound] if not debt.child else []
+        mapped += [child for child in bound.children if child.name == debt.child]
+        columns = [r.column for rows in mapped for r in rows.references if r.name == debt.column]
+        row = await locate(self.connection, bound, debt.owner, self.entry) if columns else None
+        if row is not None and isinstance(mapped[0], BoundChild):
+            links = self.context.tables.child_links
+            lines = await line_rows(self.connection, mapped[0], links, debt.owner, row)
+            row = lines.get(debt.line_id)
+        return None if row is None else (mapped[0], columns[0], row)

@@ -12,11 +12,10 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import Job, SettledHook
-from zoho_sync.apply.batch import Batch, BatchResult, Dispatch, apply_batch, prepare_ledger
-from zoho_sync.apply.changed_type import refuse_sibling
+from zoho_sync.apply.batch import Batch, Dispatch, apply_batch, prepare_ledger
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
-from zoho_sync.apply.recording import is_recorded, record, tell, wake
+from zoho_sync.apply.recording import BatchResult, is_recorded, record, tell, wake
 from zoho_sync.database.transactions import repeat_conflicts, transaction, was_committed
 from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
 from zoho_sync.events.event import Operation, SyncEvent, effective_time
@@ -47,9 +46,8 @@ async def apply_directly(
     batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
 
     def choose(
-        _session: AsyncSession, event: SyncEvent, entry: LedgerEntry, *, hold: bool
+        _session: AsyncSession, event: SyncEvent, _entry: LedgerEntry, *, hold: bool
     ) -> tuple[Handler, SyncEvent]:
-        refuse_sibling(handler, event, entry)
         handler.holds_targets = hold
         return handler, event
 
@@ -62,9 +60,6 @@ class DirectApplication:
     """Applies single events without the queue, each in a transaction of its own.
 
     Attributes:
-        sessions: Gives a new session on the host's database.
-        context: The library's tables, and what handlers know.
-        dispatch: Chooses the handlers.
         parked_for: How long an event may wait for another entity.
         lease: How long a transaction may idle or wait, roughly.
         hooks: Told about settled events after the commit.
@@ -120,7 +115,7 @@ class DirectApplication:
         async with self.sessions() as session, unit_of_work(session) as work:
             tables = self.context.tables
             await Ledger(work.connection, tables.ledger).lock(batch.keys(self.context))
-            return await is_recorded(work.connection, tables, result.came_to)
+            return await is_recorded(work.connection, tables, result)
 
 
 async def _apply_alone(
@@ -139,8 +134,8 @@ async def _apply_alone(
     for each in result.came_to:
         if isinstance(each.what, Exception):
             raise each.what
-    await record(work.connection, context, result.came_to, result.now, parked_for)
-    await wake(work.connection, context, result.came_to, result.now)
+    await record(work.connection, context, result, parked_for)
+    await wake(work.connection, context, result)
     return result
 
 

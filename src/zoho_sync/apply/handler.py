@@ -40,20 +40,12 @@ class Handler(Protocol):
 
     @classmethod
     def kind(cls) -> EntityKind:
-        """Return how the entity type is named and recognised.
-
-        Raises:
-            ConfigurationError: Neither the class nor its payload model says so.
-        """
+        """Return how the entity type is named and recognised."""
         ...
 
     @classmethod
     def binding(cls) -> BoundEntity | None:
-        """Return the mapping bound to its tables; None for a handler without a mapping.
-
-        Raises:
-            MappingError: A table or column does not exist.
-        """
+        """Return the mapping bound to its tables; None for a handler without a mapping."""
         ...
 
     def overrides(self, method: str) -> bool:
@@ -73,12 +65,7 @@ class Handler(Protocol):
         ...
 
     async def resolve(self, entity_type: str, zoho_id: str, *, missing: str = "park") -> Any:
-        """Return the host's primary key of another entity.
-
-        Raises:
-            ReferencePending: It is unknown as yet.
-            ReferenceFailed: It is unknown or deleted, and waiting is not wanted or would not help.
-        """
+        """Return the host's primary key of another entity."""
         ...
 
     async def before_apply(self, event: SyncEvent) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, String, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,30 +32,29 @@ from zoho_sync.store.ledger import LedgerKey
 __all__ = ["ChildWriter", "line_rows"]
 
 
+@dataclass(frozen=True)
 class ChildWriter:
     """Reads and writes the lines of one entity in one table.
 
     Only lines that came from Zoho are ever changed or removed: those whose key column is filled,
     or, without a key column, those that the library keeps a link to. Lines that the host added
     itself stay.
+
+    Attributes:
+        links: The library's table of those links.
+        parent: The primary key of the entity's row.
+        owners: The table of that row.
     """
 
-    def __init__(
-        self,
-        connection: AsyncConnection,
-        child: BoundChild,
-        links: Table,
-        references: References,
-        *,
-        owners: str,
-    ) -> None:
-        self._connection = connection
-        self._child = child
-        self._links = links
-        self._references = references
-        self._owners = owners
+    connection: AsyncConnection
+    child: BoundChild
+    links: Table
+    references: References
+    owner: LedgerKey
+    parent: Key
+    owners: str
 
-    async def replace(self, owner: LedgerKey, parent: Key, payload: Payload) -> None:
+    async def replace(self, payload: Payload) -> None:
         """Make the rows what the document's list says.
 
         Raises:
@@ -65,86 +63,74 @@ class ChildWriter:
         """
         lines = self._lines(payload)
         # References first: an event that parks must not have touched anything.
-        root = f"{payload.entity_type}.{self._child.listed}"
-        wanted = {
-            key: await self._values(key, line, parent, f"{root}[{position}]")
-            for position, (key, line) in enumerate(lines.items())
-        }
-        existing = await self._existing(owner, parent)
+        wanted = {key: await self._values(key, line, path) for key, (line, path) in lines.items()}
+        existing = await self._existing()
         for key in existing.keys() - wanted.keys():
-            await self._remove(owner, key, existing[key])
-        positions = {key: position for position, key in enumerate(wanted)}
+            await self._remove(key, existing[key])
         # Added last: a unique position may be free only once the others have moved.
         kept = [row for key, row in existing.items() if key in wanted]
         for key in sorted(wanted, key=lambda key: key not in existing):
-            path, row = f"{root}[{positions[key]}]", existing.get(key)
-            values = WantedValues(self._child, wanted[key], row, kept, path, self._owners)
-            with refusals_at(self._child, path), wanting(values):
-                await self._write(owner, key, wanted[key], row, lines[key])
+            (line, path), row = lines[key], existing.get(key)
+            values = WantedValues(self.child, wanted[key], row, kept, path, self.owners)
+            with refusals_at(self.child, path), wanting(values):
+                await self._write(key, wanted[key], row, line)
 
-    async def remove_all(self, owner: LedgerKey, parent: Key) -> None:
+    async def remove_all(self) -> None:
         """Remove every line that came from Zoho."""
-        for key, row in (await self._existing(owner, parent)).items():
-            await self._remove(owner, key, row)
+        for key, row in (await self._existing()).items():
+            await self._remove(key, row)
 
-    def _lines(self, payload: Payload) -> dict[str, Line]:
-        lines: dict[str, Line] = {}
-        for position, line in enumerate(read_source(self._child.source, payload) or ()):
+    def _lines(self, payload: Payload) -> dict[str, tuple[Line, str]]:
+        """Return the lines of the document, each with the place where it stands, by their keys."""
+        lines: dict[str, tuple[Line, str]] = {}
+        for position, line in enumerate(read_source(self.child.source, payload) or ()):
             key = line_key(line, position)
+            path = f"{payload.entity_type}.{self.child.listed}[{position}]"
             if key in lines:
-                path = f"{payload.entity_type}.{self._child.listed}[{position}]"
                 raise PayloadError(path, "has the id of another line of the same list")
-            lines[key] = line
+            lines[key] = line, path
         return lines
 
-    async def _values(self, key: str, line: Line, parent: Key, path: str) -> Values:
-        child = self._child
-        place = (child.name, key)
+    async def _values(self, line_id: str, line: Line, path: str) -> Values:
+        child, place = self.child, (self.child.name, line_id)
         with refusals_at(child, path):
             values = read_values(child, line)
-            values |= await self._references.values(child.references, line, path, line=place)
-        pairs = zip(child.parent, parent, strict=True)
+            values |= await self.references.values(child.references, line, path, line=place)
+        pairs = zip(child.parent, self.parent, strict=True)
         return values | {column: coerce(column, value) for column, value in pairs}
 
-    async def _existing(self, owner: LedgerKey, parent: Key) -> dict[str, Key]:
-        return await line_rows(self._connection, self._child, self._links, owner, parent)
+    async def _existing(self) -> dict[str, Key]:
+        return await line_rows(self.connection, self.child, self.links, self.owner, self.parent)
 
-    def _mine(self, owner: LedgerKey, line_id: str) -> ColumnElement[bool]:
-        return _linked(self._child, self._links, owner) & (self._links.c.line_id == line_id)
+    async def _remove(self, line_id: str, row: Key) -> None:
+        await delete_row(self.connection, self.child, row)
+        await self._unlink(line_id)
 
-    async def _remove(self, owner: LedgerKey, line_id: str, row: Key) -> None:
-        child = self._child
-        await delete_row(self._connection, child, row)
-        if child.key is None:
-            await self._connection.execute(delete(self._links).where(self._mine(owner, line_id)))
+    async def _unlink(self, line_id: str) -> None:
+        if self.child.key is None:
+            mine = _linked(self.child, self.links, self.owner) & (self.links.c.line_id == line_id)
+            await self.connection.execute(delete(self.links).where(mine))
 
-    async def _write(
-        self, owner: LedgerKey, line_id: str, values: Values, row: Key | None, line: Line
-    ) -> None:
+    async def _write(self, line_id: str, values: Values, row: Key | None, line: Line) -> None:
+        child, owner = self.child, self.owner
         if row is not None:
             settled = with_defaults(values, inserting=False)
-            if await update_row(self._connection, self._child, row, settled):
+            if await update_row(self.connection, child, row, settled):
                 return
-            if self._child.key is None:
-                mine = self._mine(owner, line_id)
-                await self._connection.execute(delete(self._links).where(mine))
-        await self._insert(owner, line_id, values, line)
-
-    async def _insert(self, owner: LedgerKey, line_id: str, values: Values, line: Line) -> None:
-        child = self._child
+            await self._unlink(line_id)
         everything = values | insert_only_values(child, line)
         everything |= identity_values(child, line_id, owner.organization_id)
         # Nobody else adds lines of an entity whose ledger row is locked: no conflict to expect.
-        row = await insert_row(self._connection, child, everything, unique=False)
-        if child.key is None and row is not None:
-            link: Mapping[str, Any] = {
+        made = await insert_row(self.connection, child, everything, unique=False)
+        if child.key is None and made is not None:
+            link = {
                 **owner._asdict(),
                 "child": child.name,
                 "line_id": line_id,
                 "table_name": child.table.fullname,
-                "primary_key": encode_key(row),
+                "primary_key": encode_key(made),
             }
-            await self._connection.execute(insert(self._links).values(dict(link)))
+            await self.connection.execute(insert(self.links).values(link))
 
 
 async def line_rows(

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final
 
-from zoho_sync.apply.changed_type import retire, sibling
-from zoho_sync.apply.entity_row import Change
 from zoho_sync.apply.handler import Handler
-from zoho_sync.apply.placeholders import make_placeholder
-from zoho_sync.apply.references import References, Resolver
+from zoho_sync.apply.references import References
 from zoho_sync.apply.refusals import in_our_words
-from zoho_sync.apply.resolving import locate, resolve_key
-from zoho_sync.apply.writing import Writing
+from zoho_sync.apply.resolving import locate
+from zoho_sync.apply.writing import Change, Writing
 from zoho_sync.database.unit_of_work import UnitOfWork
 from zoho_sync.events.decision import Decision, LedgerState, Proposal, decide, writers
 from zoho_sync.events.event import Operation, SyncEvent
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.events.version import Version
+from zoho_sync.exceptions import PayloadError
 from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.mapping.declaration import ABSENT, read_source
 from zoho_sync.mapping.keys import encode_key, plain_key
 from zoho_sync.mapping.values import Key
 from zoho_sync.payloads import Payload, parse
+from zoho_sync.store.debts import Debts
 from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 
@@ -55,19 +52,13 @@ class OneEvent:
     """An event whose ledger row is locked, on its way onto the host's rows.
 
     Attributes:
-        handler: Of its type.
-        work: The transaction.
-        event: The event.
-        owner: Its entity.
-        entry: The ledger's row.
         settled: What was settled in this transaction, and is not in the journal yet.
         bound: Where its entity is mapped; None for a handler without a mapping.
         version: Its place in the order.
         payload: Its document, once it is understood; None for a delete.
         located: The primary key of its entity's row, once that is looked up.
-        moved_from: Where its entity is mapped under the other type that it had until now.
+        moved_from: Where a contact is mapped under the other type that it had until now.
         own_code: Whether the handler writes by its own code.
-        own_resolve: Whether it looks references up by its own code.
     """
 
     handler: Handler
@@ -80,51 +71,63 @@ class OneEvent:
     version: Version = field(init=False)
     payload: Payload | None = field(init=False, default=None)
     located: Key | None = field(init=False, default=None)
-    moved_from: BoundEntity | None = field(init=False)
+    moved_from: BoundEntity | None = field(init=False, default=None)
     own_code: bool = field(init=False)
-    own_resolve: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        context = self.handler.context
-        self.bound = self.handler.binding()
+        context, bound = self.handler.context, self.handler.binding()
+        self.bound = bound
         self.own_code = self.handler.overrides("upsert")
-        self.own_resolve = self.handler.overrides("resolve")
         self.version = Version.of(self.event, grace=context.grace)
-        self.moved_from = sibling(context.bindings, self.bound, self.entry)
+        if bound is not None and self.entry.entity_type not in {None, bound.entity_type}:
+            other = context.bindings.get(str(self.entry.entity_type))
+            # Where both types live in one table, there is but one row, and nothing to move.
+            self.moved_from = None if other is None or other.table is bound.table else other
 
     async def apply(self) -> Applied:
         """Apply the event, and say what the ledger is to hold then.
 
         Raises:
-            PayloadError: The document cannot be understood.
+            PayloadError: The document cannot be understood, or the row is another handler's.
             ReferencePending: An entity that it refers to has not arrived yet.
             ReferenceFailed: An entity that it refers to does not exist.
             RowRejected: The host's schema refuses the values.
         """
-        self.payload = self._parse()
+        if self.event.operation is Operation.DELETE:
+            self._refuse_sibling()
+        else:
+            self.payload = parse(
+                self.handler.payload_model,
+                self.event.payload,
+                time_zone=self.handler.context.time_zone,
+                date_formats=self.handler.context.date_formats,
+            )
         if reason := self._unwanted():
             return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
         if self.bound is not None:
             connection = self.work.connection
             self.located = await locate(connection, self.bound, self.owner, self.entry)
-        if self.located is None and self._stays_away():
-            return Applied(SyncResult(Outcome.IGNORED, reason="the host has deleted the row"), None)
+            leaves = self.bound.mapping.host_deleted == "leave" and self.payload is not None
+            if leaves and self.located is None and self._was_linked:
+                reason = "the host has deleted the row"
+                return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
         decision = await self._decide()
-        if decision.outcome is not Outcome.APPLIED:
-            return self._unwritten(decision)
-        result = await self._write(decision)
-        return self._applied(result, await self._linked(decision, result))
+        if decision.outcome is Outcome.APPLIED:
+            result = await self._write(decision)
+            known = await self._linked(decision, result)
+        else:
+            result = self._result(decision, plain_key(self.located))
+            known = replace(self.entry, state=decision.state)
+            if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
+                known = replace(known, entity_type=self.event.entity_type)
+        return Applied(result, known, self._fingerprint)
 
-    def _parse(self) -> Payload | None:
-        if self.event.operation is Operation.DELETE:
-            return None
-        context = self.handler.context
-        return parse(
-            self.handler.payload_model,
-            self.event.payload,
-            time_zone=context.time_zone,
-            date_formats=context.date_formats,
-        )
+    def _refuse_sibling(self) -> None:
+        """Refuse the delete of a contact by the handler of the type that it had before."""
+        if self.moved_from is not None:
+            kind = self.handler.kind()
+            problem = f"it is a {self.entry.entity_type} by now; call that type's handler"
+            raise PayloadError(f"{self.event.entity_type}.{kind.id_fields[0]}", problem)
 
     def _unwanted(self) -> str:
         """Return why the mapping does not want the event; ``""`` where it does."""
@@ -140,12 +143,6 @@ class OneEvent:
     def _was_linked(self) -> bool:
         is_same = self.bound is not None and self.entry.table_name == self.bound.table.fullname
         return is_same and self.entry.primary_key is not None
-
-    def _stays_away(self) -> bool:
-        """Return whether a row that the host has deleted is not made again."""
-        if self.bound is None or self.payload is None:
-            return False
-        return self.bound.mapping.host_deleted == "leave" and self._was_linked
 
     async def _decide(self) -> Decision:
         """Decide what the event does; what its equals have written is not written again."""
@@ -207,31 +204,28 @@ class OneEvent:
             return replace(state, carried=frozenset(), older={})
         return state
 
-    def _unwritten(self, decision: Decision) -> Applied:
-        """Return the effect of an event that writes no row."""
-        known = replace(self.entry, state=decision.state)
-        if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
-            known = replace(known, entity_type=self.event.entity_type)
-        return self._applied(self._result(decision, plain_key(self.located)), known)
-
     async def _write(self, decision: Decision) -> SyncResult:
         """Write as the mapping says, or by the handler's own code; its hooks run around that."""
         handler, event = self.handler, self.event
         writing = self._writing(decision)
         if self.moved_from is not None:
-            await retire(writing, self.moved_from, self.entry, self.version.effective_time)
+            await self._retire(self.moved_from, writing)
         await handler.before_apply(event)
         key: Any = None
-        with self._handed_over(writing):
-            if self.payload is None:
-                delete = handler.delete if handler.overrides("delete") else writing.delete
-                await delete(event.entity_id)
-            else:
-                # Own code sees whole documents; of a late one some columns alone are written.
-                late = self.bound is not None and decision.state.version != self.version
-                upsert = handler.upsert if self.own_code and not late else writing.upsert
-                key = await upsert(self.payload)
-            await self._flush()
+        handler._writing = writing  # noqa: SLF001  # `super().upsert()` finds it there
+        try:
+            with in_our_words(self.bound, event.entity_id, deletes=self.payload is None):
+                if self.payload is None:
+                    delete = handler.delete if handler.overrides("delete") else writing.delete
+                    await delete(event.entity_id)
+                else:
+                    # Own code sees whole documents; of a late one some columns alone are written.
+                    late = self.bound is not None and decision.state.version != self.version
+                    upsert = handler.upsert if self.own_code and not late else writing.upsert
+                    key = await upsert(self.payload)
+                await self._flush()
+        finally:
+            handler._writing = None  # noqa: SLF001  # the same
         if key is None and writing.located is not None:
             # A delete; or own code that wrote the mapped row, and did not hand the key on.
             key = plain_key(writing.located)
@@ -242,15 +236,16 @@ class OneEvent:
         await self._flush()
         return result
 
-    @contextmanager
-    def _handed_over(self, writing: Writing) -> Iterator[None]:
-        """Let own code reach what is written, and say in our words what is refused."""
-        self.handler._writing = writing  # noqa: SLF001  # `super().upsert()` finds it there
-        try:
-            with in_our_words(self.bound, self.event.entity_id, deletes=self.payload is None):
-                yield
-        finally:
-            self.handler._writing = None  # noqa: SLF001  # the same
+    async def _retire(self, other: BoundEntity, writing: Writing) -> None:
+        """Delete the row that a contact had under its other type, as that type's mapping says."""
+        connection, owner, moment = writing.connection, self.owner, self.version.effective_time
+        await Debts(connection, writing.tables.debts).forget(owner)
+        if other.mapping.on_delete == "ignore":
+            return
+        located = await locate(connection, other, owner, self.entry)
+        leaving = replace(writing, bound=other, located=located, change=None, deleted_at=moment)
+        with in_our_words(other, owner.entity_id, deletes=True):
+            await leaving.delete(owner.entity_id)
 
     async def _flush(self) -> None:
         """Write what own code added to the session, so that what is refused is its error.
@@ -273,27 +268,25 @@ class OneEvent:
                 deleted_at=decision.state.deleted_at,
                 revives=was_deleted and decision.state.deleted_at is None,
             )
+        handler, context = self.handler, self.handler.context
         return Writing(
             connection=self.work.connection,
             bound=self.bound,
-            tables=self.handler.context.tables,
-            references=self._references(),
+            tables=context.tables,
             owner=self.owner,
             located=self.located,
             may_adopt=not self._was_linked,
             change=change,
             deleted_at=decision.state.deleted_at if payload is None else None,
+            references=References(
+                self.work.connection,
+                context,
+                self.owner,
+                self.event.entity_type,
+                hold=handler.holds_targets,
+                own_resolve=handler.resolve if handler.overrides("resolve") else None,
+            ),
         )
-
-    def _references(self) -> References:
-        handler, connection = self.handler, self.work.connection
-        context = handler.context
-        resolve: Resolver = handler.resolve
-        if not self.own_resolve:
-            organization, hold = handler.organization_id, handler.holds_targets
-            resolve = partial(resolve_key, connection, context, organization, hold=hold)
-        stand_in = partial(make_placeholder, connection, context)
-        return References(resolve, stand_in, context.catalog, self.owner, self.event.entity_type)
 
     def _result(self, decision: Decision, key: Any) -> SyncResult:
         changed = decision.write
@@ -331,6 +324,3 @@ class OneEvent:
             ledger = Ledger(self.work.connection, self.handler.context.tables.ledger)
             await ledger.unlink(known, self.owner)
         return known
-
-    def _applied(self, result: SyncResult, known: LedgerEntry) -> Applied:
-        return Applied(result, known, self._fingerprint)

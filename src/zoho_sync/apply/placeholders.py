@@ -42,7 +42,7 @@ async def make_placeholder(
 
     Args:
         connection: Inside the event's transaction.
-        context: The library's tables, and where the entity type is mapped.
+        context: Says where the entity type is mapped.
         key: The entity.
         entity_type: Its type.
         columns: The host's columns, by their names in the mapping.

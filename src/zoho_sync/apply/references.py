@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from zoho_sync.events.entities import EntityCatalog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.placeholders import make_placeholder
+from zoho_sync.apply.resolving import resolve_key
 from zoho_sync.exceptions import ConfigurationError, PayloadError, ReferenceFailed, ReferencePending
 from zoho_sync.mapping.binding import BoundReference
 from zoho_sync.mapping.callables import NamedCallable
@@ -16,30 +20,7 @@ from zoho_sync.payloads import Line, Payload
 from zoho_sync.store.debts import Debt
 from zoho_sync.store.ledger import LedgerKey
 
-__all__ = ["References", "Resolver", "StandIn"]
-
-
-class Resolver(Protocol):
-    """Finds the host's primary key of another entity."""
-
-    async def __call__(self, entity_type: str, zoho_id: str, *, missing: str = "park") -> Any:
-        """Return the key.
-
-        Raises:
-            ReferencePending: The entity is not there yet.
-            ReferenceFailed: It is not there, and waiting is not wanted or would not help.
-        """
-        ...
-
-
-class StandIn(Protocol):
-    """Makes a row that stands for an entity until it arrives."""
-
-    async def __call__(
-        self, key: LedgerKey, entity_type: str, columns: Mapping[str, Any], /
-    ) -> Any:
-        """Return the row's primary key; where the entity is there by now, its own."""
-        ...
+__all__ = ["References"]
 
 
 @dataclass
@@ -47,19 +28,19 @@ class References:
     """Resolves the references of one event.
 
     Attributes:
-        resolve: Finds keys: where the context says, or by the handler's own code.
-        stand_in: Makes placeholders.
-        catalog: The entity types.
         owner: The entity that refers.
         entity_type: The owner's.
+        hold: Whether the rows that are found are held until the transaction ends.
+        own_resolve: The handler's own code that finds keys, if it has any.
         debts: Columns that are NULL until what they refer to arrives.
     """
 
-    resolve: Resolver
-    stand_in: StandIn
-    catalog: EntityCatalog
+    connection: AsyncConnection
+    context: HandlerContext
     owner: LedgerKey
     entity_type: str
+    hold: bool = False
+    own_resolve: Callable[..., Awaitable[Any]] | None = None
     debts: list[Debt] = field(default_factory=list)
 
     async def values(
@@ -95,9 +76,7 @@ class References:
     ) -> Any:
         missing = reference.missing
         try:
-            return await self.resolve(
-                reference.to, zoho_id, missing="fail" if missing == "fail" else "park"
-            )
+            return await self._resolve(reference, zoho_id)
         except ReferenceFailed as failed:
             failed.path = failed.path or _field(path, reference)
             if not failed.deleted or reference.deleted == "fail":
@@ -110,33 +89,40 @@ class References:
         self._owe(reference, zoho_id, line)
         return None
 
+    async def _resolve(self, reference: BoundReference, zoho_id: str) -> Any:
+        missing = "fail" if reference.missing == "fail" else "park"
+        if self.own_resolve is not None:
+            return await self.own_resolve(reference.to, zoho_id, missing=missing)
+        return await resolve_key(
+            self.connection,
+            self.context,
+            self.owner.organization_id,
+            reference.to,
+            zoho_id,
+            missing=missing,
+            hold=self.hold,
+        )
+
     async def _stand_in(
         self, reference: BoundReference, zoho_id: str, missing: NamedCallable
     ) -> Any:
         try:
             target, entity_type = self._target(reference, zoho_id)
-            return await self.stand_in(target, entity_type, missing(zoho_id))
+            columns = missing(zoho_id)
+            return await make_placeholder(
+                self.connection, self.context, target, entity_type, columns
+            )
         except ConfigurationError as error:
             raise PayloadError(missing.where, str(error)) from error
 
     def _target(self, reference: BoundReference, zoho_id: str) -> tuple[LedgerKey, str]:
-        kind = self.catalog.require(reference.to)
+        kind = self.context.catalog.require(reference.to)
         return LedgerKey(self.owner.organization_id, kind.namespace, zoho_id), kind.entity_type
 
     def _owe(self, reference: BoundReference, zoho_id: str, line: tuple[str, str]) -> None:
         target, entity_type = self._target(reference, zoho_id)
-        child, line_id = line
-        self.debts.append(
-            Debt(
-                self.owner,
-                self.entity_type,
-                reference.name,
-                target,
-                entity_type,
-                child=child,
-                line_id=line_id,
-            )
-        )
+        debt = Debt(self.owner, self.entity_type, reference.name, target, entity_type, *line)
+        self.debts.append(debt)
 
 
 def _read_id(reference: BoundReference, node: Payload | Line, path: str) -> str:

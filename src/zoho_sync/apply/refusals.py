@@ -109,9 +109,7 @@ class RefusedAt:
     def told(self, problem: str, *, dangling: bool) -> str:
         """Return what the database says, with the place, where it does not name that itself.
 
-        Args:
-            problem: What the database says.
-            dangling: Whether a row is missing that a foreign key asks for.
+        What is ``dangling`` misses a row that a foreign key asks for.
         """
         place = f"{self.table}.{self.column}" if self.column else self.table
         if place and place not in problem and self.table not in problem:

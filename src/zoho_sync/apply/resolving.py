@@ -35,31 +35,32 @@ async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a m
     """
     kind = context.catalog.require(entity_type)
     key = LedgerKey(organization_id, kind.namespace, zoho_id)
-    entry = (await Ledger(connection, context.tables.ledger).read([key])).get(key)
-    found = await find_entity(connection, context, key, kind.entity_type, entry, hold=hold)
+    found, entry = await find_entity(connection, context, key, kind.entity_type, hold=hold)
     if found is not None:
         return plain_key(found)
-    if entry is not None and entry.state.deleted_at is not None and _is_final(context, entry):
+    known = context.bindings.get(entry.entity_type or "") if entry is not None else None
+    is_final = known is not None and known.mapping.on_delete == "hard"
+    if is_final and entry is not None and entry.state.deleted_at is not None:
         raise ReferenceFailed(kind.entity_type, zoho_id, "was deleted", deleted=True)
     if missing == "fail":
         raise ReferenceFailed(kind.entity_type, zoho_id)
     raise ReferencePending(kind.entity_type, zoho_id)
 
 
-async def find_entity(  # noqa: PLR0913  # where to look, and what for
+async def find_entity(
     connection: AsyncConnection,
     context: HandlerContext,
     key: LedgerKey,
     entity_type: str,
-    entry: LedgerEntry | None,
     *,
     hold: bool = False,
-) -> Key | None:
-    """Return the primary key of an entity's row; None while there is none.
+) -> tuple[Key | None, LedgerEntry | None]:
+    """Return the primary key of an entity's row, and its ledger entry; None where there is none.
 
     A contact is looked for where the ledger says that it lives; where the ledger knows nothing,
     among the host's customers and vendors.
     """
+    entry = (await Ledger(connection, context.tables.ledger).read([key])).get(key)
     wanted = [entity_type]
     if entity_type == CONTACT:
         kinds = [name for name in context.bindings if context.catalog.namespace(name) == CONTACT]
@@ -69,8 +70,8 @@ async def find_entity(  # noqa: PLR0913  # where to look, and what for
         bound = context.bindings.get(name)
         found = await find_key(connection, bound, key, entry, hold=hold)
         if found is not None:
-            return found
-    return None
+            return found, entry
+    return None, entry
 
 
 async def find_key(
@@ -95,9 +96,9 @@ async def locate(
 ) -> Key | None:
     """Return the primary key of an entity's row, which is to be written next; None without one."""
     condition = _is_of(bound, key, entry)
-    return (
-        None if condition is None else await find_row(connection, bound, condition, to_write=True)
-    )
+    if condition is None:
+        return None
+    return await find_row(connection, bound, condition, to_write=True)
 
 
 def _is_of(
@@ -114,8 +115,3 @@ def _is_of(
     else:
         return None
     return equals(tuple(where), tuple(where.values()))
-
-
-def _is_final(context: HandlerContext, entry: LedgerEntry) -> bool:
-    bound = context.bindings.get(entry.entity_type or "")
-    return bound is not None and bound.mapping.on_delete == "hard"

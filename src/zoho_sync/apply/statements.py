@@ -30,13 +30,8 @@ async def find_row(
 ) -> Key | None:
     """Return the primary key of the row that meets a condition; None where there is none.
 
-    Args:
-        connection: Where to look.
-        rows: The bound mapping.
-        condition: On any column of the row.
-        to_write: Whether it is to be written next, and must be looked at as it is now: where the
-            transaction shows an earlier state of the database, it is locked.
-        lock: Arguments of ``with_for_update``, to lock the row.
+    With ``lock``, arguments of ``with_for_update``, it is locked. A row that is written next must
+    be looked at as it is now: where the transaction shows an earlier state, it is locked as well.
     """
     statement = select(*rows.primary_key).select_from(rows.selectable).where(condition)
     if lock or (to_write and not sees_commits(connection)):
@@ -50,14 +45,12 @@ async def insert_row(
 ) -> Key | None:
     """Insert a row and return its primary key.
 
-    Args:
-        connection: Where to insert.
-        rows: The bound mapping.
-        values: What to write, by column.
-        unique: Whether a row with the same Zoho identity may be there already: then nothing is
-            written, and None is returned.
+    With ``unique``, a row with the same Zoho identity may be there already: then nothing is
+    written, and None is returned.
     """
-    held = _with_class(rows, with_defaults(values, inserting=True))
+    held = with_defaults(values, inserting=True)
+    if (kind := rows.discriminator) is not None:
+        held.setdefault(kind.column, kind.written)
     for part in rows.parts:
         conflict = [c for c in rows.identity if c.table is part.table] if unique else []
         values, key = _of_part(rows, part, held), [*part.table.primary_key.columns]
@@ -71,7 +64,11 @@ async def insert_row(
                 result = await connection.execute(insert(part.table).values(named))
                 made = tuple(result.inserted_primary_key or ())
         if made is None:
-            await _delete_parts(connection, rows.parts[: rows.parts.index(part)], held)
+            # What the tables above it hold of the row by now is taken back.
+            for before in reversed(rows.parts[: rows.parts.index(part)]):
+                key = [*before.table.primary_key.columns]
+                where = equals(key, [held[column] for column in key])
+                await connection.execute(delete(before.table).where(where))
             return None
         held |= dict(zip(key, made, strict=True))
     return tuple(held[column] for column in rows.primary_key)
@@ -114,14 +111,6 @@ def _noted(table: Table, values: Values, dialect: Dialect) -> Iterator[None]:
         raise
 
 
-def _with_class(rows: BoundRows, values: Values) -> Values:
-    """Add of which class a row is, unless the mapping says it."""
-    kind = rows.discriminator
-    if kind is None or kind.column in values:
-        return values
-    return values | {kind.column: kind.written}
-
-
 def _of_part(rows: BoundRows, part: Part, held: Values) -> Values:
     """Return what one table holds of a row."""
     values = {column: value for column, value in held.items() if column.table is part.table}
@@ -129,10 +118,3 @@ def _of_part(rows: BoundRows, part: Part, held: Values) -> Values:
     # A key that the mapping itself gives is the key of every table.
     given = zip(part.key, rows.primary_key, strict=True)
     return values | {mine: held[own] for mine, own in given if own in held}
-
-
-async def _delete_parts(connection: AsyncConnection, parts: tuple[Part, ...], held: Values) -> None:
-    for part in reversed(parts):
-        key = part.table.primary_key.columns
-        condition = equals(tuple(key), [held[column] for column in key])
-        await connection.execute(delete(part.table).where(condition))

@@ -44,8 +44,6 @@ class WantedValues:
     """A row that is written, and what it is to hold.
 
     Attributes:
-        rows: The bound mapping.
-        values: What was to be written.
         key: The row's primary key; None for a row that was to be made.
         existing: The rows of the same entity that are written with it: itself, or all its lines.
         path: Where the document or line stands, for an error.
@@ -130,12 +128,9 @@ def _reflected(connection: Connection, table: Table, constraint: str) -> list[st
 
 
 async def name_both_rows(connection: AsyncConnection, ledger: Table, taken: ValueTaken) -> None:
-    """Find the row that has the value, and say of both rows which they are.
+    """Find the row that has the value, and say in the error which rows both are, and whose.
 
-    Args:
-        connection: Usable again: what was refused is rolled back.
-        ledger: The library's, which knows whose row that is.
-        taken: Is given its columns, its rows, the other entity and its text.
+    What was refused is rolled back by then.
     """
     wanted: WantedValues | None = taken.wanted
     columns = await taken_columns(connection, taken)

@@ -156,7 +156,7 @@ class Linker:
                         bound,
                         ledger,
                         {column: coerce(column, value) for column, value in values.items()},
-                        (organization, zoho_id),
+                        key,
                     )
                 except AmbiguousMatch as several:
                     rows = tuple(plain_key(row) for row in several.primary_keys)

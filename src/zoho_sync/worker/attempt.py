@@ -12,8 +12,8 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
-from zoho_sync.apply.batch import Batch, BatchResult, apply_batch, prepare_ledger
-from zoho_sync.apply.recording import CameTo, is_recorded
+from zoho_sync.apply.batch import Batch, apply_batch, prepare_ledger
+from zoho_sync.apply.recording import BatchResult, CameTo, is_recorded
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.transactions import transaction, was_committed
 from zoho_sync.database.unit_of_work import unit_of_work
@@ -29,17 +29,13 @@ __all__ = ["Attempt"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A batch, to be applied and settled in one transaction.
-
-    Attributes:
-        runtime: What to work with.
-        batch: The events.
-    """
+    """A batch, to be applied and settled in one transaction."""
 
     runtime: Runtime
     batch: Batch
+    keeper: LeaseKeeper
 
-    async def run(self, keeper: LeaseKeeper) -> Settlement:
+    async def run(self) -> Settlement:
         """Apply the batch and commit; return what is settled then.
 
         Raises:
@@ -52,29 +48,29 @@ class Attempt:
             await prepare_ledger(work.connection, self.batch, context)
         settlement = None
         try:
-            with keeper.transaction():
+            with self.keeper.transaction():
                 async with transaction(runtime.sessions, runtime.lease) as work:
                     dispatch = HandlerDispatch(runtime.registry, context)
                     result = await apply_batch(self.batch, work, context, dispatch)
                     settlement = Settlement(runtime, self.batch, result)
-                    await self._conclude(settlement, work.connection, keeper)
+                    await self._conclude(settlement, work.connection)
         except Exception as error:
             if settlement is None or not settlement.completed:
                 raise
             if not await was_committed(error, partial(self.committed, settlement)):
                 raise
-            keeper.forget(settlement.completed)
+            self.keeper.forget(settlement.completed)
         return settlement
 
-    async def give_up(self, job: Job, error: Exception, keeper: LeaseKeeper) -> Settlement:
+    async def give_up(self, job: Job, error: Exception) -> Settlement:
         """Settle an event whose transaction fails as a whole: a dead letter, or a retry."""
-        runtime, context = self.runtime, self.runtime.context
-        with keeper.transaction():
+        runtime = self.runtime
+        with self.keeper.transaction():
             async with transaction(runtime.sessions, runtime.lease) as work:
-                now = await database_time(work.connection, context.clock)
-                failed = CameTo(job, context.ledger_key(job.event), error)
-                settlement = Settlement(runtime, self.batch, BatchResult(now, came_to=[failed]))
-                await self._conclude(settlement, work.connection, keeper)
+                now = await database_time(work.connection, runtime.context.clock)
+                failed = BatchResult(now, came_to=[CameTo(job, error)])
+                settlement = Settlement(runtime, self.batch, failed)
+                await self._conclude(settlement, work.connection)
         return settlement
 
     async def committed(self, settlement: Settlement) -> bool:
@@ -90,14 +86,12 @@ class Attempt:
                 await ledger.lock(self.batch.keys(context))
             if rows and await Jobs(work.connection, context.tables.jobs).present(rows):
                 return False
-            return await is_recorded(work.connection, context.tables, settlement.result.came_to)
+            return await is_recorded(work.connection, context.tables, settlement.result)
 
-    async def _conclude(
-        self, settlement: Settlement, connection: AsyncConnection, keeper: LeaseKeeper
-    ) -> None:
+    async def _conclude(self, settlement: Settlement, connection: AsyncConnection) -> None:
         """Record what the events came to, and complete their jobs: the fence."""
         await settlement.record(connection)
-        keeper.complete(settlement.completed)
+        self.keeper.complete(settlement.completed)
         if settlement.completed:
             await self.runtime.queue.ack(settlement.completed, connection=connection)
         await settlement.wake(connection)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
@@ -77,23 +76,27 @@ class Executor:
         batches = [Batch(jobs)] if jobs else []
         while batches:
             batch = batches.pop()
-            attempt = Attempt(self._runtime, batch)
             try:
-                settlement = await repeat_conflicts(partial(attempt.run, keeper))
+                settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
             except QueueUnavailable:
                 raise
             except LeaseLost:
                 batches += await self._still_ours(batch, keeper)
             except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
                 if len(batch.jobs) > 1:
-                    batches += _halves(batch)
+                    middle = len(batch.jobs) // 2
+                    first, second = batch.jobs[:middle], batch.jobs[middle:]
+                    batches += [replace(batch, jobs=second), replace(batch, jobs=first)]
                 else:
                     await self._alone(batch.jobs[0], error, keeper, settled)
             else:
                 await self._committed(settlement, settled)
                 batches += _second_look(batch, settlement)
-                await self._release(settlement.result.blocked, keeper)
-                await self._return(settlement.result.early, keeper)
+                await self._postpone(settlement.result.blocked, keeper)
+                # Claimed before their time, they wait for it.
+                for job in settlement.result.early:
+                    await self._runtime.queue.release([job], delay=job.early)
+                keeper.forget(settlement.result.early)
 
     async def _still_ours(self, batch: Batch, keeper: LeaseKeeper) -> list[Batch]:
         lost = await self._runtime.queue.extend(batch.jobs, lease=self._runtime.lease)
@@ -108,11 +111,11 @@ class Executor:
     ) -> None:
         """Settle the one event that makes its transaction fail."""
         if classify(error) in {Fault.CONFLICT, Fault.LOCK_TIMEOUT}:
-            await self._release([job], keeper)
+            await self._postpone([job], keeper)
             return
-        attempt = Attempt(self._runtime, Batch([job]))
+        attempt = Attempt(self._runtime, Batch([job]), keeper)
         try:
-            settlement = await attempt.give_up(job, error, keeper)
+            settlement = await attempt.give_up(job, error)
         except LeaseLost:
             keeper.forget([job])
             return
@@ -139,20 +142,12 @@ class Executor:
             await self._alone(job, WorkerDied(message), keeper, settled)
         return living
 
-    async def _release(self, jobs: Sequence[Job], keeper: LeaseKeeper) -> None:
+    async def _postpone(self, jobs: Sequence[Job], keeper: LeaseKeeper) -> None:
         """Give jobs back that have to wait for others' locks, for longer each time."""
         for job in jobs:
             self._waited[job.event.id] += 1
-            factor = 2.0 ** min(self._waited[job.event.id] - 1, 10)
-            await self._runtime.queue.release(
-                [job], delay=min(_BLOCKED_DELAY * factor, _LONGEST_WAIT)
-            )
-        keeper.forget(jobs)
-
-    async def _return(self, jobs: Sequence[Job], keeper: LeaseKeeper) -> None:
-        """Give jobs back that were claimed before their time, to wait for it; at no attempt."""
-        for job in jobs:
-            await self._runtime.queue.release([job], delay=job.early)
+            delay = _BLOCKED_DELAY * 2.0 ** min(self._waited[job.event.id] - 1, 10)
+            await self._runtime.queue.release([job], delay=min(delay, _LONGEST_WAIT))
         keeper.forget(jobs)
 
     async def give_back(self, jobs: Sequence[Job]) -> None:
@@ -184,12 +179,6 @@ def _is_blameless(error: BaseException) -> bool:
     # What an event does is settled with that event. Only where the database refuses to keep what
     # became of it must the event be told from the others, as what kills workers is.
     return isinstance(error, Exception) and classify(error) is not Fault.REJECTED
-
-
-def _halves(batch: Batch) -> list[Batch]:
-    middle = len(batch.jobs) // 2
-    first, second = batch.jobs[:middle], batch.jobs[middle:]
-    return [replace(batch, jobs=second), replace(batch, jobs=first)]
 
 
 def _second_look(batch: Batch, settlement: Settlement) -> list[Batch]:

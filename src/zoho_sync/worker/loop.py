@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from zoho_sync.abc import (
@@ -81,38 +81,29 @@ class Worker:
         Raises:
             ConfigurationError: The queue has settings that would lose events.
         """
-        await self._set_up()
-        async with self._reserved(), self._listening(), asyncio.TaskGroup() as tasks:
-            for number in range(self._runtime.concurrency):
-                tasks.create_task(self._loop(), name=f"zoho_sync worker {number}")
-            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
-            tasks.create_task(self._sweep(), name="zoho_sync sweep")
-            if isinstance(self._runtime.queue, RelaysOutbox):
-                tasks.create_task(self._keep_relaying(), name="zoho_sync relay")
-
-    async def _set_up(self) -> None:
+        queue = self._runtime.queue
         try:
-            await self._runtime.queue.setup()
+            await queue.setup()
         except QueueUnavailable as error:
             # The loops wait for it; it is only looked at then.
             _log.warning("the queue cannot be checked now: %s", without_values(error))
+        reserved = queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
+        woken = queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
+        async with reserved, woken, asyncio.TaskGroup() as tasks:
+            for number in range(self._runtime.concurrency):
+                work = _repeated(self._work, self._arrived, "the worker cannot work")
+                tasks.create_task(work, name=f"zoho_sync worker {number}")
+            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
+            tasks.create_task(self._sweep(), name="zoho_sync sweep")
+            if isinstance(queue, RelaysOutbox):
+                relay = _repeated(self._publish, self._accepted, "the outbox keeps its events")
+                tasks.create_task(relay, name="zoho_sync relay")
 
-    def _reserved(self) -> AbstractAsyncContextManager[None]:
-        queue = self._runtime.queue
-        return queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
-
-    def _listening(self) -> AbstractAsyncContextManager[None]:
-        queue = self._runtime.queue
-        return queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
-
-    async def _loop(self) -> None:
-        await _repeated(lambda: self._step(_Tally()), self._arrived, "the worker cannot work")
-
-    async def _keep_relaying(self) -> None:
-        """Publish what the outbox holds, whatever is applied here meanwhile."""
-        await _repeated(self._publish, self._accepted, "the outbox keeps its events")
+    async def _work(self) -> bool:
+        return await self._step(_Tally())
 
     async def _publish(self) -> bool:
+        """Publish what the outbox holds, whatever is applied here meanwhile."""
         busy = await self._relay(_Tally())
         if busy:
             self._arrived.set()
@@ -211,15 +202,8 @@ async def _repeated(
             await asyncio.sleep(pause)
             continue
         if not busy:
-            await _idle(woken)
-
-
-async def _idle(woken: asyncio.Event) -> None:
-    """Wait for a poll, or until there is something to do."""
-    try:
-        await asyncio.wait_for(woken.wait(), _POLL)
-    except TimeoutError:
-        return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), _POLL)
 
 
 class _Tally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,8 +21,8 @@ from zoho_sync.database.unit_of_work import UnitOfWork
 from zoho_sync.exceptions import ReferenceFailed
 from zoho_sync.store.dead_letter_rows import DeadLetterRows
 from zoho_sync.store.debts import Debts
-from zoho_sync.store.ledger import Ledger
-from zoho_sync.store.parked_rows import Parked, Waiting
+from zoho_sync.store.ledger import LedgerKey
+from zoho_sync.store.parked_rows import Parked
 from zoho_sync.store.pauses import Pause, paused_at
 from zoho_sync.worker.runtime import Runtime
 from zoho_sync.worker.settlement import log_failure
@@ -66,11 +67,8 @@ class Maintenance:
                 jobs = await Parked(work.connection, context.tables).expired(now, _BATCH)
                 dead = DeadLetterRows(work.connection, context.tables)
                 for job, waiting in jobs:
-                    error = ReferenceFailed(
-                        waiting.entity_type,
-                        waiting.key.entity_id,
-                        f"was waited for too long: {waiting.reason}",
-                    )
+                    problem = f"was waited for too long: {waiting.reason}"
+                    error = ReferenceFailed(waiting.entity_type, waiting.key.entity_id, problem)
                     await dead.keep_job(job, error, now)
                     failed.append((job, error))
             for job, error in failed:
@@ -96,7 +94,7 @@ class Maintenance:
                     return woken
                 parked = Parked(work.connection, self._runtime.context.tables)
                 targets = await parked.targets(after, _BATCH, deletes=deletes)
-                found = {t.key for t in targets if await self._is_there(work, t)}
+                found = await self._there(work, [(t.key, t.entity_type) for t in targets])
                 woken += await parked.wake(found, now) if found else 0
             if len(targets) < _BATCH:
                 break
@@ -111,22 +109,21 @@ class Maintenance:
             async with self._transaction() as work:
                 debts = Debts(work.connection, context.tables.debts)
                 targets = await debts.targets(after, _BATCH)
-                found = {
-                    key
-                    for key, entity_type in targets
-                    if await self._is_there(work, Waiting(key, entity_type, ""))
-                }
-                await pay_debts(work.connection, context, found)
+                await pay_debts(work.connection, context, await self._there(work, targets))
             if len(targets) < _BATCH:
                 return
             after = targets[-1][0]
 
-    async def _is_there(self, work: UnitOfWork, target: Waiting) -> bool:
-        context = self._runtime.context
-        ledger = Ledger(work.connection, context.tables.ledger)
-        entry = (await ledger.read([target.key])).get(target.key)
-        found = await find_entity(work.connection, context, target.key, target.entity_type, entry)
-        return found is not None
+    async def _there(
+        self, work: UnitOfWork, targets: Iterable[tuple[LedgerKey, str]]
+    ) -> set[LedgerKey]:
+        """Return the entities that are there."""
+        there = set[LedgerKey]()
+        for key, entity_type in targets:
+            found, _ = await find_entity(work.connection, self._runtime.context, key, entity_type)
+            if found is not None:
+                there.add(key)
+        return there
 
     async def _now_unless_paused(self, connection: AsyncConnection) -> datetime | None:
         context = self._runtime.context
@@ -143,12 +140,7 @@ class Maintenance:
             now = await database_time(work.connection, self._runtime.context.clock)
             row = {"role": _ROLE, "holder": self._holder, "expires_at": now + _TERM}
             await insert_absent(work.connection, table, [row], ["role"])
-            taken = await work.connection.execute(
-                update(table)
-                .where(
-                    table.c.role == _ROLE,
-                    (table.c.holder == self._holder) | (table.c.expires_at <= now),
-                )
-                .values(holder=self._holder, expires_at=now + _TERM)
-            )
+            is_free = (table.c.holder == self._holder) | (table.c.expires_at <= now)
+            statement = update(table).where(table.c.role == _ROLE, is_free)
+            taken = await work.connection.execute(statement.values(row))
             return taken.rowcount == 1

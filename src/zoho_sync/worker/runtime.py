@@ -22,11 +22,6 @@ class Runtime:
     """The parts that claim, apply and settle.
 
     Attributes:
-        sessions: Gives a new session on the host's database.
-        queue: Where events wait.
-        registry: The handlers.
-        context: What handlers know besides their session.
-        retry: When to try again, and how long to wait.
         hooks: Told about settled events after the commit.
         batch_size: Events of one transaction.
         concurrency: Transactions at once.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job, SettledEvent
-from zoho_sync.apply.batch import Batch, BatchResult
-from zoho_sync.apply.recording import CameTo, record, wake
+from zoho_sync.apply.batch import Batch
+from zoho_sync.apply.recording import BatchResult, record, wake
 from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
@@ -30,20 +30,13 @@ _MOST_HOLDERS: Final = 8
 class Settlement:
     """What a worker makes of what the events of one transaction came to.
 
-    Args:
-        runtime: What to work with.
-        batch: The events.
-        result: What they came to.
-
     Attributes:
-        result: What they came to.
         completed: The jobs whose outcome is recorded; they leave the queue.
         settled_events: What became of the events, in the order of their application.
     """
 
     def __init__(self, runtime: Runtime, batch: Batch, result: BatchResult) -> None:
         self._runtime = runtime
-        self._recorded: list[CameTo] = []
         self._dead: list[tuple[Job, Exception]] = []
         self._retried: list[tuple[Job, Exception]] = []
         self.result = result
@@ -54,13 +47,12 @@ class Settlement:
             if isinstance(each.what, Exception):
                 self._fail(each.job, each.what)
             else:
-                self._recorded.append(each)
                 self.settled_events.append(each.settled_event())
 
     async def record(self, connection: AsyncConnection) -> None:
         """Write the outcomes down."""
-        context, parked_for = self._runtime.context, self._runtime.retry.parked_for
-        await record(connection, context, self._recorded, self.result.now, parked_for)
+        context = self._runtime.context
+        await record(connection, context, self.result, self._runtime.retry.parked_for)
         dead = DeadLetterRows(connection, context.tables)
         for job, error in self._dead:
             await dead.keep_job(job, error, self.result.now)
@@ -73,12 +65,13 @@ class Settlement:
         runtime, now = self._runtime, self.result.now
         due = []
         for job, error in self._retried:
-            delay = runtime.retry.delay(
-                job.attempts, jitter=runtime.jitter(), retry_after=_asked_for(error)
-            )
+            # Whoever was asked may want to be left alone for so long.
+            pause = getattr(error, "retry_after", None)
+            asked = pause if isinstance(pause, timedelta) else None
+            delay = runtime.retry.delay(job.attempts, jitter=runtime.jitter(), retry_after=asked)
             due.append((job, now + delay))
         await requeue(connection, runtime.context.tables, due, now)
-        await wake(connection, runtime.context, self._recorded, now)
+        await wake(connection, runtime.context, self.result)
 
     def report(self) -> None:
         """Log the events that failed; for whoever knows that what they came to is committed."""
@@ -90,10 +83,14 @@ class Settlement:
     def _fail(self, job: Job, error: Exception) -> None:
         """Make a dead letter of an event that failed, or let it come again."""
         failed = _failed(job, error, self.result.now)
-        is_dead = _is_permanent(error) or self._runtime.retry.exhausted(failed.attempts)
+        if isinstance(error, ZohoSyncError):
+            is_permanent = error.permanent
+        else:
+            is_permanent = classify(error) is Fault.REJECTED
+        is_dead = is_permanent or self._runtime.retry.exhausted(failed.attempts)
         (self._dead if is_dead else self._retried).append((failed, error))
         outcome = Outcome.DEAD_LETTER if is_dead else Outcome.RETRY
-        result = SyncResult(outcome, reason=describe_error(error)["error"], committed=True)
+        result = SyncResult(outcome, reason=failed.history[-1]["error"], committed=True)
         self.settled_events.append(SettledEvent(failed.event, result))
 
 
@@ -104,24 +101,10 @@ def _failed(job: Job, error: Exception, now: datetime) -> Job:
         # With those before: a row may want several values, each of another entity.
         found = [error.entity_id] if error.entity_id is not None else []
         contested = [*dict.fromkeys([*found, *job.contested])][:_MOST_HOLDERS]
-    described = describe_error(error)
-    failure: Mapping[str, Any] = {"at": now.isoformat()} | {
-        name: described[name] for name in ("error_type", "error")
-    }
+    told = describe_error(error)
+    failure = {"at": now.isoformat(), "error_type": told["error_type"], "error": told["error"]}
     history = (*job.history, failure)
     return replace(job, attempts=job.attempts + 1, contested=contested, history=history)
-
-
-def _asked_for(error: Exception) -> timedelta | None:
-    """Return how long whoever was asked wants to be left alone, if the error says so."""
-    pause = getattr(error, "retry_after", None)
-    return pause if isinstance(pause, timedelta) else None
-
-
-def _is_permanent(error: Exception) -> bool:
-    if isinstance(error, ZohoSyncError):
-        return error.permanent
-    return classify(error) is Fault.REJECTED
 
 
 def log_failure(job: Job, error: BaseException, fate: str) -> None:
