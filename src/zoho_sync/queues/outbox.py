@@ -27,10 +27,9 @@ from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.outside import OutsideQueue
 from zoho_sync.store.event_rows import queued_row
-from zoho_sync.store.jobs import Jobs
+from zoho_sync.store.jobs import Jobs, journal_duplicates
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.places import find_places
-from zoho_sync.store.requeueing import journal_duplicates
 
 __all__ = ["Outbox", "OutboxQueue"]
 

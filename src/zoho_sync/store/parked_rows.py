@@ -16,8 +16,8 @@ from zoho_sync.database.dialects import chunks, indexed, is_mariadb
 from zoho_sync.events.event import Operation, SyncEvent
 from zoho_sync.store.awaited import awaited_columns, awaited_entities, awaited_key
 from zoho_sync.store.event_rows import dedupe_key, event_from_row, job_from_row, job_row
+from zoho_sync.store.jobs import requeue
 from zoho_sync.store.ledger import LedgerKey, key_columns
-from zoho_sync.store.requeueing import requeue
 from zoho_sync.store.tables import Tables
 
 __all__ = ["Parked", "ParkedEvent", "Waiting", "parked_from_row"]

@@ -235,5 +235,5 @@ _TABLES: Final = {
 def library_tables(schema: str | None = None) -> Tables:
     """Return the library's tables in a schema; the database's default schema for None."""
     metadata = MetaData(schema=schema)
-    made = {name: each.to_metadata(metadata, schema=schema) for name, each in _TABLES.items()}
+    made = {name: each.to_metadata(metadata) for name, each in _TABLES.items()}
     return Tables(metadata, **made)
