@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
 from zoho_sync.database.dialects import indexed
 from zoho_sync.store.event_rows import job_from_row
-from zoho_sync.store.tables import PREFIX
+from zoho_sync.store.tables import PREFIX, Rows
 
 __all__ = ["ClaimPart", "Claimed", "Claims"]
 
@@ -56,12 +56,11 @@ class Claimed:
     paused: bool = False
 
 
-class Claims:
+class Claims(Rows):
     """The rows of the jobs table that are due at a time, on one connection and transaction."""
 
     def __init__(self, connection: AsyncConnection, table: Table, now: datetime) -> None:
-        self._connection = connection
-        self._table = table
+        super().__init__(connection, table)
         self._now = now
 
     async def lease(

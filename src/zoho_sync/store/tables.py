@@ -36,11 +36,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 
 from zoho_sync.database.types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, UtcDateTime
 
-__all__ = ["PREFIX", "Tables", "library_tables"]
+__all__ = ["PREFIX", "Rows", "Tables", "library_tables"]
 
 PREFIX = "zoho_sync_"
 """The beginning of the names of all tables of the library."""
@@ -50,6 +51,14 @@ _NAME = String(64)
 # Zoho's ids have up to some 20 digits; a route or an administrator's template may hold more.
 _ENTITY_ID = String(255)
 _ROW_KEY = String(512)
+
+
+class Rows:
+    """The rows of one of these tables, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
 
 
 @dataclass(frozen=True, slots=True)
