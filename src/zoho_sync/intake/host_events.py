@@ -13,11 +13,7 @@ __all__ = ["EventRules"]
 
 @dataclass(frozen=True, slots=True)
 class EventRules:
-    """What an event must fit.
-
-    Attributes:
-        rules: The entity types, how times are read, and which organizations there are.
-    """
+    """What an event must fit: the rules by which those of Zoho are read."""
 
     rules: DecodingRules
 

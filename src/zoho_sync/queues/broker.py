@@ -97,12 +97,7 @@ def job_of(
 ) -> Job:
     """Return the job that a message is, also one that holds no event.
 
-    Args:
-        handle: What the engine knows it by.
-        message: Its bytes.
-        token: Of the lease.
-        deliveries: How often it was delivered, with this time.
-        arrived: Completes an event by what the engine knows of its arrival.
+    ``deliveries`` counts this time too; ``arrived`` adds what the engine knows of the arrival.
     """
     undecodable = None
     try:

@@ -30,13 +30,7 @@ _LONGEST_WAIT: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class HostDatabase:
-    """The host's database, as a queue uses it.
-
-    Attributes:
-        sessions: Gives an `AsyncSession` on it.
-        tables: The library's tables.
-        clock: Replaces its clock.
-    """
+    """The host's database, as a queue uses it; ``clock`` replaces its own."""
 
     sessions: Callable[[], AsyncSession]
     tables: Tables
@@ -86,14 +80,9 @@ class HostDatabase:
         fingerprints: Mapping[str, str] | None,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
-        """Store events durably; see `QueueBackend.enqueue`.
+        """Store events durably, in the first of the tables whose events are queued.
 
-        Args:
-            queued: The tables whose events are queued; new ones are stored in the first.
-            events: What to store.
-            session: The host's session, if they belong into its transaction.
-            fingerprints: Entity type → fingerprint of the mapping in force.
-            priority: Of all of them.
+        See `QueueBackend.enqueue`.
         """
         check_priority(priority)
         prints = fingerprints or {}

@@ -46,7 +46,6 @@ class Claimed:
     """What a claim gave.
 
     Attributes:
-        jobs: The jobs.
         left: Whether others are due that were left for their priority.
         paused: Whether there was nothing to be had, since the queue is paused.
     """
@@ -66,14 +65,7 @@ class Claims(Rows):
     async def lease(
         self, limit: int, *, token: str, expires: datetime, part: ClaimPart = ClaimPart.WHOLE
     ) -> Claimed:
-        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others.
-
-        Args:
-            limit: How many, at most.
-            token: Of the lease.
-            expires: When the lease ends.
-            part: Which jobs are meant.
-        """
+        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
         table, left = self._table, False
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
         fewest = (table.c.deaths, table.c.id)

@@ -53,11 +53,8 @@ class Debts(Rows):
     ) -> None:
         """Forget what the owner's columns owed, and note what they owe now.
 
-        Args:
-            owner: The entity.
-            child: The list of lines that was written, or ``""`` for the entity's own row.
-            columns: The references that were written.
-            debts: What they owe now.
+        ``columns`` are the references that were written: in the list of lines ``child``, or in the
+        entity's own row where that is ``""``.
         """
         table = self._table
         if columns:

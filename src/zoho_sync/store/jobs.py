@@ -147,14 +147,8 @@ async def requeue(
 ) -> set[str]:
     """Put jobs back that were parked, dead or failed; return the ids of those that are queued then.
 
-    The others have their equal in the queue, and are settled as duplicates.
-
-    Args:
-        connection: Inside a transaction.
-        tables: The library's tables.
-        due: Each job, and when it may be claimed.
-        now: The time.
-        suspect: Whether the jobs are to be claimed alone, as what may have killed a worker.
+    The others have their equal in the queue, and are settled as duplicates. ``due`` says of each
+    job when it may be claimed; a suspect, which may have killed a worker, is claimed alone.
     """
     rows = [queued_row(job, not_before) | {"suspect": suspect} for job, not_before in due]
     queued = await Jobs(connection, tables.jobs).put_back(rows)

@@ -73,11 +73,8 @@ class Journal(Rows):
     ) -> set[tuple[int, int]]:
         """Return which arrivals are those of equal events, settled by the same mapping.
 
-        Args:
-            arrivals: As versions have them: microseconds of Unix time, and the sequence.
-            event: What they may equal.
-            fingerprint: Of the mapping.
-            unwritten: Entries that this transaction will append.
+        They are as versions have them: microseconds of Unix time, and the sequence. ``unwritten``
+        are entries that this transaction will append.
         """
         key, table = dedupe_key(event), self._table
         if key is None:
