@@ -105,6 +105,19 @@ async def test_a_not_before_is_measured_by_the_engines_clock(
     assert len(await queue.claim(1, lease=LEASE)) == 1
 
 
+async def test_a_job_is_delayed_until_it_is_due_and_ready_from_then_on(
+    queue: SQLQueue, clock: Clock
+) -> None:
+    """Each job counts once, also at the very moment at which it can be claimed."""
+    await queue.enqueue(events(2))
+    await queue.release(await queue.claim(1, lease=LEASE), delay=timedelta(minutes=10))
+    depth = await queue.depth()
+    assert (depth.ready, depth.delayed, depth.leased) == (1, 1, 0)
+    clock.move(minutes=10)
+    depth = await queue.depth()
+    assert (depth.ready, depth.delayed, depth.leased) == (2, 0, 0)
+
+
 async def test_the_engines_clock_is_the_databases(sessions: Sessions) -> None:
     """4: without a clock of the test's own, times come from the database."""
     await ZohoSync(sessions).create_tables()

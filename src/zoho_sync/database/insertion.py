@@ -28,12 +28,8 @@ async def insert_absent(
 ) -> list[tuple[Any, ...]]:
     """Insert the rows that are not there already; return columns of those that were inserted.
 
-    Args:
-        connection: Where to insert.
-        table: The table.
-        rows: The rows, all with the same keys; in the order in which they are to be locked.
-        unique: The columns whose conflict means "there already"; any unique constraint if empty.
-        returning: The columns that are wanted.
+    All rows have the same keys, and stand in the order in which they are to be locked. A conflict
+    in the columns ``unique`` means "there already"; in any unique constraint if they are empty.
 
     Raises:
         IntegrityError: Another constraint refuses a row.
@@ -119,13 +115,8 @@ def insert_if_absent(
     """Return an INSERT that leaves out the rows which are there already.
 
     On MariaDB it is for the library's own rows alone, whose values are known to fit: there an
-    INSERT that ignores one conflict ignores every other error as well.
-
-    Args:
-        dialect: SQLAlchemy's name of the database.
-        table: Where to insert.
-        rows: The rows, all with the same keys.
-        unique: The columns whose conflict means "there already"; any unique constraint if empty.
+    INSERT that ignores one conflict ignores every other error as well. For ``unique`` see
+    `insert_absent`.
     """
     if dialect in {"postgresql", "sqlite"}:
         own = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

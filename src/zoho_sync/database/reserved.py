@@ -24,11 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReservedConnection:
-    """Gives the host's sessions, over a connection that is kept for them while there is one.
-
-    Args:
-        sessions: Gives an `AsyncSession` on the host's database.
-    """
+    """Gives the host's sessions, over a connection that is kept for them while there is one."""
 
     def __init__(self, sessions: Callable[[], AsyncSession]) -> None:
         self._sessions = sessions

@@ -48,11 +48,9 @@ async def repeat_conflicts(run: Callable[[], Awaitable[_T]]) -> _T:
 
 
 async def was_committed(error: Exception, find_out: Callable[[], Awaitable[bool]]) -> bool:
-    """Return whether a transaction has committed although its end was not heard of.
+    """Return whether a transaction has committed although an error ended it here.
 
-    Args:
-        error: What ended it.
-        find_out: Looks for what it has written, once the database answers.
+    ``find_out`` looks for what it has written, once the database answers.
 
     Raises:
         QueueUnavailable: The database stays away.

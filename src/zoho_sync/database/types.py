@@ -110,15 +110,12 @@ class UtcDateTime(TypeDecorator[datetime]):
     MariaDB ``DATETIME(6)``, in UTC. A naive time is a `ValueError`.
     """
 
-    impl = DateTime(timezone=True)
+    impl = (
+        DateTime(timezone=True)
+        .with_variant(Text(), "sqlite")
+        .with_variant(mysql.DATETIME(fsp=6), *MARIADB)
+    )
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type that stores the time."""
-        if dialect.name in MARIADB:
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        stored = Text() if dialect.name == "sqlite" else DateTime(timezone=True)
-        return dialect.type_descriptor(stored)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> datetime | str | None:
         """Return what is sent: the same time in UTC."""
@@ -148,15 +145,9 @@ class ExactJSON(TypeDecorator[Any]):
     such as a binary float, is a `TypeError`.
     """
 
-    impl = Text
+    # Not MariaDB's JSON, which is the same, but for a check that refuses what it cannot read.
+    impl = LONG_TEXT
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type that stores the text."""
-        # Not MariaDB's JSON, which is the same, but for a check that refuses what it cannot read.
-        if dialect.name in MARIADB:
-            return dialect.type_descriptor(mysql.LONGTEXT())
-        return super().load_dialect_impl(dialect)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002  # the signature is SQLAlchemy's
         """Return the document as text."""

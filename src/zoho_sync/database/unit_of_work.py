@@ -46,8 +46,6 @@ class UnitOfWork:
     """A transaction to work in.
 
     Attributes:
-        session: The session that was handed over.
-        connection: Its connection, inside the transaction.
         joined: Whether the transaction is the host's; then nothing here commits.
         objects: What the session held before; None inside another unit, which looks after them.
     """

@@ -91,10 +91,7 @@ def recognise(
 ) -> Recognised:
     """Find the document in a body.
 
-    Args:
-        body: The body, an object.
-        hinted: What route, query or header say it is; None if they say nothing.
-        catalog: The kinds that exist.
+    ``hinted`` is what route, query or header say it is; None if they say nothing.
 
     Raises:
         PayloadError: No entity, more than one, or another than was told.

@@ -38,14 +38,7 @@ Body = bytes | bytearray | memoryview | str | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One delivery as it came.
-
-    Attributes:
-        body: The bytes.
-        headers: Of the request.
-        query: The query string, or its pairs.
-        method: The HTTP method.
-    """
+    """One delivery as it came."""
 
     body: bytes
     headers: Headers
@@ -59,9 +52,7 @@ class Receiver:
 
     Attributes:
         verifier: Decides who is let in; without one nobody is.
-        rules: How bodies are read.
         max_body: The largest body that is accepted, in bytes.
-        store: Where events and undecoded bodies go.
         clock: The time, for the check that a document does not come from the future.
     """
 

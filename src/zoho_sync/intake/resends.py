@@ -35,12 +35,8 @@ async def find_known(
 ) -> dict[str, str]:
     """Return the ids of events that are there, or whose equals are, by `resend_key`.
 
-    Args:
-        connection: On the host's database.
-        tables: The library's tables.
-        queued: Those of them whose events are queued.
-        events: The events that arrive.
-        fingerprints: Entity type → fingerprint of the mapping in force.
+    ``queued`` are the tables whose events are queued. ``fingerprints`` are those of the mappings in
+    force, by entity type: what another mapping settled does not count.
     """
     keys = [key for event in events if (key := dedupe_key(event))]
     ids, journal = {event.id for event in events}, tables.journal

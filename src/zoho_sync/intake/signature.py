@@ -48,6 +48,9 @@ __all__ = [
 SIGNATURE_HEADER: Final = "X-Zoho-Webhook-Signature"
 """The header that holds the signature: HMAC-SHA256 in lower-case hexadecimal digits."""
 
+_Headers = Mapping[str, str]
+_Query = Sequence[tuple[str, str]]
+
 _ZOHO_SECRET: Final = re.compile(r"[A-Za-z0-9]{12,50}")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_TEXT: Final = re.compile(r"[ -~]+")
@@ -106,9 +109,7 @@ class SignedRequest:
             )
         object.__setattr__(self, "_secrets", checked)
 
-    def verify(
-        self, body: bytes, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:
         """Judge one delivery; see `Verifier.verify`."""
         content_type = header_value(headers, "content-type") or ""
         try:
@@ -135,12 +136,7 @@ class SignedBody:
     def __init__(self, *secrets: str) -> None:
         object.__setattr__(self, "_secrets", _checked("SignedBody", secrets))
 
-    def verify(
-        self,
-        body: bytes,
-        headers: Mapping[str, str],
-        query: Sequence[tuple[str, str]],  # noqa: ARG002  # the protocol's
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
         return _judged(headers, self._secrets, body, f"{len(body)} body bytes")
 
@@ -169,12 +165,7 @@ class HeaderToken:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_tokens", checked)
 
-    def verify(
-        self,
-        body: bytes,  # noqa: ARG002  # the protocol's
-        headers: Mapping[str, str],
-        query: Sequence[tuple[str, str]],  # noqa: ARG002  # the protocol's
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
         given = header_value(headers, self.name)
         if given is None:
@@ -207,12 +198,7 @@ class QueryToken:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_tokens", checked)
 
-    def verify(
-        self,
-        body: bytes,  # noqa: ARG002  # the protocol's
-        headers: Mapping[str, str],  # noqa: ARG002  # the protocol's
-        query: Sequence[tuple[str, str]],
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
         given = [value for key, value in query if key == self.name]
         if not given:
@@ -242,9 +228,7 @@ class AnyOf:
             raise ConfigurationError("AnyOf: Unverified() accepts everything; give it alone")
         object.__setattr__(self, "verifiers", verifiers)
 
-    def verify(
-        self, body: bytes, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:
         """Judge one delivery; see `Verifier.verify`."""
         verdicts = [verifier.verify(body, headers, query) for verifier in self.verifiers]
         refused = Verdict(ok=False, reason="; ".join(verdict.reason for verdict in verdicts))
@@ -255,12 +239,7 @@ class AnyOf:
 class Unverified:
     """Accepts everything, and never claims to have verified it: for tests and private networks."""
 
-    def verify(
-        self,
-        body: bytes,  # noqa: ARG002  # the protocol's
-        headers: Mapping[str, str],  # noqa: ARG002  # the protocol's
-        query: Sequence[tuple[str, str]],  # noqa: ARG002  # the protocol's
-    ) -> Verdict:
+    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Accept; see `Verifier.verify`."""
         return Verdict(ok=True, reason="not verified: Unverified() accepts everything")
 
@@ -307,9 +286,7 @@ def _hmac(secret: str, content: bytes) -> str:
     return hmac.new(_bytes(secret), content, hashlib.sha256).hexdigest()
 
 
-def _judged(
-    headers: Mapping[str, str], secrets: tuple[str, ...], content: bytes, what: str
-) -> Verdict:
+def _judged(headers: _Headers, secrets: tuple[str, ...], content: bytes, what: str) -> Verdict:
     given = header_value(headers, SIGNATURE_HEADER)
     if given is None:
         return Verdict(ok=False, reason=f"no {SIGNATURE_HEADER} header")
@@ -327,9 +304,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _described(
-    query: Sequence[tuple[str, str]], form: Pairs | None, size: int, secrets: tuple[str, ...]
-) -> str:
+def _described(query: _Query, form: Pairs | None, size: int, secrets: tuple[str, ...]) -> str:
     keys = sorted(_shown(key, secrets) for key, _ in query)
     shown = ", ".join(keys[:_SHOWN_KEYS]) + (", …" if len(keys) > _SHOWN_KEYS else "")
     # The keys of a form are part of the body: they are counted, not shown.

@@ -25,9 +25,6 @@ class Intake:
     """The store of a `Receiver`, and of the events that the host makes itself.
 
     Attributes:
-        sessions: Gives a new session on the host's database.
-        queue: Where events wait.
-        tables: The library's tables.
         clock: Replaces the database's clock.
         fingerprints: The mapping in force, by entity type.
         notify: Called when something was queued.

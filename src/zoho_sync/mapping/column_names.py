@@ -26,11 +26,7 @@ class _Miss(NamedTuple):
 class ColumnNames:
     """Finds columns by the name of the ORM attribute, or of the column itself.
 
-    Args:
-        target: ORM class or `Table` of the host.
-        table: Its own table; without one nothing is looked for.
-        owner: The handler, or its list of lines, for the findings.
-        sources: The mapping's columns, with what fills them.
+    Without a table nothing is looked for. The owner is the handler, or its list of lines.
     """
 
     def __init__(
@@ -47,12 +43,9 @@ class ColumnNames:
         self._misses: list[_Miss] = []
 
     def column(self, attribute: str, name: str | None, remedy: str = "") -> Column[Any] | None:
-        """Return the column of that name; None where there is none, which becomes a finding.
+        """Return the column that an attribute of the mapping names.
 
-        Args:
-            attribute: Of the mapping, that names it.
-            name: The name.
-            remedy: What to do about it, where the caller knows that.
+        None where there is none, which becomes a finding, with the remedy if the caller knows one.
         """
         if name is None or not self._columns:
             return None

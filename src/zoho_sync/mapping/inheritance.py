@@ -60,12 +60,7 @@ def mapper_of(target: Any) -> Mapper[Any] | None:  # what the host gave
 
 
 def parts_of(target: Any, table: Table) -> tuple[Part, ...]:  # what the host gave
-    """Return the tables that hold a row of an ORM class, the one that is inherited from first.
-
-    Args:
-        target: ORM class or `Table` of the host.
-        table: Its own table.
-    """
+    """Return the tables that hold a row of an ORM class, the one that is inherited from first."""
     levels = [*_levels(target)]
     if len(levels) < 2:  # noqa: PLR2004  # one table, or two
         return (Part(table, tuple(table.primary_key.columns)),)

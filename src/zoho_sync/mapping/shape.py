@@ -87,12 +87,7 @@ _MEMBERS: Final[Mapping[str, Kind]] = {
 
 
 def misshapen(mapping: Any, owner: str) -> list[Finding]:  # whatever the host gave
-    """Return what is wrong with the arguments of a mapping.
-
-    Args:
-        mapping: What a handler has under that name.
-        owner: The handler, for the findings.
-    """
+    """Return what is wrong with the arguments of what a handler, the owner, has as its mapping."""
     return [*_misfit(_MAPPING, mapping, f"{owner}.mapping")] or [*_arguments(mapping, owner)]
 
 
@@ -132,10 +127,7 @@ def _misfit(kind: Kind, given: Any, where: str) -> Iterator[Finding]:
 def _uncallable(given: Any, where: str, *, takes_sql: bool = False) -> Iterator[Finding]:
     """Give why a callable cannot be called with one argument; nothing for what is none.
 
-    Args:
-        given: What the mapping has.
-        where: The attribute that holds it.
-        takes_sql: Whether it is called with a SQL expression, as a SQL function is.
+    With ``takes_sql`` it is called with a SQL expression, as a SQL function is.
     """
     if not callable(given):
         return

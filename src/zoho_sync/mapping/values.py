@@ -65,13 +65,9 @@ def read_values(
 ) -> Values:
     """Return what a document or a line holds for the mapped columns.
 
-    Args:
-        rows: The bound mapping.
-        node: The document or line.
-        document: As received.
-        only: Names of the columns to read, for a document. Without it, for a line, every column is
-            read, and one that the line lacks is None: a list that is present is the whole truth
-            of its lines.
+    ``only`` names the columns to read, for a document. Without it, for a line, every column is
+    read, and one that the line lacks is None: a list that is present is the whole truth of its
+    lines.
     """
     values: Values = {}
     for name, (column, source) in rows.columns.items():
@@ -123,9 +119,7 @@ def _rejected(column: Column[Any], problem: str) -> RowRejected:
 def refusals_at(rows: BoundRows, path: str) -> Iterator[None]:
     """Let what a row is refused for name the field of the document that fills the column.
 
-    Args:
-        rows: The bound mapping.
-        path: Where the document or line stands: ``invoice.line_items[2]``.
+    ``path`` is where the document or line stands: ``invoice.line_items[2]``.
     """
     try:
         yield

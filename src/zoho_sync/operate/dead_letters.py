@@ -20,8 +20,8 @@ from zoho_sync.events.outcome import DeadLetterKind, Outcome
 from zoho_sync.exceptions import ConfigurationError, PayloadError
 from zoho_sync.store.dead_letter_rows import DeadLetter, DeadLetterRows, letter_from_row
 from zoho_sync.store.event_rows import dedupe_key, event_from_row
+from zoho_sync.store.jobs import requeue
 from zoho_sync.store.journal import Journal
-from zoho_sync.store.requeueing import requeue
 from zoho_sync.store.tables import Tables
 
 __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "Replayed"]

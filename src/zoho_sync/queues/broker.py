@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from zoho_sync.abc import DEFAULT_PRIORITY, Job
+from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, Job
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, MissingExtra, PayloadError, QueueUnavailable
 from zoho_sync.queues.wire import decode, undecodable_event
 
 __all__ = [
-    "claim_or_give_back",
+    "Broker",
     "job_of",
     "needing",
     "refuse_what_databases_do",
@@ -44,25 +46,46 @@ def refuse_what_databases_do(engine: str, session: Any, priority: int = DEFAULT_
         raise ConfigurationError(message)
 
 
-async def claim_or_give_back(
-    claim: Callable[[list[Job]], Coroutine[Any, Any, None]],
-    release: Callable[[Sequence[Job]], Coroutine[Any, Any, None]],
-) -> list[Job]:
-    """Claim jobs, which are appended to a list; a claim that fails or is cancelled gives them back.
+class Broker(ABC):
+    """An engine outside the database, which takes no part in the host's transaction."""
 
-    What is begun is finished before a cancellation is heeded: the server may be delivering.
-    """
-    claimed: list[Job] = []
-    try:
-        await finish(claim(claimed))
-    except BaseException:
-        # Nobody will work on these now, and at the end of their leases they would look as if they
-        # had killed a worker.
-        if claimed:
-            with suppress(QueueUnavailable):
-                await finish(release(claimed))
-        raise
-    return claimed
+    async def enqueue(
+        self,
+        events: Sequence[SyncEvent],
+        *,
+        session: Any = None,
+        fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
+        priority: int = DEFAULT_PRIORITY,
+    ) -> list[Enqueued]:
+        """Store events; see `QueueBackend.enqueue`."""
+        refuse_what_databases_do(type(self).__name__, session, priority)
+        return await self._store(events) if events else []
+
+    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
+        """Lease messages; see `QueueBackend.claim`."""
+        claimed: list[Job] = []
+        try:
+            # What is begun is finished before a cancellation is heeded: the server may deliver now.
+            await finish(self._claim(limit, lease, claimed))
+        except BaseException:
+            # Nobody will work on these now, and at the end of their leases they would look as if
+            # they had killed a worker.
+            if claimed:
+                with suppress(QueueUnavailable):
+                    await finish(self.release(claimed))
+            raise
+        return claimed
+
+    @abstractmethod
+    async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
+        """Give messages back; see `QueueBackend.release`."""
+
+    @abstractmethod
+    async def _store(self, events: Sequence[SyncEvent]) -> list[Enqueued]: ...
+
+    @abstractmethod
+    async def _claim(self, limit: int, lease: timedelta, claimed: list[Job]) -> None:
+        """Claim jobs, and append each to a list."""
 
 
 def job_of(
@@ -74,12 +97,7 @@ def job_of(
 ) -> Job:
     """Return the job that a message is, also one that holds no event.
 
-    Args:
-        handle: What the engine knows it by.
-        message: Its bytes.
-        token: Of the lease.
-        deliveries: How often it was delivered, with this time.
-        arrived: Completes an event by what the engine knows of its arrival.
+    ``deliveries`` counts this time too; ``arrived`` adds what the engine knows of the arrival.
     """
     undecodable = None
     try:

@@ -30,13 +30,7 @@ _LONGEST_WAIT: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class HostDatabase:
-    """The host's database, as a queue uses it.
-
-    Attributes:
-        sessions: Gives an `AsyncSession` on it.
-        tables: The library's tables.
-        clock: Replaces its clock.
-    """
+    """The host's database, as a queue uses it; ``clock`` replaces its own."""
 
     sessions: Callable[[], AsyncSession]
     tables: Tables
@@ -86,19 +80,30 @@ class HostDatabase:
         fingerprints: Mapping[str, str] | None,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
-        """Store events durably; see `QueueBackend.enqueue`.
+        """Store events durably, in the first of the tables whose events are queued.
 
-        Args:
-            queued: The tables whose events are queued; new ones are stored in the first.
-            events: What to store.
-            session: The host's session, if they belong into its transaction.
-            fingerprints: Entity type → fingerprint of the mapping in force.
-            priority: Of all of them.
+        See `QueueBackend.enqueue`.
         """
         check_priority(priority)
+        prints = fingerprints or {}
+        stored: dict[str, SyncEvent | None] = {}
         async with self._joined(session) as connection:
-            storing = _Storing(self, connection, queued, fingerprints or {}, priority)
-            return await storing.run(events)
+            known = await find_known(connection, self.tables, queued, events, prints)
+            for _ in range(_ATTEMPTS):
+                fresh: dict[str, SyncEvent] = {}
+                for event in events:
+                    if (key := resend_key(event)) not in known and stored.get(key) is None:
+                        fresh.setdefault(key, event)
+                if fresh:
+                    rows, now = NewEvents(connection, queued[0]), await self.now(connection)
+                    made = await rows.insert(list(fresh.values()), now, priority)
+                    stored |= zip(fresh, made, strict=True)
+                missed = [event for key, event in fresh.items() if stored[key] is None]
+                if not missed:
+                    break
+                # Somebody else stored their equals at the same moment; or they have moved on.
+                known |= await find_known(connection, self.tables, queued, missed, prints)
+        return list(_answers(events, known, stored))
 
     @asynccontextmanager
     async def _joined(self, session: AsyncSession | None) -> AsyncIterator[AsyncConnection]:
@@ -112,45 +117,6 @@ class HostDatabase:
             await session.connection()
         async with unit_of_work(session) as work:
             yield work.connection
-
-
-@dataclass(frozen=True)
-class _Storing:
-    """One call of `HostDatabase.enqueue`."""
-
-    database: HostDatabase
-    connection: AsyncConnection
-    queued: Sequence[Table]
-    fingerprints: Mapping[str, str]
-    priority: int
-
-    async def run(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
-        known = await self._known(events)
-        stored: dict[str, SyncEvent | None] = {}
-        for _ in range(_ATTEMPTS):
-            fresh: dict[str, SyncEvent] = {}
-            for event in events:
-                if (key := resend_key(event)) not in known and stored.get(key) is None:
-                    fresh.setdefault(key, event)
-            stored |= await self._insert(fresh)
-            missed = [event for key, event in fresh.items() if stored[key] is None]
-            if not missed:
-                break
-            # Somebody else stored their equals at the same moment; or they have moved on by now.
-            known |= await self._known(missed)
-        return list(_answers(events, known, stored))
-
-    async def _known(self, events: Sequence[SyncEvent]) -> dict[str, str]:
-        tables = self.database.tables
-        return await find_known(self.connection, tables, self.queued, events, self.fingerprints)
-
-    async def _insert(self, fresh: Mapping[str, SyncEvent]) -> dict[str, SyncEvent | None]:
-        if not fresh:
-            return {}
-        now = await self.database.now(self.connection)
-        rows = NewEvents(self.connection, self.queued[0])
-        stored = await rows.insert(list(fresh.values()), now, self.priority)
-        return dict(zip(fresh, stored, strict=True))
 
 
 def _answers(

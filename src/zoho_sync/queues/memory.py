@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.intake.resends import resend_key
-from zoho_sync.queues.broker import refuse_what_databases_do
+from zoho_sync.queues.broker import Broker
 
 __all__ = ["MemoryQueue"]
 
@@ -42,10 +42,10 @@ class _Message:
         return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
-class MemoryQueue:
+class MemoryQueue(Broker):
     """A queue in the memory of one process, and of one event loop.
 
-    No method awaits anything: each happens at once, and a cancellation finds nothing half done.
+    Each step happens at once, and a cancellation finds nothing half done.
 
     Args:
         clock: Gives seconds that never go back.
@@ -65,30 +65,17 @@ class MemoryQueue:
     async def setup(self) -> None:
         """Do nothing: there is nothing to make."""
 
-    async def enqueue(
-        self,
-        events: Sequence[SyncEvent],
-        *,
-        session: Any = None,
-        fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
-        priority: int = DEFAULT_PRIORITY,
-    ) -> list[Enqueued]:
-        """Store events; see `QueueBackend.enqueue`."""
-        refuse_what_databases_do("memory://", session, priority)
+    async def _store(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
         return [self._put(event) for event in events]
 
-    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease messages; see `QueueBackend.claim`."""
+    async def _claim(self, limit: int, lease: timedelta, claimed: list[Job]) -> None:
         now, token = self._clock(), uuid4().hex
         ready = [m for m in self._messages.values() if m.ready_at <= now and not m.is_leased(now)]
-        claimed = sorted(ready, key=lambda message: message.handle)[:limit]
-        for message in claimed:
-            message.token, message.expires = token, now + lease.total_seconds()
-            message.deliveries += 1
-        return [
-            Job(m.handle, m.event, token, suspect=m.deliveries > 1, deliveries=m.deliveries)
-            for m in claimed
-        ]
+        for m in sorted(ready, key=lambda message: message.handle)[:limit]:
+            m.token, m.expires = token, now + lease.total_seconds()
+            m.deliveries += 1
+            suspect = m.deliveries > 1
+            claimed.append(Job(m.handle, m.event, token, suspect=suspect, deliveries=m.deliveries))
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""

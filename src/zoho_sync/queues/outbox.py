@@ -27,10 +27,9 @@ from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.outside import OutsideQueue
 from zoho_sync.store.event_rows import queued_row
-from zoho_sync.store.jobs import Jobs
+from zoho_sync.store.jobs import Jobs, journal_duplicates
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.places import find_places
-from zoho_sync.store.requeueing import journal_duplicates
 
 __all__ = ["Outbox", "OutboxQueue"]
 
@@ -122,15 +121,14 @@ class OutboxQueue(OutsideQueue):
             async with self._database.transaction(lease) as connection:
                 now = await self._database.now(connection)
                 rows = OutboxRows(connection, self._tables)
-                leased = await rows.lease(limit, token=token, now=now, expires=now + lease)
-                taken = leased.events
+                taken, settled = await rows.lease(limit, token=token, now=now, expires=now + lease)
             answers = await self._published([*taken.values()], lease)
         except BaseException:
             # Nobody will publish them now; what cannot be given back is found at the lease's end.
             await finish(self._give_back_rows(taken, token))
             raise
         relayed = await finish(self._removed(taken, answers, token)) if taken else Relayed(0)
-        return replace(relayed, events=relayed.events + leased.settled)
+        return replace(relayed, events=relayed.events + settled)
 
     async def depth(self, *, connection: AsyncConnection | None = None) -> Depth:
         """Return how much is in the outbox, in the engine and in the database together.

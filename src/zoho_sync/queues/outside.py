@@ -26,8 +26,8 @@ from zoho_sync.queues.database import HostDatabase
 from zoho_sync.queues.sql import SQLQueue
 from zoho_sync.store.claims import ClaimPart
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, Undecoded
+from zoho_sync.store.jobs import requeue
 from zoho_sync.store.places import find_places
-from zoho_sync.store.requeueing import requeue
 from zoho_sync.store.tables import Tables
 
 __all__ = ["OutsideQueue"]

@@ -40,10 +40,6 @@ class Wakeup:
     It is said after the commit, for everything of a moment once. NOTIFY takes a lock of the whole
     server at its commit; so it has a transaction of its own, and whoever enqueues does not wait for
     it. It is heard over a connection of the host's pool that is kept.
-
-    Args:
-        sessions: Gives an `AsyncSession` on the host's database.
-        channel: Where to say it, and to listen.
     """
 
     def __init__(self, sessions: Callable[[], AsyncSession], channel: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
 from zoho_sync.database.dialects import indexed
 from zoho_sync.store.event_rows import job_from_row
-from zoho_sync.store.tables import PREFIX
+from zoho_sync.store.tables import PREFIX, Rows
 
 __all__ = ["ClaimPart", "Claimed", "Claims"]
 
@@ -46,7 +46,6 @@ class Claimed:
     """What a claim gave.
 
     Attributes:
-        jobs: The jobs.
         left: Whether others are due that were left for their priority.
         paused: Whether there was nothing to be had, since the queue is paused.
     """
@@ -56,25 +55,17 @@ class Claimed:
     paused: bool = False
 
 
-class Claims:
+class Claims(Rows):
     """The rows of the jobs table that are due at a time, on one connection and transaction."""
 
     def __init__(self, connection: AsyncConnection, table: Table, now: datetime) -> None:
-        self._connection = connection
-        self._table = table
+        super().__init__(connection, table)
         self._now = now
 
     async def lease(
         self, limit: int, *, token: str, expires: datetime, part: ClaimPart = ClaimPart.WHOLE
     ) -> Claimed:
-        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others.
-
-        Args:
-            limit: How many, at most.
-            token: Of the lease.
-            expires: When the lease ends.
-            part: Which jobs are meant.
-        """
+        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
         table, left = self._table, False
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
         fewest = (table.c.deaths, table.c.id)

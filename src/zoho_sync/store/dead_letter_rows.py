@@ -19,7 +19,7 @@ from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
 from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.store.event_rows import job_row
-from zoho_sync.store.tables import Tables
+from zoho_sync.store.tables import Rows, Tables
 
 __all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
 
@@ -116,13 +116,11 @@ def _storable(text: str) -> str:
     return clean.encode("utf-8", "replace").decode()[:_LONGEST_ERROR]
 
 
-class DeadLetterRows:
+class DeadLetterRows(Rows):
     """The rows of the dead-letter table, on one connection, inside one transaction."""
 
     def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
-        self._connection = connection
-        self._tables = tables
-        self._table = tables.dead_letters
+        super().__init__(connection, tables.dead_letters)
 
     async def keep_job(self, job: Job, error: BaseException, now: datetime) -> None:
         """Keep an event that cannot be applied."""

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, insert, select, tuple_
 
 from zoho_sync.database.dialects import chunks
 from zoho_sync.store.awaited import awaited_columns, awaited_entities, awaited_key
 from zoho_sync.store.ledger import LedgerKey, is_of
+from zoho_sync.store.tables import Rows
 
 __all__ = ["Debt", "Debts"]
 
@@ -41,27 +41,20 @@ class Debt:
     line_id: str = ""
 
 
-class Debts:
+class Debts(Rows):
     """The rows of the debts table, on one connection, inside one transaction.
 
     A debt is written and removed under its owner's ledger lock. Whatever writes the column again
     removes it first, so that one which is there is owed by the newest writer.
     """
 
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
-
     async def replace(
         self, owner: LedgerKey, child: str, columns: Collection[str], debts: Sequence[Debt]
     ) -> None:
         """Forget what the owner's columns owed, and note what they owe now.
 
-        Args:
-            owner: The entity.
-            child: The list of lines that was written, or ``""`` for the entity's own row.
-            columns: The references that were written.
-            debts: What they owe now.
+        ``columns`` are the references that were written: in the list of lines ``child``, or in the
+        entity's own row where that is ``""``.
         """
         table = self._table
         if columns:

@@ -63,9 +63,7 @@ def job_row(job: Job) -> dict[str, Any]:
 def queued_row(job: Job, not_before: Any) -> dict[str, Any]:
     """Return the row of a job that nobody has leased.
 
-    Args:
-        job: The job.
-        not_before: When it may be claimed: a time, or what tells it in the database.
+    ``not_before`` is a time, or what tells it in the database.
     """
     return job_row(job) | {
         "dedupe_key": dedupe_key(job.event),
@@ -77,13 +75,7 @@ def queued_row(job: Job, not_before: Any) -> dict[str, Any]:
 
 
 def job_from_row(row: Mapping[Any, Any], lease_token: str = "", **leased: Any) -> Job:
-    """Return the job of a row.
-
-    Args:
-        row: Of jobs or parked.
-        lease_token: What it was leased under; ``""`` if nobody has it.
-        **leased: What rows of jobs alone tell.
-    """
+    """Return the job of a row of jobs or parked; ``leased`` is what rows of jobs alone tell."""
     return Job(
         row["id"],
         event_from_row(row),

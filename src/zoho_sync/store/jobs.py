@@ -1,21 +1,30 @@
-"""Completes, releases and puts back the rows of events that wait to be applied."""
+"""Completes, releases and puts back the rows of events that wait to be applied.
+
+What goes back while its equal is queued is settled as a duplicate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, delete, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Depth, Job
 from zoho_sync.database.dialects import chunks, indexed
 from zoho_sync.database.insertion import insert_absent
+from zoho_sync.events.event import SyncEvent
+from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import LeaseLost
+from zoho_sync.store.event_rows import queued_row
+from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.new_events import NewEvents
+from zoho_sync.store.tables import Tables
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "journal_duplicates", "requeue"]
 
 _REAP = 100
 _PUT_BACK = 200
@@ -126,3 +135,33 @@ class Jobs(NewEvents):
             func.min(case((ready, since))),
         )
         return Depth(*(await self._connection.execute(statement)).one())
+
+
+async def requeue(
+    connection: AsyncConnection,
+    tables: Tables,
+    due: Sequence[tuple[Job, datetime]],
+    now: datetime,
+    *,
+    suspect: bool = False,
+) -> set[str]:
+    """Put jobs back that were parked, dead or failed; return the ids of those that are queued then.
+
+    The others have their equal in the queue, and are settled as duplicates. ``due`` says of each
+    job when it may be claimed; a suspect, which may have killed a worker, is claimed alone.
+    """
+    rows = [queued_row(job, not_before) | {"suspect": suspect} for job, not_before in due]
+    queued = await Jobs(connection, tables.jobs).put_back(rows)
+    equal = [job.event for job, _ in due if job.event.id not in queued]
+    await journal_duplicates(connection, tables, equal, now)
+    return queued
+
+
+async def journal_duplicates(
+    connection: AsyncConnection, tables: Tables, events: Iterable[SyncEvent], now: datetime
+) -> None:
+    """Settle events whose equal is queued."""
+    await Journal(connection, tables.journal).append(
+        JournalEntry(event, Outcome.DUPLICATE, now, "equal to one that is queued")
+        for event in events
+    )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Table, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import insert, select
 
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.events.version import arrival_of, from_microseconds, to_microseconds
 from zoho_sync.store.event_rows import dedupe_key, event_row
+from zoho_sync.store.tables import Rows
 
 __all__ = ["RECOGNISED", "Journal", "JournalEntry"]
 
@@ -44,12 +44,8 @@ class JournalEntry:
     lease_token: str | None = None
 
 
-class Journal:
+class Journal(Rows):
     """The journal's rows, on one connection, inside one transaction."""
-
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
 
     async def append(self, entries: Iterable[JournalEntry]) -> None:
         """Record events as settled."""
@@ -77,11 +73,8 @@ class Journal:
     ) -> set[tuple[int, int]]:
         """Return which arrivals are those of equal events, settled by the same mapping.
 
-        Args:
-            arrivals: As versions have them: microseconds of Unix time, and the sequence.
-            event: What they may equal.
-            fingerprint: Of the mapping.
-            unwritten: Entries that this transaction will append.
+        They are as versions have them: microseconds of Unix time, and the sequence. ``unwritten``
+        are entries that this transaction will append.
         """
         key, table = dedupe_key(event), self._table
         if key is None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Table, and_, literal, select, true, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.database.dialects import chunks, indexed
 from zoho_sync.database.insertion import insert_absent
 from zoho_sync.events.decision import LedgerState
 from zoho_sync.events.version import Version, from_microseconds, to_microseconds
+from zoho_sync.store.tables import Rows
 
 __all__ = ["Ledger", "LedgerEntry", "LedgerKey", "is_behind", "is_of", "key_columns"]
 
@@ -54,12 +54,8 @@ class LedgerEntry:
         return self.table_name, self.primary_key
 
 
-class Ledger:
+class Ledger(Rows):
     """The ledger's rows, on one connection, inside one transaction."""
-
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
 
     async def prepare(self, keys: Iterable[LedgerKey]) -> None:
         """Make an empty row for every entity that has none, so that there is one to lock."""

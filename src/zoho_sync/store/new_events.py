@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Insert, Table, false, insert, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
 from zoho_sync.database.dialects import Clock, chunks, execution_time
@@ -16,18 +15,15 @@ from zoho_sync.database.insertion import insert_absent, insert_if_absent
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.store.event_rows import queued_row
+from zoho_sync.store.tables import Rows
 
 __all__ = ["NewEvents", "check_priority", "enqueueing"]
 
 _FARTHEST: Final = 2**15  # what a SMALLINT begins with
 
 
-class NewEvents:
+class NewEvents(Rows):
     """The rows of a table in which new events are stored, on one connection and transaction."""
-
-    def __init__(self, connection: AsyncConnection, table: Table) -> None:
-        self._connection = connection
-        self._table = table
 
     async def insert(
         self, events: Sequence[SyncEvent], now: datetime, priority: int = DEFAULT_PRIORITY

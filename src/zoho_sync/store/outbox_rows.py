@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,19 +16,7 @@ from zoho_sync.store.new_events import NewEvents
 from zoho_sync.store.places import find_places, is_placed
 from zoho_sync.store.tables import Tables
 
-__all__ = ["Leased", "OutboxRows"]
-
-
-class Leased(NamedTuple):
-    """What a relay has taken from the outbox.
-
-    Attributes:
-        events: What it is to publish, by the ids of their rows, oldest first.
-        settled: How many it found to be published already; they are in the outbox no more.
-    """
-
-    events: dict[int, SyncEvent]
-    settled: int = 0
+__all__ = ["OutboxRows"]
 
 
 class OutboxRows(NewEvents):
@@ -39,8 +26,13 @@ class OutboxRows(NewEvents):
         super().__init__(connection, tables.outbox)
         self._tables = tables
 
-    async def lease(self, limit: int, *, token: str, now: datetime, expires: datetime) -> Leased:
+    async def lease(
+        self, limit: int, *, token: str, now: datetime, expires: datetime
+    ) -> tuple[dict[int, SyncEvent], int]:
         """Lease the oldest rows that no relay has.
+
+        Returns their events, by the ids of the rows, oldest first; and how many rows it removed,
+        whose events were published already.
 
         Of those that another relay has left behind it is not known whether they were published.
         They were, where their events are elsewhere by now; what is published twice does no harm.
@@ -60,7 +52,7 @@ class OutboxRows(NewEvents):
                 .where(table.c.id.in_(list(events)))
                 .values(lease_token=token, lease_expires_at=expires)
             )
-        return Leased(events, len(known))
+        return events, len(known)
 
     async def held(self, ids: Iterable[int], token: str) -> set[int]:
         """Lock rows, and return those that are still leased under a token."""

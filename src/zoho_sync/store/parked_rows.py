@@ -16,9 +16,9 @@ from zoho_sync.database.dialects import chunks, indexed, is_mariadb
 from zoho_sync.events.event import Operation, SyncEvent
 from zoho_sync.store.awaited import awaited_columns, awaited_entities, awaited_key
 from zoho_sync.store.event_rows import dedupe_key, event_from_row, job_from_row, job_row
+from zoho_sync.store.jobs import requeue
 from zoho_sync.store.ledger import LedgerKey, key_columns
-from zoho_sync.store.requeueing import requeue
-from zoho_sync.store.tables import Tables
+from zoho_sync.store.tables import Rows, Tables
 
 __all__ = ["Parked", "ParkedEvent", "Waiting", "parked_from_row"]
 
@@ -65,13 +65,12 @@ class ParkedEvent:
         return self.event.entity_id
 
 
-class Parked:
+class Parked(Rows):
     """The rows of the parked table, on one connection, inside one transaction."""
 
     def __init__(self, connection: AsyncConnection, tables: Tables) -> None:
-        self._connection = connection
+        super().__init__(connection, tables.parked)
         self._tables = tables
-        self._table = tables.parked
 
     async def park(
         self, job: Job, namespace: str, waiting: Waiting, now: datetime, expires: datetime

@@ -71,13 +71,7 @@ class Pause:
 
 
 class PauseSwitch:
-    """Pauses the queue and lets it go on, each in a transaction of its own.
-
-    Args:
-        session_factory: Gives an `AsyncSession` on the host's database.
-        tables: The library's tables.
-        clock: Replaces the database's clock.
-    """
+    """Pauses the queue and lets it go on, each in a transaction of its own."""
 
     def __init__(
         self, session_factory: Callable[[], AsyncSession], tables: Tables, clock: Clock | None

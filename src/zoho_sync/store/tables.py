@@ -18,6 +18,7 @@ table              holds
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -35,11 +36,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import SchemaItem
 
 from zoho_sync.database.types import BYTES, MARIADB, MARIADB_TABLE, ExactJSON, UtcDateTime
 
-__all__ = ["PREFIX", "Tables", "library_tables"]
+__all__ = ["PREFIX", "Rows", "Tables", "library_tables"]
 
 PREFIX = "zoho_sync_"
 """The beginning of the names of all tables of the library."""
@@ -49,6 +51,14 @@ _NAME = String(64)
 # Zoho's ids have up to some 20 digits; a route or an administrator's template may hold more.
 _ENTITY_ID = String(255)
 _ROW_KEY = String(512)
+
+
+class Rows:
+    """The rows of one of these tables, on one connection, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +79,9 @@ class Tables:
 
 
 def _event_columns(*, understood: bool = True) -> list[Column[Any]]:
-    """Return the columns of an event; a body that was not understood lacks some of them."""
+    """Return a row's id and an event's columns; a body that was not understood lacks some."""
     return [
+        Column("id", _ID, primary_key=True, autoincrement=True),
         Column("event_id", _NAME, nullable=False, unique=True),
         Column("organization_id", _NAME, nullable=False),
         Column("entity_type", _NAME, nullable=not understood),
@@ -93,9 +104,8 @@ def _history_columns() -> list[Column[Any]]:
     ]
 
 
-def _jobs() -> list[SchemaItem]:
-    return [
-        Column("id", _ID, primary_key=True, autoincrement=True),
+_ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
+    "jobs": [
         *_event_columns(),
         Column("dedupe_key", String(64), unique=True),
         Column("payload", ExactJSON(), nullable=False),
@@ -109,12 +119,8 @@ def _jobs() -> list[SchemaItem]:
         Column("lease_expires_at", UtcDateTime()),
         Index(f"ix_{PREFIX}jobs_claim", "priority", "id"),
         Index(f"ix_{PREFIX}jobs_entity", "organization_id", "entity_id"),
-    ]
-
-
-def _parked() -> list[SchemaItem]:
-    return [
-        Column("id", _ID, primary_key=True, autoincrement=True),
+    ],
+    "parked": [
         *_event_columns(),
         Column("dedupe_key", String(64), index=True),
         Column("payload", ExactJSON(), nullable=False),
@@ -128,12 +134,8 @@ def _parked() -> list[SchemaItem]:
         Column("expires_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}parked_waiting", "organization_id", "waiting_namespace", "waiting_id"),
         Index(f"ix_{PREFIX}parked_entity", "organization_id", "namespace", "entity_id"),
-    ]
-
-
-def _dead_letters() -> list[SchemaItem]:
-    return [
-        Column("id", _ID, primary_key=True, autoincrement=True),
+    ],
+    "dead_letters": [
         *_event_columns(understood=False),
         Column("payload", ExactJSON()),
         *_history_columns(),
@@ -148,12 +150,8 @@ def _dead_letters() -> list[SchemaItem]:
         Column("error", Text, nullable=False),
         Column("path", Text, nullable=False, default=""),
         Column("died_at", UtcDateTime(), nullable=False, index=True),
-    ]
-
-
-def _journal() -> list[SchemaItem]:
-    return [
-        Column("id", _ID, primary_key=True, autoincrement=True),
+    ],
+    "journal": [
         *_event_columns(understood=False),
         Column("dedupe_key", String(64), index=True),
         Column("fingerprint", String(64), nullable=False, default=""),
@@ -164,11 +162,8 @@ def _journal() -> list[SchemaItem]:
         Column("lease_token", _NAME),
         Column("settled_at", UtcDateTime(), nullable=False, index=True),
         Index(f"ix_{PREFIX}journal_entity", "organization_id", "entity_type", "entity_id"),
-    ]
-
-
-def _ledger() -> list[SchemaItem]:
-    return [
+    ],
+    "ledger": [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -187,11 +182,8 @@ def _ledger() -> list[SchemaItem]:
         Column("table_name", String(255)),
         Column("primary_key", _ROW_KEY),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}ledger_row"),
-    ]
-
-
-def _child_links() -> list[SchemaItem]:
-    return [
+    ],
+    "child_links": [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -201,11 +193,8 @@ def _child_links() -> list[SchemaItem]:
         Column("table_name", String(255), nullable=False),
         Column("primary_key", _ROW_KEY, nullable=False),
         UniqueConstraint("table_name", "primary_key", name=f"uq_{PREFIX}child_links_row"),
-    ]
-
-
-def _debts() -> list[SchemaItem]:
-    return [
+    ],
+    "debts": [
         Column("organization_id", _NAME, primary_key=True),
         Column("namespace", _NAME, primary_key=True),
         Column("entity_id", _ENTITY_ID, primary_key=True),
@@ -218,64 +207,42 @@ def _debts() -> list[SchemaItem]:
         Column("waiting_type", _NAME, nullable=False),
         Column("waiting_id", _ENTITY_ID, nullable=False),
         Index(f"ix_{PREFIX}debts_waiting", "organization_id", "waiting_namespace", "waiting_id"),
-    ]
-
-
-def _leaders() -> list[SchemaItem]:
-    return [
+    ],
+    "leaders": [
         Column("role", _NAME, primary_key=True),
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
-    ]
-
-
-def _pauses() -> list[SchemaItem]:
-    return [
+    ],
+    "pauses": [
         Column("queue", _NAME, primary_key=True),
         Column("paused_at", UtcDateTime(), nullable=False),
-    ]
-
-
-def _outbox() -> list[SchemaItem]:
-    return [
-        Column("id", _ID, primary_key=True, autoincrement=True),
+    ],
+    "outbox": [
         *_event_columns(),
         Column("dedupe_key", String(64), unique=True),
         Column("payload", ExactJSON(), nullable=False),
         # Of the relay that has it, or had it last: with a token, it may have been published.
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
-    ]
-
-
-_ITEMS: Final = {
-    "jobs": _jobs,
-    "parked": _parked,
-    "dead_letters": _dead_letters,
-    "journal": _journal,
-    "ledger": _ledger,
-    "child_links": _child_links,
-    "debts": _debts,
-    "leaders": _leaders,
-    "pauses": _pauses,
-    "outbox": _outbox,
+    ],
 }
 # Ids are the tie-break of arrivals there: one that is reused would go back in time.
 _NEVER_REUSED: Final = {"jobs", "outbox"}
+_TABLES: Final = {
+    name: Table(
+        f"{PREFIX}{name}",
+        MetaData(),
+        *items,
+        sqlite_autoincrement=name in _NEVER_REUSED,
+        **MARIADB_TABLE,
+    )
+    for name, items in _ITEMS.items()
+}
 
 
 @cache
 def library_tables(schema: str | None = None) -> Tables:
     """Return the library's tables in a schema; the database's default schema for None."""
     metadata = MetaData(schema=schema)
-    made = {
-        name: Table(
-            f"{PREFIX}{name}",
-            metadata,
-            *items(),
-            sqlite_autoincrement=name in _NEVER_REUSED,
-            **MARIADB_TABLE,
-        )
-        for name, items in _ITEMS.items()
-    }
+    made = {name: each.to_metadata(metadata) for name, each in _TABLES.items()}
     return Tables(metadata, **made)

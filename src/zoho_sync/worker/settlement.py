@@ -17,7 +17,7 @@ from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, describe_error
-from zoho_sync.store.requeueing import requeue
+from zoho_sync.store.jobs import requeue
 from zoho_sync.worker.runtime import Runtime
 
 __all__ = ["Settlement", "log_failure"]

@@ -25,7 +25,6 @@ class Delivery:
     """A message as it was delivered.
 
     Attributes:
-        subject: Where it was published.
         reply: Where its acknowledgement goes.
         sequence: Its number in the stream.
         ends: When its lease ends, on this process's own clock: never later than on the server's.

@@ -7,16 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.database.dialects import chunks
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.version import arrival_of
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
-from zoho_sync.queues.broker import claim_or_give_back, job_of, refuse_what_databases_do, together
+from zoho_sync.queues.broker import Broker, job_of, together
 from zoho_sync.queues.nats.messages import ACK, PROGRESS, Delivery, digest, nak
 from zoho_sync.queues.nats.server import Address, JetStreamError, NATSServer, address_of
 from zoho_sync.queues.nats.stream import (
@@ -46,7 +45,7 @@ _OF_STREAM: Final = -1
 """In a message: the stream's own number of it is its arrival's sequence."""
 
 
-class NATSQueue:
+class NATSQueue(Broker):
     """A queue in a stream of NATS JetStream, with a pull consumer that all workers share.
 
     Promised: what `enqueue` has answered is in a file of the server, and stays until it is
@@ -110,22 +109,7 @@ class NATSQueue:
         await ensure_consumer(self._server, self._stream, ack_wait=self._ack_wait)
         self._waits = None
 
-    async def enqueue(
-        self,
-        events: Sequence[SyncEvent],
-        *,
-        session: Any = None,
-        fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
-        priority: int = DEFAULT_PRIORITY,
-    ) -> list[Enqueued]:
-        """Store events; see `QueueBackend.enqueue`.
-
-        Raises:
-            PayloadError: An event is larger than the server's messages may be; none is stored.
-        """
-        refuse_what_databases_do(type(self).__name__, session, priority)
-        if not events:
-            return []
+    async def _store(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
         info = await self._server.ask(f"STREAM.INFO.{self._stream}")
         own = Arrival(datetime.fromisoformat(info["ts"]), _OF_STREAM)
         arrived = [replace(event, arrival=event.arrival or own) for event in events]
@@ -135,10 +119,6 @@ class NATSQueue:
         for puts in chunks(zip(arrived, bodies, strict=True), _AT_ONCE):
             stored += await together([self._put(event, body) for event, body in puts])
         return stored
-
-    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease messages; see `QueueBackend.claim`."""
-        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""

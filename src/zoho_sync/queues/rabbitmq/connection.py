@@ -56,9 +56,8 @@ class ServerConnection:
     async def answered(self, *, asks: bool = False) -> AsyncIterator[None]:
         """Wait no longer for an answer than is allowed, and tell every outage as one.
 
-        Args:
-            asks: Whether something is asked over its own channel, which the client closes
-                when an answer is not waited for.
+        What ``asks`` does so over its own channel, which the client closes when an answer is not
+        waited for.
         """
         try:
             async with asyncio.timeout(self._timeout):

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable
-from zoho_sync.queues.broker import (
-    claim_or_give_back,
-    job_of,
-    refuse_what_databases_do,
-    unknown_client,
-)
+from zoho_sync.queues.broker import Broker, job_of, unknown_client
 from zoho_sync.queues.rabbitmq.address import Address, address_of, checked_name
 from zoho_sync.queues.rabbitmq.connection import require_client
 from zoho_sync.queues.rabbitmq.messages import Arrivals, Delivery, Message, deliveries_of
@@ -36,7 +30,7 @@ __all__ = ["RabbitMQQueue"]
 _QUEUE: Final = "zoho_sync"
 
 
-class RabbitMQQueue:
+class RabbitMQQueue(Broker):
     """A quorum queue of RabbitMQ 3.10 or later, with publisher confirms.
 
     Promised:
@@ -124,29 +118,10 @@ class RabbitMQQueue:
         """
         await finish(self._server.declare())
 
-    async def enqueue(
-        self,
-        events: Sequence[SyncEvent],
-        *,
-        session: Any = None,
-        fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
-        priority: int = DEFAULT_PRIORITY,
-    ) -> list[Enqueued]:
-        """Store events; see `QueueBackend.enqueue`.
-
-        Raises:
-            PayloadError: An event is larger than the server's messages may be; none is stored.
-        """
-        refuse_what_databases_do(type(self).__name__, session, priority)
-        if not events:
-            return []
+    async def _store(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
         arrived = [replace(each, arrival=each.arrival or self._arrivals.next()) for each in events]
         await finish(self._server.publish([Message(encode(event), {}) for event in arrived]))
         return [Enqueued(event.id, event.arrival) for event in arrived]
-
-    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease messages; see `QueueBackend.claim`."""
-        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""

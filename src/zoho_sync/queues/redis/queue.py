@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
 from zoho_sync.events.event import Arrival, SyncEvent
 from zoho_sync.events.version import from_microseconds
 from zoho_sync.exceptions import ConfigurationError, LeaseLost
-from zoho_sync.queues.broker import claim_or_give_back, job_of, refuse_what_databases_do
+from zoho_sync.queues.broker import Broker, job_of
 from zoho_sync.queues.redis.scripts import ACK, CLAIM, DEPTH, ENQUEUE, EXTEND, RELEASE
 from zoho_sync.queues.redis.server import RedisServer
 from zoho_sync.queues.wire import encode
@@ -40,7 +39,7 @@ class _Entry(NamedTuple):
     key: bytes
 
 
-class RedisQueue:
+class RedisQueue(Broker):
     """A queue on a server of Redis 7 or later, or of Valkey, in one stream and keys beside it.
 
     Promised:
@@ -96,25 +95,10 @@ class RedisQueue:
         _warn_of_losses(settings)
         await self._server.make_group()
 
-    async def enqueue(
-        self,
-        events: Sequence[SyncEvent],
-        *,
-        session: Any = None,
-        fingerprints: Mapping[str, str] | None = None,  # noqa: ARG002  # what is settled is not known here
-        priority: int = DEFAULT_PRIORITY,
-    ) -> list[Enqueued]:
-        """Store events; see `QueueBackend.enqueue`."""
-        refuse_what_databases_do(type(self).__name__, session, priority)
-        if not events:
-            return []
+    async def _store(self, events: Sequence[SyncEvent]) -> list[Enqueued]:
         given = [argument for event in events for argument in _stored(event)]
         answers = await self._server.run(ENQUEUE, uuid4().hex, *given)
         return [_answer(event, *answer) for event, answer in zip(events, answers, strict=True)]
-
-    async def claim(self, limit: int, *, lease: timedelta) -> list[Job]:
-        """Lease messages; see `QueueBackend.claim`."""
-        return await claim_or_give_back(partial(self._claim, limit, lease), self.release)
 
     async def extend(self, jobs: Sequence[Job], *, lease: timedelta) -> list[Job]:
         """Lengthen leases; see `QueueBackend.extend`."""
