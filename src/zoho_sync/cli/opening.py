@@ -20,6 +20,7 @@ from zoho_sync.cli.running import UNREACHABLE, Failure, reason
 from zoho_sync.cli.target import Target
 from zoho_sync.database.sessions import engine_of
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.intake.decoding import DecodingRules
 from zoho_sync.operate.linking import Linker
 from zoho_sync.worker.runtime import Runtime
@@ -59,6 +60,11 @@ class Opened:
     def linker(self) -> Linker:
         """What links entities to rows."""
         return self.sync._parts.linker  # noqa: SLF001  # as above
+
+    @property
+    def dispatch(self) -> HandlerDispatch:
+        """What chooses the handler of an event."""
+        return self.sync._parts.dispatch  # noqa: SLF001  # as above
 
     def entity_type(self, name: str | None) -> str | None:
         """Return the entity type that goes by a name; None for none.

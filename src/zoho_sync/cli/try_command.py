@@ -107,8 +107,8 @@ def _heading(change: RowChange) -> str:
 
 def _columns(change: RowChange) -> RenderableType:
     rows: Table = table("column", "before", "after", narrow=["column"])
-    for column in change.columns:
-        rows.add_row(column.column, safe(_shown(column.before)), safe(_shown(column.after)))
+    for name, values in change.columns.items():
+        rows.add_row(name, *(safe(_shown(value)) for value in values))
     return indented(rows)
 
 
@@ -141,7 +141,9 @@ def _event(received: SyncEvent) -> dict[str, Any]:
 
 
 def _row(change: RowChange) -> dict[str, Any]:
-    columns = {each.column: {"before": each.before, "after": each.after} for each in change.columns}
+    columns = {
+        name: {"before": before, "after": after} for name, (before, after) in change.columns.items()
+    }
     return {
         "table": change.table,
         "key": change.key,
