@@ -7,14 +7,11 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["load_application"]
-
-_EXAMPLE: Final = "--app shop.sync:sync"
 
 
 def load_application(name: str) -> ZohoSync:
@@ -25,7 +22,8 @@ def load_application(name: str) -> ZohoSync:
     """
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        message = f"--app wants a module and an attribute, for example {_EXAMPLE}; got {name!r}"
+        example = "--app shop.sync:sync"
+        message = f"--app wants a module and an attribute, for example {example}; got {name!r}"
         raise ConfigurationError(message)
     found: object = _module(module_name)
     walked = module_name

@@ -62,9 +62,7 @@ def parsed_url(given: str) -> URL:
 def new_engine(url: URL, *, search_path: str | None = None) -> AsyncEngine:
     """Return an engine whose errors do not show parameters: those hold documents.
 
-    Args:
-        url: With an asynchronous driver.
-        search_path: The only schema, on PostgreSQL.
+    Its driver is asynchronous, and a search path, on PostgreSQL, is the only schema.
 
     Raises:
         ConfigurationError: SQLAlchemy cannot make an engine of it.

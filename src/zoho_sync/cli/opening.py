@@ -36,11 +36,9 @@ _NO_TARGET: Final = (
 
 @dataclass(frozen=True)
 class Opened:
-    """A `ZohoSync` whose database answers.
+    """A `ZohoSync`, the host's own or one for the mirror, whose database answers.
 
-    Attributes:
-        sync: The host's own, or one for the mirror.
-        where: Its database, without user and password.
+    In `where` that stands without user and password.
     """
 
     sync: ZohoSync
@@ -184,7 +182,7 @@ def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> Z
 
 
 def _refuse_beside_app(target: Target, options: Mapping[str, Any]) -> None:
-    urls = [name for name in ("database_url", "queue_url") if target.explicit(name)]
+    urls = [name for name in ("database_url", "queue_url") if name in target.explicit]
     if given := [*urls, *options]:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         message = f"{names}: your application says that itself; leave it out beside --app"

@@ -25,6 +25,7 @@ __all__ = [
     "listed",
     "numbered",
     "one_line",
+    "picked",
     "print_json",
     "redacted",
     "safe",
@@ -96,6 +97,11 @@ def one_line(value: object, longest: int = 60) -> str:
     """Return a value as one line of at most so many characters."""
     text = "" if value is None else _BLANK.sub(" ", str(value)).strip()
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def picked(source: object, names: str) -> dict[str, Any]:
+    """Return what programs are told of an object: its attributes of these names."""
+    return {name: getattr(source, name) for name in names.split()}
 
 
 def print_json(value: Any) -> None:  # any JSON value, with times and decimals

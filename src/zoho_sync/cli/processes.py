@@ -41,12 +41,8 @@ def without_processes(arguments: Sequence[str]) -> list[str]:
 async def supervise(count: int, arguments: Sequence[str]) -> tuple[str, int]:
     """Run workers until told to stop, or until one of them ends by itself.
 
-    Args:
-        count: How many.
-        arguments: Of each, after ``zoho-sync``.
-
-    Returns:
-        What stopped them, and the exit code.
+    The arguments are those of each, after ``zoho-sync``. What stopped them is returned, with the
+    exit code.
     """
     workers = _Workers([sys.executable, "-m", "zoho_sync.cli", *arguments])
     with workers.told_to_stop():

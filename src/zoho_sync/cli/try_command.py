@@ -12,7 +12,7 @@ from rich.table import Table
 
 from zoho_sync.cli.answer import Answer, tell
 from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import counted, indented, one_line, safe, table
+from zoho_sync.cli.output import counted, indented, one_line, picked, safe, table
 from zoho_sync.cli.running import FAILED, REFUSED, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.cli.trial import RowChange, Trial, failed, try_event
@@ -118,25 +118,13 @@ def _shown(value: Any) -> str:  # whatever a column holds
 
 def _as_json(received: SyncEvent | None, trial: Trial) -> dict[str, Any]:
     waits = trial.waits_for
+    event = "entity_type entity_id operation organization_id effective_time"
     return {
-        "outcome": trial.outcome,
-        "reason": trial.reason,
-        "error_type": trial.error_type,
-        "path": trial.path,
-        "event": None if received is None else _event(received),
+        **picked(trial, "outcome reason error_type path"),
+        "event": None if received is None else picked(received, event),
         "waits_for": None if waits is None else {"entity_type": waits[0], "entity_id": waits[1]},
         "rows": [_row(change) for change in trial.rows],
         "mapped": trial.mapped,
-    }
-
-
-def _event(received: SyncEvent) -> dict[str, Any]:
-    return {
-        "entity_type": received.entity_type,
-        "entity_id": received.entity_id,
-        "operation": received.operation.value,
-        "organization_id": received.organization_id,
-        "effective_time": received.effective_time,
     }
 
 
@@ -144,9 +132,4 @@ def _row(change: RowChange) -> dict[str, Any]:
     columns = {
         name: {"before": before, "after": after} for name, (before, after) in change.columns.items()
     }
-    return {
-        "table": change.table,
-        "key": change.key,
-        "change": change.kind,
-        "columns": columns,
-    }
+    return {**picked(change, "table key"), "change": change.kind, "columns": columns}

@@ -29,7 +29,7 @@ def demo(target: Target) -> None:
     keeps to a schema of its own. It never touches anything that it did not make.
     """
     # A variable of the environment names the host's database, which is not meant here.
-    given = target.database_url if target.explicit("database_url") else None
+    given = target.database_url if "database_url" in target.explicit else None
     url = parsed_url(given or f"sqlite+aiosqlite:///{DEFAULT_FILE}")
     begun = time.perf_counter()
     performance = run(_demonstrate(url))
