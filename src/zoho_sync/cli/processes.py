@@ -89,7 +89,9 @@ class _Workers:
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
         for process in self._running:
-            process.send_signal(number)
+            # One that has ended of itself just now is not waited for yet.
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
 
     @contextmanager
     def told_to_stop(self) -> Iterator[None]:
