@@ -102,8 +102,7 @@ async def show_letter(chosen: Opened, letter_id: str) -> Answer:
     """Show everything about one dead letter, its document or body included."""
     letter = await chosen.sync.dead_letters.get(letter_id)
     if letter is None:
-        message = f"there is no dead letter {letter_id}"
-        raise Failure(message)
+        raise Failure(f"there is no dead letter {letter_id}")
     now = datetime.now(UTC)
     return Answer(as_json(letter, now), for_people(letter, now))
 
@@ -189,7 +188,6 @@ async def _closed(target: Target, ids: _Ids, filters: dict[str, Any], close: _Cl
 def _require_choice(ids: _Ids, filters: dict[str, Any]) -> None:
     filtered = any(value is not None for value in filters.values())
     if ids and filtered:
-        message = "give ids or a filter, not both"
-        raise click.UsageError(message)
+        raise click.UsageError("give ids or a filter, not both")
     if not ids and not filtered:
         raise click.UsageError(_WHICH)

@@ -98,11 +98,10 @@ class Opened:
             Failure: They are not; the message says how to make them.
         """
         if missing := await self.missing_tables():
-            message = (
+            raise Failure(
                 f"{self.where} lacks {', '.join(missing)}; run zoho-sync tables create, or your "
                 "migrations"
             )
-            raise Failure(message)
 
     async def refuse_an_applications(self) -> None:
         """Make sure that the ledger knows of no rows and no entity types but those of `sync`.
@@ -124,11 +123,10 @@ class Opened:
             found = (await session.execute(statement)).first()
         if found is not None:
             kept = f"{found.entity_type} in {found.table_name or 'tables of its own'}"
-            message = (
+            raise ConfigurationError(
                 f"{self.where} is kept by an application's own mappings ({kept}); without it, its "
                 "events would go to the mirror. Use --app module:attribute"
             )
-            raise ConfigurationError(message)
 
 
 @asynccontextmanager
@@ -201,11 +199,10 @@ def _require_file(url: URL) -> None:
 def _engine(sync: ZohoSync) -> AsyncEngine:
     engine = engine_of(sync._runtime.sessions)  # noqa: SLF001  # as above
     if engine is None:
-        message = (
+        raise ConfigurationError(
             "the sessions of your application have no database of their own, only binds= of "
             "classes; give the session factory bind=engine"
         )
-        raise ConfigurationError(message)
     return engine
 
 
@@ -215,5 +212,4 @@ async def _probe(chosen: Opened) -> None:
             await session.execute(text("SELECT 1"))
     except Exception as error:
         # Whatever it is, at this point it means that there is no way to the database.
-        message = f"{chosen.where} cannot be reached: {reason(error)}"
-        raise Failure(message, UNREACHABLE) from error
+        raise Failure(f"{chosen.where} cannot be reached: {reason(error)}", UNREACHABLE) from error

@@ -33,8 +33,7 @@ def duration(text: str) -> timedelta:
     """Return a time span that is written as ``90s``, ``30m``, ``24h`` or ``7d``."""
     found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.strip().lower())
     if found is None:
-        message = f"{text!r} is no duration; write it as 90s, 30m, 24h or 7d"
-        raise click.BadParameter(message)
+        raise click.BadParameter(f"{text!r} is no duration; write it as 90s, 30m, 24h or 7d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

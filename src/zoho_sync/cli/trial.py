@@ -128,10 +128,9 @@ async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
 
 
 def _refuse_commit(_connection: Connection) -> NoReturn:
-    message = (
+    raise _OwnCommit(
         "the handler commits by itself; leave that to the library: an event is one transaction"
     )
-    raise _OwnCommit(message)
 
 
 async def _snapshot(

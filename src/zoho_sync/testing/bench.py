@@ -34,8 +34,7 @@ class QueueOpener:
 
     def opened(self) -> AbstractAsyncContextManager[QueueBackend]:
         """Open an engine that is set up and empty; to be overridden."""
-        message = f"{type(self).__name__} must override opened()"
-        raise TypeError(message)
+        raise TypeError(f"{type(self).__name__} must override opened()")
 
     async def elapse(self, seconds: float) -> None:
         """Let time pass by the engine's clock; override it where that clock can be moved."""

@@ -136,8 +136,7 @@ class WorkBench(QueueBench):
         """Open the host's database, and give its sessions; for the engine that `opened` gave."""
         can = queue.capabilities
         if can.enqueues_in_transaction or can.completes_in_transaction:
-            message = f"{type(self).__name__} must override database(): its engine has one"
-            raise TypeError(message)
+            raise TypeError(f"{type(self).__name__} must override database(): its engine has one")
         with TemporaryDirectory() as folder:
             engine = create_async_engine(f"sqlite+aiosqlite:///{Path(folder) / 'host.db'}")
             try:
