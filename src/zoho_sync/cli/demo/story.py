@@ -16,15 +16,9 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One HTTP request, and what should become of it.
+    """One HTTP request, and the states that it should be recorded in, one after the other.
 
-    Attributes:
-        title: What it is, for the reader.
-        body: The bytes.
-        expected: The states that it is recorded in, one after the other.
-        content_type: Of the body.
-        query: The query string's pairs.
-        forged: Whether it is signed with another secret.
+    If it is forged, it is signed with another secret.
     """
 
     title: str
