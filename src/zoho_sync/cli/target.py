@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
-__all__ = ["Target", "common_options"]
+__all__ = ["Target", "all_of", "common_options"]
 
-_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+_Command = Callable[..., Any]
+_Decorator = Callable[[_Command], _Command]
 
 
 @dataclass
@@ -40,11 +41,11 @@ def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
     setattr(target, name, value)
 
 
-def _option(*names: str, **settings: Any) -> Callable[[_CommandT], _CommandT]:
+def _option(*names: str, **settings: Any) -> _Decorator:
     return click.option(*names, expose_value=False, callback=_note, **settings)
 
 
-_OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
+_OPTIONS: Final[dict[str, _Decorator]] = {
     "app": _option(
         "--app",
         metavar="MODULE:ATTRIBUTE",
@@ -71,12 +72,17 @@ _OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
 }
 
 
-def common_options(*names: str) -> Callable[[_CommandT], _CommandT]:
+def common_options(*names: str) -> _Decorator:
     """Add options that every command understands; all of them if none is named."""
+    return all_of(*(_OPTIONS[name] for name in names or _OPTIONS))
 
-    def add(command: _CommandT) -> _CommandT:
-        for name in reversed(names or tuple(_OPTIONS)):
-            command = _OPTIONS[name](command)
+
+def all_of(*options: _Decorator) -> _Decorator:
+    """Add several options, which help shows in this order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
         return command
 
     return add
