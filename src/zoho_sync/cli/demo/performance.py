@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.demo import erp
 from zoho_sync.cli.demo.checks import Check, read_checks
-from zoho_sync.cli.demo.documents import ORGANIZATION
-from zoho_sync.cli.demo.story import STORY, Delivery
+from zoho_sync.cli.demo.story import ORGANIZATION, STORY, Delivery
 from zoho_sync.cli.output import counted
 from zoho_sync.events.event import Operation
 from zoho_sync.events.outcome import Outcome, Receipt, ReceiptStatus
