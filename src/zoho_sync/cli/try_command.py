@@ -40,8 +40,6 @@ _NO_MAPPING: Final = (
     "Its handler writes by its own code, without a mapping: its rows cannot be shown."
 )
 
-Tried = tuple[SyncEvent | None, Trial]
-
 
 @click.command("try")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
@@ -67,7 +65,9 @@ def try_file(target: Target, /, file: str, **given: str | None) -> None:
     tell(target, Answer(_as_json(received, trial), parts, _EXIT_CODES.get(trial.outcome, 0)))
 
 
-async def _tried(target: Target, body: bytes, given: Mapping[str, str | None]) -> Tried:
+async def _tried(
+    target: Target, body: bytes, given: Mapping[str, str | None]
+) -> tuple[SyncEvent | None, Trial]:
     known = hints(
         entity=given["entity"],
         operation=given["operation"],
