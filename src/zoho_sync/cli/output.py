@@ -61,12 +61,9 @@ def show(*parts: RenderableType) -> None:
 
 
 def table(*columns: str, numbers: Iterable[str] = (), narrow: Iterable[str] = ()) -> Table:
-    """Return an empty table.
+    """Return an empty table with these headings.
 
-    Args:
-        columns: The headings.
-        numbers: Those of columns that are aligned to the right.
-        narrow: Those of columns that are never broken into lines.
+    Numbers are aligned to the right; they and what is narrow are never broken into lines.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     right, unbroken = set(numbers), set(narrow)

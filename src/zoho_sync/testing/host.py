@@ -75,11 +75,7 @@ def change(entity_id: str, second: int = 0) -> SyncEvent:
 class Host:
     """An application with one table, into which each event that is applied adds a row.
 
-    Attributes:
-        queue: The engine that is checked.
-        sessions: The host's sessions.
-        clock: The database's.
-        step: Runs in the transaction that applies, once the row is written.
+    A step runs in the transaction that applies, once the row is written.
     """
 
     queue: QueueBackend

@@ -34,9 +34,8 @@ def demo(target: Target) -> None:
     begun = time.perf_counter()
     performance = run(_demonstrate(url))
     seconds = time.perf_counter() - begun
-    data = as_json(performance, seconds, _where(url))
-    parts = for_people(performance, seconds, _where(url))
-    tell(target, Answer(data, parts, failed=not performance.ok))
+    seen = performance, seconds, _where(url)
+    tell(target, Answer(as_json(*seen), for_people(*seen), failed=not performance.ok))
 
 
 async def _demonstrate(url: URL) -> Performance:

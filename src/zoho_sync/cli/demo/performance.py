@@ -136,9 +136,10 @@ def _answered(delivered: Delivered, before: Sequence[Delivered]) -> list[State]:
     return [] if delivered.event_id else [State(receipt.status.value, why)]
 
 
-async def _look(sessions: Any, deliveries: Sequence[Delivered]) -> None:
+async def _look(
+    sessions: async_sessionmaker[AsyncSession], deliveries: Sequence[Delivered]
+) -> None:
     tables = library_tables()
-    session: AsyncSession
     async with sessions() as session:
         connection = await session.connection()
         for each in deliveries:

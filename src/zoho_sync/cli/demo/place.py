@@ -100,7 +100,8 @@ async def _drop_schema(connection: AsyncConnection) -> None:
         )
     listed = text("SELECT tablename FROM pg_tables WHERE schemaname = :schema ORDER BY 1")
     present = set((await connection.execute(listed, {"schema": SCHEMA})).scalars())
-    ours = _table_names()
+    catalogs = (library_tables().metadata, mirror.metadata, erp.metadata)
+    ours = {table.name for each in catalogs for table in each.tables.values()}
     if strangers := present - ours:
         raise _strangers(", ".join(sorted(strangers)))
     try:
@@ -119,8 +120,3 @@ def _strangers(what: str) -> NotOurs:
         "alone; move that elsewhere, or give another database with --database-url"
     )
     return NotOurs(message)
-
-
-def _table_names() -> set[str]:
-    catalogs = (library_tables().metadata, mirror.metadata, erp.metadata)
-    return {table.name for metadata in catalogs for table in metadata.tables.values()}
