@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, inspect, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.application import load_application
@@ -28,10 +28,6 @@ from zoho_sync.worker.runtime import Runtime
 __all__ = ["Opened", "opened"]
 
 _PATIENCE: Final = 15.0
-_NO_TARGET: Final = (
-    "which ZohoSync? Give your own with --app module:attribute, or, for the mirror's tables, the "
-    "database with --database-url or ZOHO_SYNC_DATABASE_URL"
-)
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,6 @@ class Opened:
         """
         return self.runtime.context.catalog.require(name).entity_type if name else None
 
-    def session(self) -> AsyncSession:
-        """Return a new session on the database."""
-        return self.runtime.sessions()
-
     async def missing_tables(self) -> list[str]:
         """Return the names of the library's tables that are not there."""
         tables = self.runtime.context.tables.metadata.sorted_tables
@@ -88,7 +80,7 @@ class Opened:
                 if not inspector.has_table(table.name, schema=table.schema)
             ]
 
-        async with self.session() as session:
+        async with self.runtime.sessions() as session:
             return sorted(await session.run_sync(missing))
 
     async def require_tables(self) -> None:
@@ -119,7 +111,7 @@ class Opened:
         foreign = ledger.primary_key.is_not(None) & elsewhere
         unknown = ledger.entity_type.not_in(list(context.catalog.kinds))
         statement = select(ledger.entity_type, ledger.table_name).where(foreign | unknown).limit(1)
-        async with self.session() as session:
+        async with self.runtime.sessions() as session:
             found = (await session.execute(statement)).first()
         if found is not None:
             kept = f"{found.entity_type} in {found.table_name or 'tables of its own'}"
@@ -171,7 +163,10 @@ def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> Z
         _refuse_beside_app(target, options)
         return load_application(target.app)
     if target.database_url is None:
-        raise ConfigurationError(_NO_TARGET)
+        raise ConfigurationError(
+            "which ZohoSync? Give your own with --app module:attribute, or, for the mirror's "
+            "tables, the database with --database-url or ZOHO_SYNC_DATABASE_URL"
+        )
     url = parsed_url(target.database_url)
     if not makes_file:
         _require_file(url)
@@ -208,7 +203,7 @@ def _engine(sync: ZohoSync) -> AsyncEngine:
 
 async def _probe(chosen: Opened) -> None:
     try:
-        async with asyncio.timeout(_PATIENCE), chosen.session() as session:
+        async with asyncio.timeout(_PATIENCE), chosen.runtime.sessions() as session:
             await session.execute(text("SELECT 1"))
     except Exception as error:
         # Whatever it is, at this point it means that there is no way to the database.

@@ -18,24 +18,12 @@ from typing import Final
 
 from zoho_sync.cli.running import FAILED, at_signals
 
-__all__ = ["supervise", "without_processes"]
+__all__ = ["supervise"]
 
 _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0
 """Seconds before a process that was killed is replaced."""
-
-
-def without_processes(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of a command without ``--processes``."""
-    kept: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--processes":
-            next(rest, None)
-        elif not argument.startswith("--processes="):
-            kept.append(argument)
-    return kept
 
 
 async def supervise(count: int, arguments: Sequence[str]) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -41,9 +42,7 @@ def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
     setattr(target, name, value)
 
 
-def _option(*names: str, **settings: Any) -> _Decorator:
-    return click.option(*names, expose_value=False, callback=_note, **settings)
-
+_option = partial(click.option, expose_value=False, callback=_note)
 
 _OPTIONS: Final[dict[str, _Decorator]] = {
     "app": _option(

@@ -116,7 +116,7 @@ class _OwnCommit(ConfigurationError):
 
 @asynccontextmanager
 async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
-    async with chosen.session() as session:
+    async with chosen.runtime.sessions() as session:
         await session.begin()
         connection = await session.connection()
         await begin_immediately(connection)
