@@ -141,11 +141,7 @@ class MappingCheck:
         return True
 
     def _facts(
-        self,
-        connection: Connection,
-        targets: Targets,
-        unread: MetaData | None,
-        report: Report,
+        self, connection: Connection, targets: Targets, unread: MetaData | None, report: Report
     ) -> dict[Table, TableFacts]:
         """Return what the database has of the host's tables; those of `unread` need only exist."""
         wanted = [*self.tables.metadata.sorted_tables, *targets]

@@ -32,11 +32,7 @@ class ReferenceCheck:
     """
 
     def __init__(
-        self,
-        report: Report,
-        registry: HandlerRegistry,
-        handlers: list[Handler],
-        dialect: Dialect,
+        self, report: Report, registry: HandlerRegistry, handlers: list[Handler], dialect: Dialect
     ) -> None:
         self._report, self._dialect = report, dialect
         self._catalog, self._is_ignored = registry.catalog(), registry.is_ignored
