@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.cli.conftest import Call, in_database
 from zoho_sync import ZohoSync, default_registry
 from zoho_sync.cli.demo import performance, place, story
+from zoho_sync.cli.demo.performance import read_state
 from zoho_sync.cli.demo.place import DEFAULT_FILE, SCHEMA
-from zoho_sync.cli.demo.records import read_state
 from zoho_sync.cli.demo.story import Delivery
 from zoho_sync.store.tables import library_tables
 

@@ -314,3 +314,19 @@ def test_a_delete_of_a_contact_goes_to_what_is_known(attempt: Try) -> None:
     told = ("--operation", "delete", "--entity", "contact", "--id", "5", "--json")
     (row,) = attempt("", *told).json["rows"]
     assert (row["table"], set(row["columns"])) == (mirror.vendors.name, {"deleted_at"})
+
+
+def test_a_delete_by_the_name_of_the_other_type_shows_what_a_worker_would_do(attempt: Try) -> None:
+    """Its sender believes that it is a customer; it is a vendor by now."""
+
+    async def send(sync: ZohoSync) -> None:
+        vendor = {"contact_id": "5", "contact_type": "vendor", "contact_name": "Kaffa"}
+        await sync.ingest({"contact": vendor})
+        await sync.drain()
+
+    in_database(attempt.url, send)
+    told = ("--operation", "delete", "--entity", "customer", "--id", "5")
+    answer = attempt("", *told, "--json").json
+    (row,) = answer["rows"]
+    assert answer["outcome"] == "applied"
+    assert (row["table"], set(row["columns"])) == (mirror.vendors.name, {"deleted_at"})

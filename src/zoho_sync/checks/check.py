@@ -11,6 +11,7 @@ import difflib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, Table, inspect
@@ -33,6 +34,10 @@ from zoho_sync.store.tables import Tables
 __all__ = ["LIBRARY", "MappingCheck"]
 
 _log = logging.getLogger(__name__)
+
+Targets = dict[Table, str]
+"""The host's tables that can be read, each with the first attribute that names it."""
+
 LIBRARY: Final = "zoho_sync"
 """The place of a finding about the library's own tables."""
 
@@ -44,20 +49,14 @@ _OTHER_BIND: Final = (
 )
 
 
+@dataclass
 class MappingCheck:
-    """Checks the mappings of one `ZohoSync`.
+    """Checks the mappings of one `ZohoSync`, whose sessions are on the host's database."""
 
-    Args:
-        sessions: Gives a session on the host's database.
-        registry: The handlers.
-        tables: The library's own.
-    """
-
-    def __init__(
-        self, sessions: Callable[[], AsyncSession], registry: HandlerRegistry, tables: Tables
-    ) -> None:
-        self._sessions, self._registry, self._tables = sessions, registry, tables
-        self._passed = False
+    sessions: Callable[[], AsyncSession]
+    registry: HandlerRegistry
+    tables: Tables
+    _passed: bool = False
 
     async def once(self) -> None:
         """Check the host's own tables, unless that was done; log the warnings at INFO.
@@ -100,15 +99,19 @@ class MappingCheck:
         """
         report = Report()
         handlers = self._bindable(report)
-        async with self._sessions() as session:
+        async with self.sessions() as session:
             if self._is_bound(session, report):
-                targets = _on_one_bind(session, handlers, self._tables.metadata, report)
+                targets = _on_one_bind(session, handlers, self.tables.metadata, report)
                 async with unit_of_work(session) as work:
+                    connection = work.connection
                     unread = None if whole_mirror else mirror.metadata
-                    schema = _SchemaCheck(
-                        report, self._registry, self._tables, handlers, targets, unread
-                    )
-                    await work.connection.run_sync(schema.run)
+                    facts = await connection.run_sync(self._facts, targets, unread, report)
+                rows = RowsCheck(report, connection.dialect, facts)
+                for handler in handlers:
+                    check_methods(report, handler)
+                    if (bound := handler.binding()) is not None:
+                        rows.entity(handler.__name__, handler.payload_model, bound)
+                ReferenceCheck(report, self.registry, handlers, connection.dialect).run()
         if report.findings:
             raise MappingError(report.findings)
         return report.warned()
@@ -116,8 +119,8 @@ class MappingCheck:
     def _bindable(self, report: Report) -> list[type[BaseEntityHandler[Any]]]:
         """Return the handlers whose mappings name only what their tables declare."""
         handlers = []
-        for name in self._registry:
-            handler = self._registry[name]
+        for name in self.registry:
+            handler = self.registry[name]
             try:
                 handler.binding()
                 handlers.append(handler)
@@ -137,60 +140,38 @@ class MappingCheck:
             return False
         return True
 
-
-@dataclass(frozen=True)
-class _SchemaCheck:
-    """Checks bound mappings over one connection.
-
-    Attributes:
-        targets: The host's tables that can be read, each with the first attribute that names it.
-        unread: Tables of this metadata need only be there.
-    """
-
-    report: Report
-    registry: HandlerRegistry
-    tables: Tables
-    handlers: list[type[BaseEntityHandler[Any]]]
-    targets: dict[Table, str]
-    unread: MetaData | None
-
-    def run(self, connection: Connection) -> None:
-        """Check everything."""
-        rows = RowsCheck(self.report, connection.dialect, self._facts(connection))
-        for handler in self.handlers:
-            check_methods(self.report, handler)
-            if (bound := handler.binding()) is not None:
-                rows.entity(handler.__name__, handler.payload_model, bound)
-        ReferenceCheck(self.report, self.registry, self.handlers, connection.dialect).run()
-
-    def _facts(self, connection: Connection) -> dict[Table, TableFacts]:
-        """Return what the database has of the tables that are to be read."""
-        wanted = [*self.tables.metadata.sorted_tables, *self.targets]
+    def _facts(
+        self, connection: Connection, targets: Targets, unread: MetaData | None, report: Report
+    ) -> dict[Table, TableFacts]:
+        """Return what the database has of the host's tables; those of `unread` need only exist."""
+        wanted = [*self.tables.metadata.sorted_tables, *targets]
         schemas = {table: connection.schema_for_object(table) for table in wanted}
         known = {schema: table_names(connection, schema) for schema in {*schemas.values()}}
         folds = connection.dialect.name == "sqlite"
         names = {t: _among(t.name, known[schema], folds=folds) for t, schema in schemas.items()}
         absent = [table for table, name in names.items() if name is None]
-        self._report_absent(absent, [name for listed in known.values() for name in listed])
+        self._report_absent(absent, list(chain(*known.values())), targets, report)
         return {
             table: read_table(connection, name, schemas[table])
             for table, name in names.items()
-            if name and table in self.targets and table.metadata is not self.unread
+            if name and table in targets and table.metadata is not unread
         }
 
-    def _report_absent(self, absent: list[Table], known: list[str]) -> None:
+    def _report_absent(
+        self, absent: list[Table], known: list[str], targets: Targets, report: Report
+    ) -> None:
         made = {self.tables.metadata: LIBRARY, mirror.metadata: "mirror"}
         for metadata, where in made.items():
             names = [table.fullname for table in absent if table.metadata is metadata]
             if names:
                 problem = f"tables that the library makes are missing: {', '.join(names)}."
-                self.report.refuse(where, problem, _CREATE)
+                report.refuse(where, problem, _CREATE)
         for table in absent:
             if table.metadata not in made:
                 near = difflib.get_close_matches(table.name, known, n=1)
                 remedy = f"Did you mean {near[0]!r}?" if near else "Create it with your migrations."
                 problem = f"the database has no table {table.fullname!r}."
-                self.report.refuse(self.targets[table], problem, remedy)
+                report.refuse(targets[table], problem, remedy)
 
 
 def _among(name: str, known: list[str], *, folds: bool) -> str | None:
@@ -205,12 +186,12 @@ def _on_one_bind(
     handlers: Iterable[type[BaseEntityHandler[Any]]],
     library: MetaData,
     report: Report,
-) -> dict[Table, str]:
+) -> Targets:
     """Return the host's tables that are in the library's database, and report the others."""
     for table in library.sorted_tables:
         if not _is_here(session, table, None):
             report.refuse(table.fullname, _OTHER_BIND, "Take it out of the factory's binds=.")
-    targets: dict[Table, str] = {}
+    targets: Targets = {}
     for handler in handlers:
         bound = handler.binding()
         if bound is None:

@@ -1,14 +1,13 @@
-"""Checks that the references of all mappings lead to something, and can all be waited for."""
+"""Checks that references lead to something, as the schema says, and can all be waited for."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect
+from sqlalchemy import Column, Dialect
 
-from zoho_sync.checks.foreign_keys import ForeignKeyCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import same_values
 from zoho_sync.checks.sources import Model, SourceCheck, line_model, nearest, source_kind
@@ -16,9 +15,12 @@ from zoho_sync.events.entities import CONTACT
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry
 from zoho_sync.mapping.binding import BoundChild, BoundEntity, BoundReference, BoundRows
+from zoho_sync.mapping.foreign_keys import same_row, targets_of
 from zoho_sync.payloads import FieldKind
 
 __all__ = ["ReferenceCheck"]
+
+Handler = type[BaseEntityHandler[Any]]
 
 _IDS = {None, FieldKind.ID, FieldKind.TEXT}
 
@@ -30,17 +32,17 @@ class ReferenceCheck:
     """
 
     def __init__(
-        self,
-        report: Report,
-        registry: HandlerRegistry,
-        handlers: list[type[BaseEntityHandler[Any]]],
-        dialect: Dialect,
+        self, report: Report, registry: HandlerRegistry, handlers: list[Handler], dialect: Dialect
     ) -> None:
         self._report, self._dialect = report, dialect
         self._catalog, self._is_ignored = registry.catalog(), registry.is_ignored
         self._handlers = {handler.entity_type: handler for handler in handlers}
         self._waits: dict[str, set[str]] = {}
-        self._keys = ForeignKeyCheck(report, handlers)
+        self._tables = {
+            handler.entity_type: same_row(bound.parts)
+            for handler in handlers
+            if (bound := handler.binding()) is not None
+        }
 
     def run(self) -> None:
         """Check each reference, and then all of them together."""
@@ -49,7 +51,7 @@ class ReferenceCheck:
             # What is ignored refers to nothing, whatever its mapping says.
             if bound is not None and not self._is_ignored(handler.entity_type):
                 for where, model, rows in _all_rows(handler, bound):
-                    self._keys.columns(where, model, rows)
+                    self._host_keys(where, model, rows)
                     lines = isinstance(rows, BoundChild)
                     sources = SourceCheck(self._report, model, self._dialect, lines=lines)
                     for reference in rows.references:
@@ -69,7 +71,7 @@ class ReferenceCheck:
             self._source(where, reference, model)
         self._choices(where, reference)
         targets = self._targets(where, reference.to)
-        fits = self._keys.reference(where, reference, targets)
+        fits = self._is_foreign_key(where, reference, targets)
         for target in targets:
             if fits:
                 self._target(where, reference, target)
@@ -78,6 +80,66 @@ class ReferenceCheck:
                 if owner == target.entity_type:
                     problem = "an entity that refers to itself would wait for itself."
                     self._report.warn(where, problem, 'Give missing="null" where that can happen.')
+
+    def _is_foreign_key(
+        self, where: str, reference: BoundReference, targets: Sequence[Handler]
+    ) -> bool:
+        """Refuse a column that refers to another table than the entity is kept in.
+
+        Returns:
+            Whether it is in order, as far as the schema says.
+        """
+        wanted = targets_of(reference.column)
+        own = [each for each in targets if each.resolve is not BaseEntityHandler.resolve]
+        kept = [bound for each in targets if (bound := each.binding()) is not None]
+        if not wanted or not kept or own or len(kept) < len(targets):
+            # Where a handler's own code says what the key is, it may be anything.
+            return True
+        names = set[str]().union(*(same_row(bound.parts) for bound in kept))
+        if not any(target.table.fullname in names for target in wanted):
+            self._elsewhere(where, reference, wanted[0], kept)
+            return False
+        if any(target.primary_key for target in wanted):
+            return True
+        target = wanted[0]
+        written = f"a Reference writes the primary key of {target.table.name!r}"
+        problem = f"the column has a ForeignKey to {target}, and {written}."
+        remedy = "Refer to the primary key, or fill the column by columns={…}."
+        self._report.refuse(where, problem, remedy)
+        return False
+
+    def _host_keys(self, where: str, model: Model | None, rows: BoundRows) -> None:
+        """Warn of an id that goes into a column which holds another table's primary key."""
+        for name, (column, source) in rows.columns.items():
+            if source_kind(model, source) is not FieldKind.ID:
+                continue
+            for target in targets_of(column):
+                kept = self._kept_in(target.table.fullname)
+                if kept and target.primary_key:
+                    key = f"a ForeignKey to {target}, the host's own key"
+                    problem = f"{source!r} is Zoho's id, and the column has {key}."
+                    remedy = f"references=[Reference({name!r}, to={kept!r}, source={source!r})]"
+                    self._report.warn(f"{where}.columns[{name!r}]", problem, f"Give {remedy}.")
+
+    def _elsewhere(
+        self,
+        where: str,
+        reference: BoundReference,
+        target: Column[Any],
+        kept: Sequence[BoundEntity],
+    ) -> None:
+        tables = " and ".join(repr(bound.table.name) for bound in kept)
+        problem = (
+            f"the column has a ForeignKey to {target}, and {reference.to!r} is kept in {tables}."
+        )
+        meant = self._kept_in(target.table.fullname)
+        remedy = f"Give the handler of {reference.to!r} the table {target.table.name!r}."
+        if meant:
+            remedy = f"Did you mean to={meant!r}, which is kept there? Otherwise g{remedy[1:]}"
+        self._report.refuse(where, problem, remedy)
+
+    def _kept_in(self, table: str) -> str:
+        return next((name for name, tables in self._tables.items() if table in tables), "")
 
     def _choices(self, where: str, reference: BoundReference) -> None:
         missing, deleted = reference.missing, reference.deleted
@@ -108,11 +170,11 @@ class ReferenceCheck:
                 remedy = f"Give the field with the id of the {reference.to}, if there is one."
                 self._report.warn(where, problem, remedy)
 
-    def _targets(self, where: str, name: str) -> list[type[BaseEntityHandler[Any]]]:
+    def _targets(self, where: str, name: str) -> list[Handler]:
         found = self._catalog.resolve(name)
         if found is None:
             problem = f"{name!r} is no entity type."
-            kind = self._kept_by(name)
+            kind = self._meant_by(name)
             remedy = f"It is where {kind!r} is kept: to={kind!r}." if kind else ""
             self._report.refuse(where, problem, remedy or nearest(name, self._catalog.kinds))
             return []
@@ -130,7 +192,7 @@ class ReferenceCheck:
             self._report.refuse(where, problem, remedy)
         return targets
 
-    def _kept_by(self, name: str) -> str:
+    def _meant_by(self, name: str) -> str:
         """Return the entity type whose table, ORM class or handler has that name."""
         for handler in self._handlers.values():
             bound = handler.binding()
@@ -142,9 +204,7 @@ class ReferenceCheck:
                 return handler.entity_type
         return ""
 
-    def _target(
-        self, where: str, reference: BoundReference, target: type[BaseEntityHandler[Any]]
-    ) -> None:
+    def _target(self, where: str, reference: BoundReference, target: Handler) -> None:
         bound = target.binding()
         if bound is None:
             # A handler that writes by its own code says what the key is only when it runs.
@@ -193,7 +253,7 @@ class ReferenceCheck:
 
 
 def _all_rows(
-    handler: type[BaseEntityHandler[Any]], bound: BoundEntity
+    handler: Handler, bound: BoundEntity
 ) -> Iterator[tuple[str, Model | None, BoundRows]]:
     yield handler.__name__, handler.payload_model, bound
     for position, child in enumerate(bound.children):

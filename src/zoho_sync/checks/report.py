@@ -58,11 +58,7 @@ class Report:
     def choice(self, where: str, given: object, known: tuple[str, ...], also: str = "") -> bool:
         """Refuse what is none of a few words; return whether it is one.
 
-        Args:
-            where: The handler and the attribute, whose last part is the argument.
-            given: What the host gave.
-            known: The words.
-            also: What else may be given.
+        The last part of `where` is the argument, and `also` says what else may be given.
         """
         if isinstance(given, str) and given in known:
             return True
@@ -99,13 +95,7 @@ def _places(group: Sequence[_Warning]) -> str:
 
 @dataclass(frozen=True)
 class TableCheck:
-    """Checks something about one handler's mapping.
-
-    Attributes:
-        report: Where findings go.
-        dialect: Of the database.
-        facts: What the database has of each table that could be read.
-    """
+    """Checks something about one handler's mapping, by the facts of the tables that were read."""
 
     report: Report
     dialect: Dialect

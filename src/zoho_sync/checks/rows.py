@@ -1,4 +1,4 @@
-"""Checks that a mapping fits its table: keys, columns, deletes, lines."""
+"""Checks that a mapping fits its tables: keys, columns, lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from zoho_sync.checks.deletion import DeletionCheck
-from zoho_sync.checks.identity import IdentityCheck
+from zoho_sync.checks.entity import EntityCheck
 from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import Model, SourceCheck, family, line_model, nearest
 from zoho_sync.database.reflection import RealColumn, stored_type
@@ -56,8 +55,7 @@ class RowsCheck(TableCheck):
     def entity(self, owner: str, model: Model, bound: BoundEntity) -> None:
         """Check an entity's own table, and those of its lines."""
         self._rows(owner, model, bound)
-        IdentityCheck(self.report, self.dialect, self.facts).run(owner, bound)
-        DeletionCheck(self.report, self.dialect, self.facts).run(owner, bound)
+        EntityCheck(self.report, self.dialect, self.facts).run(owner, bound)
         listed: dict[Table, str] = {}
         for position, child in enumerate(bound.children):
             where = f"{owner}.children[{position}]"

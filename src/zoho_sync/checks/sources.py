@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, get_args, get_origin
@@ -175,27 +176,23 @@ def _is_taken(stored: str, value: Any) -> bool:  # any constant
     return isinstance(value, taken)
 
 
+@dataclass(frozen=True)
 class SourceCheck:
     """Checks the sources of one document, or of one list of lines.
 
-    Args:
-        report: Where findings go.
-        model: What the sources read; None where a callable decides it.
-        dialect: Of the database.
-        lines: Whether it is a list of lines.
+    They read the model; it is None where a callable decides that.
     """
 
-    def __init__(
-        self, report: Report, model: Model | None, dialect: Dialect, *, lines: bool
-    ) -> None:
-        self._report, self._model, self._dialect = report, model, dialect
-        self._lines = lines
+    report: Report
+    model: Model | None
+    dialect: Dialect
+    lines: bool
 
     def exists(self, where: str, source: Any) -> bool:
         """Report a source that reads nothing; return whether it is in order."""
-        if self._lines and (source is DOCUMENT or isinstance(source, CustomField)):
+        if self.lines and (source is DOCUMENT or isinstance(source, CustomField)):
             name = "DOCUMENT" if source is DOCUMENT else "custom_field()"
-            self._report.refuse(
+            self.report.refuse(
                 where,
                 f"{name} reads the document, and this is a line: it would always be NULL.",
                 "Give a callable of the line, for example lambda line: line.item_custom_fields.",
@@ -204,37 +201,37 @@ class SourceCheck:
         return not isinstance(source, str) or self._path_exists(where, source)
 
     def _path_exists(self, where: str, path: str) -> bool:
-        model = self._model
+        model = self.model
         if model is None:
             return True
         first, *rest = path.split(".")
         fields = model.model_fields
         if first not in fields:
             problem = f"{model.__name__} has no field {first!r}."
-            self._report.refuse(where, problem, self._meant_path(model, path))
+            self.report.refuse(where, problem, self._meant_path(model, path))
             return False
         if rest and source_kind(model, first) is not FieldKind.JSON:
             problem = f"{first!r} holds no object, so that {path!r} reads nothing."
-            self._report.refuse(where, problem, "Give the path of a nested object, or a callable.")
+            self.report.refuse(where, problem, "Give the path of a nested object, or a callable.")
             return False
         if rest and get_origin(fields[first].annotation) is list:
             problem = f"{first!r} is a list, so that {path!r} reads nothing."
             remedy = f"Give a callable that chooses one of payload.{first}."
-            self._report.refuse(where, problem, remedy)
+            self.report.refuse(where, problem, remedy)
             return False
         if len(rest) == 1 and first.endswith("address") and rest[0] not in _ADDRESS:
             near = meant(rest[0], _ADDRESS, surely=True)
             problem = f"no address of Zoho's documentation has {rest[0]!r}; it would stay empty."
             if near:
-                self._report.warn(where, problem, near)
+                self.report.warn(where, problem, near)
         return True
 
     def _meant_path(self, model: Model, path: str) -> str:
         fields = model.model_fields
         first, *rest = path.split(".")
-        if self._lines and rest and rest[0] in fields:
+        if self.lines and rest and rest[0] in fields:
             return f"Paths are relative to the line: {'.'.join(rest)!r}."
-        if first.startswith("cf_") and not self._lines:
+        if first.startswith("cf_") and not self.lines:
             return f"Read it with custom_field({first!r})."
         dotted = path.replace("/", ".")
         if "/" in path and dotted.partition(".")[0] in fields:
@@ -245,12 +242,12 @@ class SourceCheck:
 
     def fits(self, where: str, source: Any, column: Column[Any], real: RealColumn | None) -> None:
         """Report a column that cannot hold what a source gives."""
-        if line_model(self._model, source) is not None:
+        if line_model(self.model, source) is not None:
             problem = f"{source!r} is a list of lines, which no column holds."
-            self._report.refuse(where, problem, "Map the list with a ChildMap.")
+            self.report.refuse(where, problem, "Map the list with a ChildMap.")
             return
-        kind = source_kind(self._model, source)
-        stored = family(column.type, self._dialect)
+        kind = source_kind(self.model, source)
+        stored = family(column.type, self.dialect)
         if is_untyped(source) and stored == "enum":
             kind = FieldKind.TEXT
         if kind is None or stored is None:
@@ -260,17 +257,17 @@ class SourceCheck:
         elif kind is FieldKind.NUMBER:
             self._check_number(where, column, real)
         elif kind is FieldKind.ID:
-            warn_of_narrow_ids(self._report, where, column, self._dialect)
+            warn_of_narrow_ids(self.report, where, column, self.dialect)
 
     def constant(self, where: str, column: Column[Any], value: Any) -> None:  # any constant
         """Report an insert-only value that its column cannot hold."""
-        stored = family(column.type, self._dialect) or ""
+        stored = family(column.type, self.dialect) or ""
         known = value is None or callable(value) or isinstance(value, ClauseElement)
         if known or stored not in _CONSTANTS or _is_taken(stored, value):
             return
         problem = f"{type(value).__name__} is no value of a column of type {column.type}."
         names = " or ".join(kind.__name__ for kind in _CONSTANTS[stored])
-        self._report.refuse(where, problem, f"Give {names}, or a callable.")
+        self.report.refuse(where, problem, f"Give {names}, or a callable.")
 
     def _refuse(
         self, where: str, source: Any, kind: FieldKind, declared: TypeEngine[Any], stored: str
@@ -281,11 +278,11 @@ class SourceCheck:
         loss = _LOSSES.get((kind, stored), "does not take it")
         problem = f"{name} is {noun}, and a column of type {type(declared).__name__} {loss}."
         remedy = f"Make the column {types}, or give a callable that converts."
-        self._report.refuse(where, problem, remedy)
+        self.report.refuse(where, problem, remedy)
 
     def _check_number(self, where: str, column: Column[Any], real: RealColumn | None) -> None:
-        if self._dialect.name == "sqlite":
-            self._report.warn(
+        if self.dialect.name == "sqlite":
+            self.report.warn(
                 where,
                 "SQLite keeps NUMERIC as a binary float: 99999999999999.99 comes back as "
                 "99999999999999.98.",
@@ -294,13 +291,13 @@ class SourceCheck:
                 everywhere=True,
             )
             return
-        stored = stored_type(column.type, self._dialect) if real is None else real.type
+        stored = stored_type(column.type, self.dialect) if real is None else real.type
         if isinstance(stored, Numeric) and stored.precision is not None and not stored.scale:
             problem = f"the column is {stored}: it has no decimals, and loses digits."
             remedy = (
                 "Give the column a scale, for example Numeric(18, 4), or a callable that rounds."
             )
-            self._report.refuse(where, problem, remedy)
+            self.report.refuse(where, problem, remedy)
 
 
 def warn_of_narrow_ids(report: Report, where: str, column: Column[Any], dialect: Dialect) -> None:

@@ -12,8 +12,6 @@ from zoho_sync.exceptions import MissingExtra
 
 __all__ = ["main"]
 
-_OURS = frozenset({"click", "rich"})
-
 
 def main() -> None:
     """Run the command, and exit with its code.
@@ -24,7 +22,7 @@ def main() -> None:
     try:
         from zoho_sync.cli.commands import zoho_sync  # noqa: PLC0415  # needs the extra
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OURS:
+        if (error.name or "").partition(".")[0] not in {"click", "rich"}:
             raise
         sys.stderr.write(f"{MissingExtra('cli', 'the command zoho-sync')}\n")
         raise SystemExit(2) from None

@@ -7,14 +7,11 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["load_application"]
-
-_EXAMPLE: Final = "--app shop.sync:sync"
 
 
 def load_application(name: str) -> ZohoSync:
@@ -25,8 +22,9 @@ def load_application(name: str) -> ZohoSync:
     """
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        message = f"--app wants a module and an attribute, for example {_EXAMPLE}; got {name!r}"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"--app wants a module and an attribute, for example --app shop.sync:sync; got {name!r}"
+        )
     found: object = _module(module_name)
     walked = module_name
     for attribute in path.split("."):
@@ -36,8 +34,7 @@ def load_application(name: str) -> ZohoSync:
         found = getattr(found, attribute)
         walked = f"{walked}.{attribute}"
     if not isinstance(found, ZohoSync):
-        message = f"--app: {name} is a {type(found).__name__}, not a ZohoSync"
-        raise ConfigurationError(message)
+        raise ConfigurationError(f"--app: {name} is a {type(found).__name__}, not a ZohoSync")
     return found
 
 
@@ -55,11 +52,10 @@ def _module(name: str) -> ModuleType:
         raise ConfigurationError(message) from error
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        message = (
+        raise ConfigurationError(
             f"--app: importing {name} failed with {type(error).__name__}: {error} "
             f"({frame.filename}, line {frame.lineno})"
-        )
-        raise ConfigurationError(message) from error
+        ) from error
 
 
 def _hint(module: object) -> str:

@@ -39,11 +39,10 @@ def parsed_url(given: str) -> URL:
         url = make_url(given)
     except (ArgumentError, ValueError):
         # Without the text: it may hold the password.
-        message = (
+        raise ConfigurationError(
             "the database URL cannot be read; it looks like sqlite:///file.db, "
             "postgresql://user:password@host/name or mariadb://user:password@host/name"
-        )
-        raise ConfigurationError(message) from None
+        ) from None
     candidates = _DRIVERS.get(url.drivername, (url.drivername,))
     installed = (name for name in candidates if find_spec(name.partition("+")[2] or "-"))
     chosen = next(installed, candidates[0])
@@ -51,20 +50,17 @@ def parsed_url(given: str) -> URL:
     if driver in _EXTRAS and find_spec(driver) is None:
         raise MissingExtra(_EXTRAS[driver], f"a database URL of {chosen}")
     if driver not in _EXTRAS:
-        message = (
+        raise ConfigurationError(
             f"{url.drivername} is not supported; supported are sqlite+aiosqlite, "
             "postgresql+asyncpg, postgresql+psycopg and mariadb+asyncmy"
         )
-        raise ConfigurationError(message)
     return url.set(drivername=chosen)
 
 
 def new_engine(url: URL, *, search_path: str | None = None) -> AsyncEngine:
     """Return an engine whose errors do not show parameters: those hold documents.
 
-    Args:
-        url: With an asynchronous driver.
-        search_path: The only schema, on PostgreSQL.
+    Its driver is asynchronous, and a search path, on PostgreSQL, is the only schema.
 
     Raises:
         ConfigurationError: SQLAlchemy cannot make an engine of it.

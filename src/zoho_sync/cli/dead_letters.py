@@ -17,19 +17,16 @@ from zoho_sync.cli.opening import Opened, opened
 from zoho_sync.cli.output import counted, listed
 from zoho_sync.cli.running import Failure, run
 from zoho_sync.cli.status import duration
-from zoho_sync.cli.target import Target, common_options
+from zoho_sync.cli.target import Target, all_of, common_options
 from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 
 __all__ = ["dead_letters"]
 
-_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+_T = TypeVar("_T")
 _Ids = tuple[str, ...]
-_Closing = Callable[[DeadLetters, _Ids | DeadLetterFilter], Awaitable[int]]
+_Work = Callable[[DeadLetters, _Ids | DeadLetterFilter], Awaitable[_T]]
 _COUNTED: Final = 1_000
-_WHICH: Final = (
-    "say which dead letters: ids, or --entity, --organization, --error-type, --kind, --older-than"
-)
 _REPLAYED: Final = {
     "queued": "queued again",
     "duplicates": "equal to one that is queued, and settled",
@@ -37,7 +34,7 @@ _REPLAYED: Final = {
     "unknown": "unknown",
 }
 
-_FILTERS: Final = (
+_filters = all_of(
     click.option("--entity", metavar="TYPE", help="Of this entity type, by any of its names."),
     click.option("--organization", metavar="ID", help="Of this organization."),
     click.option("--error-type", metavar="NAME", help="With this error, e.g. PayloadError."),
@@ -50,12 +47,6 @@ _FILTERS: Final = (
         "--older-than", type=duration, metavar="TIME", help="Dead for longer: 30m, 24h, 7d."
     ),
 )
-
-
-def _filters(command: _CommandT) -> _CommandT:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
 
 
 @click.group("dead-letters")
@@ -102,8 +93,7 @@ async def show_letter(chosen: Opened, letter_id: str) -> Answer:
     """Show everything about one dead letter, its document or body included."""
     letter = await chosen.sync.dead_letters.get(letter_id)
     if letter is None:
-        message = f"there is no dead letter {letter_id}"
-        raise Failure(message)
+        raise Failure(f"there is no dead letter {letter_id}")
     now = datetime.now(UTC)
     return Answer(as_json(letter, now), for_people(letter, now))
 
@@ -115,13 +105,7 @@ async def show_letter(chosen: Opened, letter_id: str) -> Answer:
 @click.pass_obj
 def replay(target: Target, /, ids: _Ids, **filters: Any) -> None:
     """Put dead letters back into the queue, by id or by filter; a worker applies them."""
-    _require_choice(ids, filters)
-    tell(target, run(_replay(target, ids, filters)))
-
-
-async def _replay(target: Target, ids: _Ids, filters: dict[str, Any]) -> Answer:
-    async with opened(target) as chosen:
-        replayed = await chosen.sync.dead_letters.replay(ids or _filter(chosen, **filters))
+    replayed = _done(target, ids, filters, DeadLetters.replay)
     found = asdict(replayed)
     met = {*chain(*found.values())}
     found["unknown"] = [each for each in ids if each not in met]
@@ -131,7 +115,7 @@ async def _replay(target: Target, ids: _Ids, filters: dict[str, Any]) -> Answer:
         if found[name]
     ]
     failed = bool(found["unknown"] or replayed.still_dead)
-    return Answer(found, lines or ["There are no such dead letters."], failed)
+    tell(target, Answer(found, lines or ["There are no such dead letters."], failed))
 
 
 @dead_letters.command()
@@ -159,37 +143,38 @@ def purge(target: Target, /, ids: _Ids, *, yes: bool, **filters: Any) -> None:
 
 
 def _close(  # noqa: PLR0913  # which, how, and how it is called
-    target: Target, ids: _Ids, filters: dict[str, Any], done: str, close: _Closing, *, yes: bool
+    target: Target, ids: _Ids, filters: dict[str, Any], done: str, close: _Work[int], *, yes: bool
 ) -> None:
-    _require_choice(ids, filters)
     if not yes:
-        number = run(_count(target, ids, filters))
+        number = _done(target, ids, filters, _count)
         many = f"{_COUNTED} dead letters or more" if number >= _COUNTED else None
         what = many or counted(number, "dead letter")
         # On standard error: standard output is the answer's alone.
         click.confirm(f"Close {what} for good, without applying?", abort=True, err=True)
-    closed = run(_closed(target, ids, filters, close))
+    closed = _done(target, ids, filters, close)
     failed = bool(ids) and closed < len(set(ids))
     tell(target, Answer({done: closed}, [f"{counted(closed, 'dead letter')} closed"], failed))
 
 
-async def _count(target: Target, ids: _Ids, filters: dict[str, Any]) -> int:
-    async with opened(target) as chosen:
-        letters = chosen.sync.dead_letters
-        if ids:
-            return len([each for each in set(ids) if await letters.get(each) is not None])
-        return len(await letters.list(_filter(chosen, **filters), limit=_COUNTED))
+async def _count(letters: DeadLetters, which: _Ids | DeadLetterFilter) -> int:
+    if isinstance(which, DeadLetterFilter):
+        return len(await letters.list(which, limit=_COUNTED))
+    return len([each for each in set(which) if await letters.get(each) is not None])
 
 
-async def _closed(target: Target, ids: _Ids, filters: dict[str, Any], close: _Closing) -> int:
-    async with opened(target) as chosen:
-        return await close(chosen.sync.dead_letters, ids or _filter(chosen, **filters))
-
-
-def _require_choice(ids: _Ids, filters: dict[str, Any]) -> None:
+def _done(target: Target, ids: _Ids, filters: dict[str, Any], work: _Work[_T]) -> _T:
+    """Work on the dead letters that are meant, by id or by filter; return what that gives."""
     filtered = any(value is not None for value in filters.values())
     if ids and filtered:
-        message = "give ids or a filter, not both"
-        raise click.UsageError(message)
+        raise click.UsageError("give ids or a filter, not both")
     if not ids and not filtered:
-        raise click.UsageError(_WHICH)
+        raise click.UsageError(
+            "say which dead letters: ids, or --entity, --organization, --error-type, --kind, "
+            "--older-than"
+        )
+
+    async def worked() -> _T:
+        async with opened(target) as chosen:
+            return await work(chosen.sync.dead_letters, ids or _filter(chosen, **filters))
+
+    return run(worked())

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from zoho_sync.cli.output import age, indented, one_line, safe, table
+from zoho_sync.cli.output import age, indented, one_line, picked, safe, table
 from zoho_sync.events import exact_json
 from zoho_sync.operate.dead_letters import DeadLetter
 
@@ -34,21 +34,11 @@ def letter_table(letters: Sequence[DeadLetter], now: datetime) -> Table:
 
 def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     """Return what is known of a dead letter, without its body."""
-    return {
-        "id": letter.id,
-        "organization_id": letter.organization_id,
-        "entity_type": letter.entity_type,
-        "entity_id": letter.entity_id,
-        "operation": letter.operation,
-        "kind": letter.kind,
-        "error_type": letter.error_type,
-        "path": letter.path,
-        "error": letter.error,
-        "attempts": letter.attempts,
-        "arrived_at": letter.arrived_at,
-        "died_at": letter.died_at,
-        "age_seconds": now - letter.died_at,
-    }
+    names = (
+        "id organization_id entity_type entity_id operation kind error_type path error attempts "
+        "arrived_at died_at"
+    )
+    return {**picked(letter, names), "age_seconds": now - letter.died_at}
 
 
 def as_json(letter: DeadLetter, now: datetime) -> dict[str, Any]:
@@ -56,12 +46,10 @@ def as_json(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     text, encoded = _text(letter.body)
     return {
         **summary(letter, now),
-        "history": letter.history,
-        "payload": letter.payload,
+        **picked(letter, "history payload"),
         "body": text,
         "body_base64": encoded,
-        "content_type": letter.content_type,
-        "hints": letter.hints,
+        **picked(letter, "content_type hints"),
     }
 
 

@@ -19,7 +19,6 @@ from zoho_sync.cli.answer import Answer, answering
 from zoho_sync.cli.opening import Opened
 from zoho_sync.cli.output import counted, indented, numbered, safe, table
 from zoho_sync.cli.running import REFUSED, Failure
-from zoho_sync.exceptions import UnknownEntityType
 from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.operate.adoption_report import AdoptionCount
 from zoho_sync.operate.linking import Ambiguous, RefusedLink
@@ -58,7 +57,7 @@ async def link(
     as contact_id. The others hold the primary key of your row, under your columns' names, or the
     natural keys of the mapping's adopt=, under your columns' names or Zoho's.
     """
-    found, bound = _Links(), _bound(chosen, entity)
+    found, bound = _Links(), chosen.linker.bound(entity)
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.DictReader(lines)
         header = _header(chosen, bound, list(reader.fieldnames or ()))
@@ -105,7 +104,6 @@ async def reapply(chosen: Opened, entity: str) -> Answer:
     The documents come from the mirror, or from the column of yours that keeps them. They are queued
     under the version that they had, and applied here and now.
     """
-    _bound(chosen, entity)
     report = await chosen.sync.reapply(entity)
     counts = {outcome.value: count for outcome, count in (await chosen.sync.drain()).items()}
     summary = (
@@ -175,13 +173,6 @@ def _header(chosen: Opened, bound: BoundEntity, names: Sequence[str]) -> _Header
     choices = " or ".join(f"({each})" for each in wanted if each)
     message = f"the header is {', '.join(names)}; it needs {' or '.join(ids)}, and {choices}"
     raise Failure(message, REFUSED)
-
-
-def _bound(chosen: Opened, entity: str) -> BoundEntity:
-    catalog = chosen.runtime.context.catalog
-    if catalog.resolve(entity) is None:
-        raise UnknownEntityType(entity, catalog.kinds)
-    return chosen.linker.bound(entity)
 
 
 def _chunks(items: Iterator[_T], path: Path) -> Iterator[list[_T]]:

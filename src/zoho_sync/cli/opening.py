@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, inspect, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.application import load_application
@@ -20,6 +20,7 @@ from zoho_sync.cli.running import UNREACHABLE, Failure, reason
 from zoho_sync.cli.target import Target
 from zoho_sync.database.sessions import engine_of
 from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.intake.decoding import DecodingRules
 from zoho_sync.operate.linking import Linker
 from zoho_sync.worker.runtime import Runtime
@@ -27,19 +28,13 @@ from zoho_sync.worker.runtime import Runtime
 __all__ = ["Opened", "opened"]
 
 _PATIENCE: Final = 15.0
-_NO_TARGET: Final = (
-    "which ZohoSync? Give your own with --app module:attribute, or, for the mirror's tables, the "
-    "database with --database-url or ZOHO_SYNC_DATABASE_URL"
-)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A `ZohoSync` whose database answers.
+    """A `ZohoSync`, the host's own or one for the mirror, whose database answers.
 
-    Attributes:
-        sync: The host's own, or one for the mirror.
-        where: Its database, without user and password.
+    In `where` that stands without user and password.
     """
 
     sync: ZohoSync
@@ -60,6 +55,11 @@ class Opened:
         """What links entities to rows."""
         return self.sync._parts.linker  # noqa: SLF001  # as above
 
+    @property
+    def dispatch(self) -> HandlerDispatch:
+        """What chooses the handler of an event."""
+        return self.sync._parts.dispatch  # noqa: SLF001  # as above
+
     def entity_type(self, name: str | None) -> str | None:
         """Return the entity type that goes by a name; None for none.
 
@@ -67,10 +67,6 @@ class Opened:
             UnknownEntityType: None goes by it.
         """
         return self.runtime.context.catalog.require(name).entity_type if name else None
-
-    def session(self) -> AsyncSession:
-        """Return a new session on the database."""
-        return self.runtime.sessions()
 
     async def missing_tables(self) -> list[str]:
         """Return the names of the library's tables that are not there."""
@@ -84,7 +80,7 @@ class Opened:
                 if not inspector.has_table(table.name, schema=table.schema)
             ]
 
-        async with self.session() as session:
+        async with self.runtime.sessions() as session:
             return sorted(await session.run_sync(missing))
 
     async def require_tables(self) -> None:
@@ -94,11 +90,10 @@ class Opened:
             Failure: They are not; the message says how to make them.
         """
         if missing := await self.missing_tables():
-            message = (
+            raise Failure(
                 f"{self.where} lacks {', '.join(missing)}; run zoho-sync tables create, or your "
                 "migrations"
             )
-            raise Failure(message)
 
     async def refuse_an_applications(self) -> None:
         """Make sure that the ledger knows of no rows and no entity types but those of `sync`.
@@ -116,15 +111,14 @@ class Opened:
         foreign = ledger.primary_key.is_not(None) & elsewhere
         unknown = ledger.entity_type.not_in(list(context.catalog.kinds))
         statement = select(ledger.entity_type, ledger.table_name).where(foreign | unknown).limit(1)
-        async with self.session() as session:
+        async with self.runtime.sessions() as session:
             found = (await session.execute(statement)).first()
         if found is not None:
             kept = f"{found.entity_type} in {found.table_name or 'tables of its own'}"
-            message = (
+            raise ConfigurationError(
                 f"{self.where} is kept by an application's own mappings ({kept}); without it, its "
                 "events would go to the mirror. Use --app module:attribute"
             )
-            raise ConfigurationError(message)
 
 
 @asynccontextmanager
@@ -169,7 +163,10 @@ def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> Z
         _refuse_beside_app(target, options)
         return load_application(target.app)
     if target.database_url is None:
-        raise ConfigurationError(_NO_TARGET)
+        raise ConfigurationError(
+            "which ZohoSync? Give your own with --app module:attribute, or, for the mirror's "
+            "tables, the database with --database-url or ZOHO_SYNC_DATABASE_URL"
+        )
     url = parsed_url(target.database_url)
     if not makes_file:
         _require_file(url)
@@ -178,7 +175,7 @@ def _found(target: Target, options: Mapping[str, Any], *, makes_file: bool) -> Z
 
 
 def _refuse_beside_app(target: Target, options: Mapping[str, Any]) -> None:
-    urls = [name for name in ("database_url", "queue_url") if target.explicit(name)]
+    urls = [name for name in ("database_url", "queue_url") if name in target.explicit]
     if given := [*urls, *options]:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         message = f"{names}: your application says that itself; leave it out beside --app"
@@ -197,19 +194,17 @@ def _require_file(url: URL) -> None:
 def _engine(sync: ZohoSync) -> AsyncEngine:
     engine = engine_of(sync._runtime.sessions)  # noqa: SLF001  # as above
     if engine is None:
-        message = (
+        raise ConfigurationError(
             "the sessions of your application have no database of their own, only binds= of "
             "classes; give the session factory bind=engine"
         )
-        raise ConfigurationError(message)
     return engine
 
 
 async def _probe(chosen: Opened) -> None:
     try:
-        async with asyncio.timeout(_PATIENCE), chosen.session() as session:
+        async with asyncio.timeout(_PATIENCE), chosen.runtime.sessions() as session:
             await session.execute(text("SELECT 1"))
     except Exception as error:
         # Whatever it is, at this point it means that there is no way to the database.
-        message = f"{chosen.where} cannot be reached: {reason(error)}"
-        raise Failure(message, UNREACHABLE) from error
+        raise Failure(f"{chosen.where} cannot be reached: {reason(error)}", UNREACHABLE) from error

@@ -25,6 +25,7 @@ __all__ = [
     "listed",
     "numbered",
     "one_line",
+    "picked",
     "print_json",
     "redacted",
     "safe",
@@ -36,10 +37,6 @@ __all__ = [
 _WIDTH: Final = 100
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s@]*@")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_BLANK: Final = re.compile(r"\s+")
-_MINUTE: Final = 60
-_HOUR: Final = 60 * _MINUTE
-_DAY: Final = 24 * _HOUR
 
 
 def show(*parts: RenderableType) -> None:
@@ -60,12 +57,9 @@ def show(*parts: RenderableType) -> None:
 
 
 def table(*columns: str, numbers: Iterable[str] = (), narrow: Iterable[str] = ()) -> Table:
-    """Return an empty table.
+    """Return an empty table with these headings.
 
-    Args:
-        columns: The headings.
-        numbers: Those of columns that are aligned to the right.
-        narrow: Those of columns that are never broken into lines.
+    Those of numbers are aligned to the right; they and the narrow ones are never broken into lines.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     right, unbroken = set(numbers), set(narrow)
@@ -94,8 +88,13 @@ def safe(value: object) -> Text:
 
 def one_line(value: object, longest: int = 60) -> str:
     """Return a value as one line of at most so many characters."""
-    text = "" if value is None else _BLANK.sub(" ", str(value)).strip()
+    text = "" if value is None else " ".join(str(value).split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def picked(source: object, names: str) -> dict[str, Any]:
+    """Return what programs are told of an object: its attributes of these names."""
+    return {name: getattr(source, name) for name in names.split()}
 
 
 def print_json(value: Any) -> None:  # any JSON value, with times and decimals
@@ -121,7 +120,7 @@ def _plain(value: Any) -> Any:  # as above
 def age(since: timedelta) -> str:
     """Return how long something took, in one unit: ``3 h``."""
     seconds = max(int(since.total_seconds()), 0)
-    for size, unit in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from zoho_sync.cli.answer import Answer, answering
 from zoho_sync.cli.opening import Opened
-from zoho_sync.cli.output import age, listed, one_line, safe, table
+from zoho_sync.cli.output import age, listed, one_line, picked, safe, table
 from zoho_sync.operate.parked import ParkedEvent
 
 __all__ = ["parked"]
@@ -61,16 +61,9 @@ def _for_people(found: Sequence[ParkedEvent], now: datetime) -> Table:
 def _as_json(each: ParkedEvent, now: datetime) -> dict[str, Any]:
     event = each.event
     return {
-        "id": event.id,
-        "organization_id": event.organization_id,
-        "entity_type": event.entity_type,
-        "entity_id": event.entity_id,
-        "operation": event.operation,
-        "waiting_type": each.waiting_type,
-        "waiting_id": each.waiting_id,
-        "reason": each.reason,
+        **picked(event, "id organization_id entity_type entity_id operation"),
+        **picked(each, "waiting_type waiting_id reason"),
         "arrived_at": event.arrival.time if event.arrival else None,
-        "parked_at": each.parked_at,
-        "expires_at": each.expires_at,
+        **picked(each, "parked_at expires_at"),
         "age_seconds": now - each.parked_at,
     }

@@ -18,7 +18,7 @@ from typing import Final
 
 from zoho_sync.cli.running import FAILED, at_signals
 
-__all__ = ["supervise", "without_processes"]
+__all__ = ["supervise"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,27 +26,11 @@ _PAUSE: Final = 1.0
 """Seconds before a process that was killed is replaced."""
 
 
-def without_processes(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of a command without ``--processes``."""
-    kept: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--processes":
-            next(rest, None)
-        elif not argument.startswith("--processes="):
-            kept.append(argument)
-    return kept
-
-
 async def supervise(count: int, arguments: Sequence[str]) -> tuple[str, int]:
     """Run workers until told to stop, or until one of them ends by itself.
 
-    Args:
-        count: How many.
-        arguments: Of each, after ``zoho-sync``.
-
-    Returns:
-        What stopped them, and the exit code.
+    The arguments are those of each, after ``zoho-sync``. What stopped them is returned, with the
+    exit code.
     """
     workers = _Workers([sys.executable, "-m", "zoho_sync.cli", *arguments])
     with workers.told_to_stop():
@@ -93,7 +77,9 @@ class _Workers:
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
         for process in self._running:
-            process.send_signal(number)
+            # One that has ended of itself just now is not waited for yet.
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
 
     @contextmanager
     def told_to_stop(self) -> Iterator[None]:

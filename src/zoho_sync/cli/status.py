@@ -13,7 +13,7 @@ from rich.table import Table
 
 from zoho_sync.cli.answer import Answer, answering
 from zoho_sync.cli.opening import Opened
-from zoho_sync.cli.output import age, indented, safe, table
+from zoho_sync.cli.output import age, indented, picked, safe, table
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.operate.status import StatusReport
 
@@ -33,8 +33,7 @@ def duration(text: str) -> timedelta:
     """Return a time span that is written as ``90s``, ``30m``, ``24h`` or ``7d``."""
     found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text.strip().lower())
     if found is None:
-        message = f"{text!r} is no duration; write it as 90s, 30m, 24h or 7d"
-        raise click.BadParameter(message)
+        raise click.BadParameter(f"{text!r} is no duration; write it as 90s, 30m, 24h or 7d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -97,25 +96,12 @@ def _entities(report: StatusReport) -> Table:
 
 
 def _as_json(report: StatusReport) -> dict[str, Any]:
-    queue = report.queue
     return {
-        "healthy": report.healthy,
-        "problems": report.problems,
-        "at": report.at,
+        **picked(report, "healthy problems at"),
         "window_seconds": report.window,
-        "last_arrival": report.last_arrival,
-        "paused_since": report.paused_since,
-        "accepted": report.accepted,
-        "queue": {
-            "ready": queue.ready,
-            "delayed": queue.delayed,
-            "leased": queue.leased,
-            "total": queue.total,
-            "oldest": queue.oldest,
-        },
-        "parked": report.parked,
-        "dead_letters": report.dead_letters,
-        "failures": report.failures,
+        **picked(report, "last_arrival paused_since accepted"),
+        "queue": picked(report.queue, "ready delayed leased total oldest"),
+        **picked(report, "parked dead_letters failures"),
         "settled": _counts(report.settled),
         "recent": _counts(report.recent, (*_SETTLED, Outcome.DEAD_LETTER)),
         "entities": {name: _counts(counts) for name, counts in report.entities.items()},

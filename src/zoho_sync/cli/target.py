@@ -4,58 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
-__all__ = ["Target", "common_options"]
+__all__ = ["Target", "all_of", "common_options"]
 
-_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+_Command = Callable[..., Any]
+_Decorator = Callable[[_Command], _Command]
 
 
 @dataclass
 class Target:
     """What the common options say; they may stand before the command and after it.
 
-    Attributes:
-        app: ``module:attribute`` of the host's own `ZohoSync`.
-        database_url: For hosts without one: the mirror in this database.
-        queue_url: For the same hosts: where events wait, if not in that database.
-        as_json: Whether programs read the answer.
+    Those in `explicit` stood on the command line, rather than in the environment.
     """
 
     app: str | None = None
     database_url: str | None = field(default=None, repr=False)
     queue_url: str | None = field(default=None, repr=False)
     as_json: bool = False
-    _explicit: set[str] = field(default_factory=set)
-
-    def explicit(self, name: str) -> bool:
-        """Return whether an option stood on the command line, rather than in the environment."""
-        return name in self._explicit
-
-    def note(self, name: str, value: Any, source: ParameterSource | None) -> None:
-        """Take an option over; the command line goes before the environment."""
-        explicit = source is ParameterSource.COMMANDLINE
-        if not explicit and (source is not ParameterSource.ENVIRONMENT or self.explicit(name)):
-            return
-        setattr(self, name, value)
-        if explicit:
-            self._explicit.add(name)
+    explicit: set[str] = field(default_factory=set)
 
 
 def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Take an option over; the command line goes before the environment."""
     name = str(option.name)
     target = context.find_root().ensure_object(Target)
-    target.note(name, value, context.get_parameter_source(name))
+    source = context.get_parameter_source(name)
+    if source is ParameterSource.COMMANDLINE:
+        target.explicit.add(name)
+    elif source is not ParameterSource.ENVIRONMENT or name in target.explicit:
+        return
+    setattr(target, name, value)
 
 
-def _option(*names: str, **settings: Any) -> Callable[[_CommandT], _CommandT]:
-    return click.option(*names, expose_value=False, callback=_note, **settings)
+_option = partial(click.option, expose_value=False, callback=_note)
 
-
-_OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
+_OPTIONS: Final[dict[str, _Decorator]] = {
     "app": _option(
         "--app",
         metavar="MODULE:ATTRIBUTE",
@@ -82,12 +71,17 @@ _OPTIONS: Final[dict[str, Callable[[_CommandT], _CommandT]]] = {
 }
 
 
-def common_options(*names: str) -> Callable[[_CommandT], _CommandT]:
+def common_options(*names: str) -> _Decorator:
     """Add options that every command understands; all of them if none is named."""
+    return all_of(*(_OPTIONS[name] for name in names or _OPTIONS))
 
-    def add(command: _CommandT) -> _CommandT:
-        for name in reversed(names or tuple(_OPTIONS)):
-            command = _OPTIONS[name](command)
+
+def all_of(*options: _Decorator) -> _Decorator:
+    """Add several options, which help shows in this order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
         return command
 
     return add

@@ -4,52 +4,50 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 from sqlalchemy import Connection, event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from zoho_sync.apply.one_event import Applied
 from zoho_sync.apply.resolving import locate
 from zoho_sync.cli.opening import Opened
 from zoho_sync.cli.running import reason
-from zoho_sync.database.dialects import begin_immediately
+from zoho_sync.database.dialects import begin_immediately, database_time
 from zoho_sync.database.faults import Fault, classify
-from zoho_sync.events.entities import CONTACT
-from zoho_sync.events.event import Operation, SyncEvent
+from zoho_sync.events.event import Arrival, Operation, SyncEvent
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.mapping.binding import BoundEntity, BoundRows
 from zoho_sync.mapping.values import Key, equals
-from zoho_sync.store.ledger import Ledger, LedgerEntry
+from zoho_sync.store.ledger import Ledger
 
-__all__ = ["ColumnChange", "RowChange", "Trial", "failed", "try_event"]
+__all__ = ["RowChange", "Trial", "failed", "try_event"]
 
 Row = Mapping[str, Any]
 Snapshot = dict[str, dict[Key, Row]]
 
-_DEAD: Final = Outcome.DEAD_LETTER.value
+_UNKNOWN_CONTACT: Final = "nobody knows this contact; its delete is remembered"
 _NO_ROW: Final = "there is no such row; the delete is remembered, so that no older edit makes one"
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnChange:
-    """One column, before and after."""
-
-    column: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, slots=True)
 class RowChange:
-    """One row that would be ``added``, ``changed`` or ``removed``, and the columns that change."""
+    """One row that would be ``added``, ``changed`` or ``removed``.
+
+    Attributes:
+        table: Its table.
+        key: Its primary key.
+        kind: One of these words.
+        columns: Those that change, with their values before and after.
+    """
 
     table: str
     key: Key
     kind: str
-    columns: Sequence[ColumnChange]
+    columns: Mapping[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +86,25 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
         ledger = Ledger(connection, context.tables.ledger)
         await ledger.prepare([key])
         entry = (await ledger.lock([key]))[key]
-        handler = _handler(chosen, session, received, entry)
-        if isinstance(handler, Trial):
-            return handler
+        arrival = Arrival(await database_time(connection, context.clock), 0)
+        try:
+            found = chosen.dispatch(session, replace(received, arrival=arrival), entry, hold=False)
+        except ZohoSyncError as error:
+            return failed(error)
+        if isinstance(found, Applied):
+            return Trial(found.result.outcome.value, found.result.reason or _UNKNOWN_CONTACT)
+        handler, tried = found
         bound = handler.binding()
         located = None if bound is None else await locate(connection, bound, key, entry)
         before = await _snapshot(connection, bound, located)
         try:
-            result = await handler.sync(_document(handler, received), received.operation)
+            result = await handler.sync(_document(handler, tried), tried.operation)
             await session.flush()
         except Exception as error:  # noqa: BLE001  # a handler's own code may raise anything
-            return failed(error, mapped=bound is not None)
+            return replace(failed(error), mapped=bound is not None)
         after = await _snapshot(connection, bound, _key(result) or located)
         rows = tuple(_changes(before, after))
-        deletes = received.operation is Operation.DELETE and result.outcome is Outcome.APPLIED
+        deletes = tried.operation is Operation.DELETE and result.outcome is Outcome.APPLIED
         no_row = deletes and bound is not None and located is None
         why = result.reason or (_NO_ROW if no_row else "")
         return Trial(result.outcome.value, why, rows=rows, mapped=bound is not None)
@@ -113,7 +116,7 @@ class _OwnCommit(ConfigurationError):
 
 @asynccontextmanager
 async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
-    async with chosen.session() as session:
+    async with chosen.runtime.sessions() as session:
         await session.begin()
         connection = await session.connection()
         await begin_immediately(connection)
@@ -125,29 +128,9 @@ async def _rolled_back(chosen: Opened) -> AsyncIterator[AsyncSession]:
 
 
 def _refuse_commit(_connection: Connection) -> NoReturn:
-    message = (
+    raise _OwnCommit(
         "the handler commits by itself; leave that to the library: an event is one transaction"
     )
-    raise _OwnCommit(message)
-
-
-def _handler(
-    chosen: Opened, session: AsyncSession, tried: SyncEvent, entry: LedgerEntry
-) -> BaseEntityHandler[Any] | Trial:
-    registry = chosen.runtime.registry
-    entity_type = tried.entity_type
-    if entity_type == CONTACT and entry.entity_type is not None:
-        entity_type = entry.entity_type
-    if registry.is_ignored(entity_type):
-        return Trial(Outcome.IGNORED.value, "the type is ignored")
-    if entity_type == CONTACT:
-        return Trial(Outcome.APPLIED.value, "nobody knows this contact; its delete is remembered")
-    handler_class = registry.get(entity_type)
-    if handler_class is None:
-        return Trial(_DEAD, f"no handler for {entity_type}", error_type="UnknownEntityType")
-    handler = handler_class(session, organization_id=tried.organization_id)
-    handler.context = chosen.runtime.context
-    return handler
 
 
 async def _snapshot(
@@ -181,17 +164,16 @@ def _changes(before: Snapshot, after: Snapshot) -> list[RowChange]:
     for table in {**before, **after}:
         old, new = before.get(table, {}), after.get(table, {})
         for key in {**old, **new}:
-            columns = _columns(old.get(key), new.get(key))
+            columns = _columns(old.get(key, {}), new.get(key, {}))
             kind = "added" if key not in old else "changed" if key in new else "removed"
             if columns or kind != "changed":
                 changes.append(RowChange(table, key, kind, columns))
     return changes
 
 
-def _columns(old: Row | None, new: Row | None) -> list[ColumnChange]:
-    names = {**(old or {}), **(new or {})}
-    pairs = ((name, (old or {}).get(name), (new or {}).get(name)) for name in names)
-    return [ColumnChange(*each) for each in pairs if each[1] != each[2]]
+def _columns(old: Row, new: Row) -> dict[str, tuple[Any, Any]]:
+    pairs = {name: (old.get(name), new.get(name)) for name in {**old, **new}}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _key(result: SyncResult) -> Key | None:
@@ -207,20 +189,20 @@ def _document(handler: BaseEntityHandler[Any], tried: SyncEvent) -> Mapping[str,
     return {**tried.payload, kind.id_fields[0]: tried.entity_id}
 
 
-def failed(raised: Exception, *, mapped: bool = True) -> Trial:
+def failed(raised: Exception) -> Trial:
     """Return what becomes of an event that fails."""
     error = _first_cause(raised)
     kind = type(error).__name__
     if isinstance(error, ReferencePending):
         target = (error.entity_type, error.zoho_id)
-        parked = Outcome.PARKED.value
-        return Trial(parked, str(error), error_type=kind, waits_for=target, mapped=mapped)
-    if not isinstance(error, ZohoSyncError):
-        outcome = _DEAD if classify(error) is Fault.REJECTED else Outcome.RETRY.value
-        return Trial(outcome, reason(error), error_type=kind, mapped=mapped)
-    outcome = _DEAD if error.permanent else Outcome.RETRY.value
-    path = getattr(error, "path", "") or getattr(error, "table", "")
-    return Trial(outcome, str(error), error_type=kind, path=path, mapped=mapped)
+        return Trial(Outcome.PARKED.value, str(error), error_type=kind, waits_for=target)
+    if isinstance(error, ZohoSyncError):
+        is_dead, why = error.permanent, str(error)
+        path = getattr(error, "path", "") or getattr(error, "table", "")
+    else:
+        is_dead, why, path = classify(error) is Fault.REJECTED, reason(error), ""
+    outcome = Outcome.DEAD_LETTER if is_dead else Outcome.RETRY
+    return Trial(outcome.value, why, error_type=kind, path=path)
 
 
 def _first_cause(error: Exception) -> Exception:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from zoho_sync.cli.answer import Answer, tell
 from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import counted, indented, one_line, safe, table
+from zoho_sync.cli.output import counted, indented, one_line, picked, safe, table
 from zoho_sync.cli.running import FAILED, REFUSED, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.cli.trial import RowChange, Trial, failed, try_event
@@ -40,8 +40,6 @@ _NO_MAPPING: Final = (
     "Its handler writes by its own code, without a mapping: its rows cannot be shown."
 )
 
-Tried = tuple[SyncEvent | None, Trial]
-
 
 @click.command("try")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
@@ -67,7 +65,9 @@ def try_file(target: Target, /, file: str, **given: str | None) -> None:
     tell(target, Answer(_as_json(received, trial), parts, _EXIT_CODES.get(trial.outcome, 0)))
 
 
-async def _tried(target: Target, body: bytes, given: Mapping[str, str | None]) -> Tried:
+async def _tried(
+    target: Target, body: bytes, given: Mapping[str, str | None]
+) -> tuple[SyncEvent | None, Trial]:
     known = hints(
         entity=given["entity"],
         operation=given["operation"],
@@ -107,8 +107,8 @@ def _heading(change: RowChange) -> str:
 
 def _columns(change: RowChange) -> RenderableType:
     rows: Table = table("column", "before", "after", narrow=["column"])
-    for column in change.columns:
-        rows.add_row(column.column, safe(_shown(column.before)), safe(_shown(column.after)))
+    for name, values in change.columns.items():
+        rows.add_row(name, *(safe(_shown(value)) for value in values))
     return indented(rows)
 
 
@@ -118,33 +118,18 @@ def _shown(value: Any) -> str:  # whatever a column holds
 
 def _as_json(received: SyncEvent | None, trial: Trial) -> dict[str, Any]:
     waits = trial.waits_for
+    event = "entity_type entity_id operation organization_id effective_time"
     return {
-        "outcome": trial.outcome,
-        "reason": trial.reason,
-        "error_type": trial.error_type,
-        "path": trial.path,
-        "event": None if received is None else _event(received),
+        **picked(trial, "outcome reason error_type path"),
+        "event": None if received is None else picked(received, event),
         "waits_for": None if waits is None else {"entity_type": waits[0], "entity_id": waits[1]},
         "rows": [_row(change) for change in trial.rows],
         "mapped": trial.mapped,
     }
 
 
-def _event(received: SyncEvent) -> dict[str, Any]:
-    return {
-        "entity_type": received.entity_type,
-        "entity_id": received.entity_id,
-        "operation": received.operation.value,
-        "organization_id": received.organization_id,
-        "effective_time": received.effective_time,
-    }
-
-
 def _row(change: RowChange) -> dict[str, Any]:
-    columns = {each.column: {"before": each.before, "after": each.after} for each in change.columns}
-    return {
-        "table": change.table,
-        "key": change.key,
-        "change": change.kind,
-        "columns": columns,
+    columns = {
+        name: {"before": before, "after": after} for name, (before, after) in change.columns.items()
     }
+    return {**picked(change, "table key"), "change": change.kind, "columns": columns}

@@ -15,7 +15,7 @@ import click
 
 from zoho_sync.cli.opening import opened
 from zoho_sync.cli.output import numbered, print_json, redacted, show
-from zoho_sync.cli.processes import supervise, without_processes
+from zoho_sync.cli.processes import supervise
 from zoho_sync.cli.running import FAILED, at_signals, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import Outcome
@@ -70,8 +70,9 @@ def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
         message = "--once works off what is there in one process; leave --processes out"
         raise click.UsageError(message)
     # What one worker prints for programs, nobody reads.
-    arguments = [each for each in without_processes(sys.argv[1:]) if each != "--json"]
-    stopped_by, code = asyncio.run(supervise(count, arguments))
+    arguments = [each for each in sys.argv[1:] if each != "--json"]
+    # Of an option that is given twice, the last counts.
+    stopped_by, code = asyncio.run(supervise(count, [*arguments, "--processes=1"]))
     if target.as_json:
         print_json({"stopped_by": stopped_by, "processes": count})
     if code:

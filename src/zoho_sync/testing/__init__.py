@@ -7,19 +7,12 @@ Needs the extra ``testing``: ``pip install "zoho-sync[testing]"``.
 
 from __future__ import annotations
 
+from pkgutil import iter_modules
+
 import pytest
 
 # Before they are imported: a check that fails then shows what it has compared.
-for _name in (
-    "bench",
-    "fault_checks",
-    "joining_checks",
-    "lease_checks",
-    "storing_checks",
-    "work_checks",
-    "queue_machine",
-):
-    pytest.register_assert_rewrite(f"{__name__}.{_name}")
+pytest.register_assert_rewrite(*(f"{__name__}.{each.name}" for each in iter_modules(__path__)))
 
 from zoho_sync.testing.queue_machine import QueueMachine  # noqa: E402  # as said above
 from zoho_sync.testing.queue_suite import QueueSuite  # noqa: E402  # as said above

@@ -34,8 +34,7 @@ class QueueOpener:
 
     def opened(self) -> AbstractAsyncContextManager[QueueBackend]:
         """Open an engine that is set up and empty; to be overridden."""
-        message = f"{type(self).__name__} must override opened()"
-        raise TypeError(message)
+        raise TypeError(f"{type(self).__name__} must override opened()")
 
     async def elapse(self, seconds: float) -> None:
         """Let time pass by the engine's clock; override it where that clock can be moved."""
@@ -57,15 +56,24 @@ class QueueBench(QueueOpener):
         del queue
         return False
 
-    async def claimed_again(self, queue: QueueBackend, count: int) -> list[Job]:
-        """Wait until leases have ended, and claim what they were on."""
+    async def claimed_again(
+        self, queue: QueueBackend, count: int, *, lease: timedelta | None = None
+    ) -> list[Job]:
+        """Wait until leases have ended, and claim what they were on, for `lease` if none is given.
+
+        Suspects come one by one, and never more than were asked for.
+        """
         await self.elapse(self.lease.total_seconds() * 1.1)
         jobs: list[Job] = []
-        for _ in range(20):
-            jobs += await queue.claim(count - len(jobs), lease=self.lease)
+        for _ in range(30):
+            wanted = count - len(jobs)
+            found = await queue.claim(wanted, lease=lease or self.lease)
+            assert len(found) <= wanted
+            jobs += found
             if len(jobs) == count:
                 return jobs
-            await self.elapse(self.lease.total_seconds() / 5)
+            if not found:
+                await self.elapse(self.lease.total_seconds() / 5)
         pytest.fail(f"{len(jobs)} of {count} jobs came again after the end of their leases")
 
     def run(self, check: Check, *, needs: str = "") -> None:

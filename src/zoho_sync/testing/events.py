@@ -26,12 +26,9 @@ PAYLOADS: Final[dict[str, dict[str, Any]]] = {
 
 
 def events_of(count: int, *, second: int | None = 0, first: int = 0) -> list[SyncEvent]:
-    """Return events of as many invoices.
+    """Return events of so many invoices, numbered from the first one on.
 
-    Args:
-        count: How many.
-        second: Of their time, counted from 2024-06-01; None for documents without a time.
-        first: Number of the first invoice.
+    The second of their time is counted from 2024-06-01; None is for documents without a time.
     """
     moment = None
     if second is not None:

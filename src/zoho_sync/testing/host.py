@@ -75,11 +75,7 @@ def change(entity_id: str, second: int = 0) -> SyncEvent:
 class Host:
     """An application with one table, into which each event that is applied adds a row.
 
-    Attributes:
-        queue: The engine that is checked.
-        sessions: The host's sessions.
-        clock: The database's.
-        step: Runs in the transaction that applies, once the row is written.
+    A step runs in the transaction that applies, once the row is written.
     """
 
     queue: QueueBackend
@@ -136,8 +132,7 @@ class WorkBench(QueueBench):
         """Open the host's database, and give its sessions; for the engine that `opened` gave."""
         can = queue.capabilities
         if can.enqueues_in_transaction or can.completes_in_transaction:
-            message = f"{type(self).__name__} must override database(): its engine has one"
-            raise TypeError(message)
+            raise TypeError(f"{type(self).__name__} must override database(): its engine has one")
         with TemporaryDirectory() as folder:
             engine = create_async_engine(f"sqlite+aiosqlite:///{Path(folder) / 'host.db'}")
             try:

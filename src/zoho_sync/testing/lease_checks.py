@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from zoho_sync.abc import Job, QueueBackend
+from zoho_sync.abc import QueueBackend
 from zoho_sync.exceptions import LeaseLost
 from zoho_sync.testing.bench import MINUTE, QueueBench, on_queue
 from zoho_sync.testing.events import events_of, ids
@@ -65,13 +65,8 @@ class LeaseChecks(QueueBench):
             claim.cancel()
             with suppress(asyncio.CancelledError):
                 await queue.release(await claim)
-        found: set[str] = set()
-        for _ in range(30):
-            found |= set(ids(await queue.claim(2, lease=MINUTE)))
-            if len(found) == 2:
-                return
-            await self.elapse(self.lease.total_seconds() / 5)
-        pytest.fail(f"of two events {sorted(found)} came again")
+        found = await self.claimed_again(queue, 2, lease=MINUTE)
+        assert sorted(ids(found)) == ["i0", "i1"]
 
     @on_queue()
     async def test_an_expired_lease_is_claimed_again_and_counted(self, queue: QueueBackend) -> None:
@@ -132,8 +127,7 @@ class LeaseChecks(QueueBench):
         """18: however many leases have ended at once, a claim takes no more than it was asked."""
         await queue.enqueue(events_of(120))
         assert len(await queue.claim(120, lease=self.lease)) == 120
-        await self.elapse(self.lease.total_seconds() * 1.2)
-        jobs = await self._found(queue, 3)
+        jobs = await self.claimed_again(queue, 3, lease=MINUTE)
         assert len({job.event.id for job in jobs}) == 3
         assert all(job.suspect or job.deliveries > 1 for job in jobs)
         assert (await queue.depth()).total == 120
@@ -162,17 +156,3 @@ class LeaseChecks(QueueBench):
             assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
             assert {job.deliveries for job in jobs} == {1}
             await queue.release(jobs)
-
-    async def _found(self, queue: QueueBackend, count: int) -> list[Job]:
-        """Claim until there are so many; suspects come one by one."""
-        jobs: list[Job] = []
-        for _ in range(20):
-            wanted = count - len(jobs)
-            found = await queue.claim(wanted, lease=MINUTE)
-            assert len(found) <= wanted
-            jobs += found
-            if len(jobs) == count:
-                return jobs
-            if not found:
-                await self.elapse(self.lease.total_seconds() / 5)
-        pytest.fail(f"only {len(jobs)} of {count} came again")

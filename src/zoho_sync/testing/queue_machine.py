@@ -158,8 +158,7 @@ class QueueMachine(QueueOpener, RuleBasedStateMachine):
         except LeaseLost:
             self._do(self.queue.release([lost.job]))
         else:
-            message = f"{lost.job.event.id} was acknowledged under a lost lease"
-            raise AssertionError(message)
+            raise AssertionError(f"{lost.job.event.id} was acknowledged under a lost lease")
 
     @rule()
     def wait(self) -> None:

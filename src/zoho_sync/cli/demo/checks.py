@@ -21,20 +21,12 @@ Rows = tuple[tuple[Any, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Values in the database, and what they should be.
-
-    Attributes:
-        table: Where they are read.
-        columns: Their names.
-        expected: The rows, as tuples of values, as they should be.
-        query: Reads them; a Select, whose type parameter differs between versions of SQLAlchemy.
-        found: The rows as they are.
-    """
+    """Values in the database, and what they should be."""
 
     table: str
     columns: tuple[str, ...]
     expected: Rows
-    query: Any
+    query: Any  # a Select, whose type parameter differs between versions of SQLAlchemy
     found: Rows = ()
 
     @property

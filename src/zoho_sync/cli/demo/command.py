@@ -29,14 +29,13 @@ def demo(target: Target) -> None:
     keeps to a schema of its own. It never touches anything that it did not make.
     """
     # A variable of the environment names the host's database, which is not meant here.
-    given = target.database_url if target.explicit("database_url") else None
+    given = target.database_url if "database_url" in target.explicit else None
     url = parsed_url(given or f"sqlite+aiosqlite:///{DEFAULT_FILE}")
     begun = time.perf_counter()
     performance = run(_demonstrate(url))
     seconds = time.perf_counter() - begun
-    data = as_json(performance, seconds, _where(url))
-    parts = for_people(performance, seconds, _where(url))
-    tell(target, Answer(data, parts, failed=not performance.ok))
+    seen = performance, seconds, _where(url)
+    tell(target, Answer(as_json(*seen), for_people(*seen), failed=not performance.ok))
 
 
 async def _demonstrate(url: URL) -> Performance:

@@ -1,29 +1,38 @@
-"""Delivers the story through the front door, works it off, and records what became of it."""
+"""Delivers the story, works it off, and reads what became of each event: it is never assumed."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.cli.demo import erp
 from zoho_sync.cli.demo.checks import Check, read_checks
-from zoho_sync.cli.demo.documents import ORGANIZATION
-from zoho_sync.cli.demo.records import State, read_state
-from zoho_sync.cli.demo.story import STORY, Delivery
+from zoho_sync.cli.demo.story import ORGANIZATION, STORY, Delivery
+from zoho_sync.cli.output import counted
+from zoho_sync.events.event import Operation
 from zoho_sync.events.outcome import Outcome, Receipt, ReceiptStatus
 from zoho_sync.intake.signature import SIGNATURE_HEADER, SignedRequest, sign
 from zoho_sync.operate.status import StatusReport
-from zoho_sync.store.tables import library_tables
+from zoho_sync.store.tables import Tables, library_tables
 
-__all__ = ["Delivered", "Performance", "perform"]
+__all__ = ["Delivered", "Performance", "perform", "read_state"]
 
+_SHOWN_COLUMNS: Final = 3
 _UNDER_WAY: Final = {"queued", Outcome.PARKED.value}
 _SECRET_BYTES: Final = 16
+
+
+class State(NamedTuple):
+    """Where an event is, and why, in words."""
+
+    name: str
+    why: str
 
 
 @dataclass
@@ -49,13 +58,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Performance:
-    """Everything that the demo has seen.
-
-    Attributes:
-        deliveries: In their order.
-        checks: Rows, as they are and as they should be.
-        report: The library's own figures.
-    """
+    """Everything that the demo has seen: deliveries in their order, rows, the library's figures."""
 
     deliveries: Sequence[Delivered]
     checks: Sequence[Check]
@@ -133,9 +136,10 @@ def _answered(delivered: Delivered, before: Sequence[Delivered]) -> list[State]:
     return [] if delivered.event_id else [State(receipt.status.value, why)]
 
 
-async def _look(sessions: Any, deliveries: Sequence[Delivered]) -> None:
+async def _look(
+    sessions: async_sessionmaker[AsyncSession], deliveries: Sequence[Delivered]
+) -> None:
     tables = library_tables()
-    session: AsyncSession
     async with sessions() as session:
         connection = await session.connection()
         for each in deliveries:
@@ -144,3 +148,33 @@ async def _look(sessions: Any, deliveries: Sequence[Delivered]) -> None:
             state = await read_state(connection, tables, each.event_id)
             if not each.states or each.states[-1].name != state.name:
                 each.states.append(state)
+
+
+async def read_state(connection: AsyncConnection, tables: Tables, event_id: str) -> State:
+    """Return where an event is recorded: the journal, the dead letters, parked, or the queue."""
+    if (row := await _row(connection, tables.journal, event_id)) is not None:
+        return State(row["outcome"], row["reason"] or _effect(row))
+    if (row := await _row(connection, tables.dead_letters, event_id)) is not None:
+        return State(Outcome.DEAD_LETTER.value, row["error"])
+    if (row := await _row(connection, tables.parked, event_id)) is not None:
+        return State(Outcome.PARKED.value, row["reason"])
+    queued = await _row(connection, tables.jobs, event_id)
+    return State("queued", "") if queued is not None else State("lost", "recorded nowhere")
+
+
+async def _row(
+    connection: AsyncConnection, table: Table, event_id: str
+) -> Mapping[Any, Any] | None:
+    found = await connection.execute(select(table).where(table.c.event_id == event_id))
+    return found.mappings().one_or_none()
+
+
+def _effect(row: Mapping[Any, Any]) -> str:
+    changed = row["changed"]
+    if row["operation"] == Operation.DELETE.value:
+        return "the row is marked" if changed else "the row and its lines are removed"
+    columns = [name for name in changed if not name.endswith("[]")]
+    lines = len(columns) < len(changed)
+    short = len(columns) <= _SHOWN_COLUMNS and not lines
+    written = ", ".join(columns) if short else counted(len(columns), "column")
+    return f"wrote {written}{' and the lines' if lines else ''}"

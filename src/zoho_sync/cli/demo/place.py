@@ -64,11 +64,10 @@ def _remove_file(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if header[_ID_OFFSET:] != _APPLICATION_ID.to_bytes(4, "big"):
-        message = (
+        raise NotOurs(
             f"{path} is no database of the demo, so it is left alone; run the demo in another "
             "folder, or give it another file with --database-url sqlite:///…"
         )
-        raise NotOurs(message)
     for suffix in ("", "-journal", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
@@ -95,14 +94,14 @@ async def _drop_schema(connection: AsyncConnection) -> None:
     if found is None:
         return
     if found != _MARK:
-        message = (
+        raise NotOurs(
             f"the database has a schema {SCHEMA} that the demo did not make, so it is left alone; "
             "rename it, or give another database with --database-url"
         )
-        raise NotOurs(message)
     listed = text("SELECT tablename FROM pg_tables WHERE schemaname = :schema ORDER BY 1")
     present = set((await connection.execute(listed, {"schema": SCHEMA})).scalars())
-    ours = _table_names()
+    catalogs = (library_tables().metadata, mirror.metadata, erp.metadata)
+    ours = {table.name for each in catalogs for table in each.tables.values()}
     if strangers := present - ours:
         raise _strangers(", ".join(sorted(strangers)))
     try:
@@ -121,8 +120,3 @@ def _strangers(what: str) -> NotOurs:
         "alone; move that elsewhere, or give another database with --database-url"
     )
     return NotOurs(message)
-
-
-def _table_names() -> set[str]:
-    catalogs = (library_tables().metadata, mirror.metadata, erp.metadata)
-    return {table.name for metadata in catalogs for table in metadata.tables.values()}

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from zoho_sync.cli.demo.checks import Check
 from zoho_sync.cli.demo.performance import Delivered, Performance
-from zoho_sync.cli.output import counted, indented, safe, table
+from zoho_sync.cli.output import counted, indented, picked, safe, table
 
 __all__ = ["as_json", "for_people"]
 
@@ -113,22 +113,12 @@ def as_json(performance: Performance, seconds: float, where: str) -> Mapping[str
         "database": where,
         "seconds": round(Decimal(seconds), 3),
         "deliveries": [_delivery(each) for each in performance.deliveries],
-        "rows": [_check(check) for check in performance.checks],
+        "rows": [picked(check, "table columns found expected ok") for check in performance.checks],
         "account": {
             "delivered": len(performance.deliveries),
             **performance.account,
             "adds_up": performance.adds_up,
         },
-    }
-
-
-def _check(check: Check) -> dict[str, Any]:
-    return {
-        "table": check.table,
-        "columns": check.columns,
-        "found": check.found,
-        "expected": check.expected,
-        "ok": check.ok,
     }
 
 
