@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-__all__ = ["RUN", "amount", "examples"]
+__all__ = ["RUN", "amount", "examples", "is_core"]
 
 RUN: Final = "ZOHO_SYNC_TEST_RUN"
 """Set by pytest's configuration, to `core` or `everything`, before the tests are imported."""
@@ -13,9 +13,14 @@ EXAMPLES: Final = "ZOHO_SYNC_PROPERTY_EXAMPLES"
 """Set by hand, for a long run."""
 
 
+def is_core() -> bool:
+    """Return whether this is the core run."""
+    return os.environ.get(RUN) == "core"
+
+
 def amount(*, core: int, everything: int) -> int:
     """Return which of two amounts this run takes."""
-    return core if os.environ.get(RUN) == "core" else everything
+    return core if is_core() else everything
 
 
 def examples(*, core: int, everything: int) -> int:

@@ -26,9 +26,9 @@ __all__ = ["CoreRun", "Plan", "behaviour", "is_tried_on_both", "places"]
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
-ENOUGH: Final = 2.0
-"""Seconds that the core run spends at most on the repetitions of one behaviour."""
-RECORDED: Final = 0.5
+ENOUGH: Final = 1.0
+"""Seconds that the core run spends at most on the repetitions of one test function."""
+RECORDED: Final = 0.2
 """A test that took fewer seconds counts for nothing."""
 
 BY_FIXTURE: Final = {
@@ -103,6 +103,11 @@ def is_tried_on_both(item: pytest.Item) -> bool:
     return (by_itself or by_law) and {*places(item)[:1]} <= OF_LAWS
 
 
+def function_of(item: pytest.Item) -> str:
+    """Return a test's name without what it is parametrised with."""
+    return item.nodeid.partition("[")[0]
+
+
 def behaviour(item: pytest.Item) -> Hashable:
     """Return what a test proves: the same in all its places, and with all its seeds."""
     others = [
@@ -110,7 +115,7 @@ def behaviour(item: pytest.Item) -> Hashable:
         for name, value in parameters(item).items()
         if name not in PLACES_OF and name not in SEEDS
     ]
-    return item.nodeid.partition("[")[0], *others
+    return function_of(item), *others
 
 
 def recorded_seconds() -> dict[str, float]:
@@ -138,6 +143,7 @@ class Plan:
         repeated: defaultdict[Hashable, list[pytest.Item]] = defaultdict(list)
         for item in items:
             repeated[behaviour(item)].append(item)
+        self._spent: defaultdict[str, float] = defaultdict(float)
         for group in repeated.values():
             at_hand = [item for item in group if not ELSEWHERE & {*places(item)}]
             self.once.add([*at_hand, *group][0])
@@ -147,17 +153,17 @@ class Plan:
         """Return what the core run has of one behaviour."""
         kept: list[pytest.Item] = []
         met: set[str] = set()
-        spent = 0.0
         for item in group:
             place = next(iter(places(item)), "")
             is_new = place not in met and (is_tried_on_both(item) or not kept)
             differs = item.get_closest_marker("databases") is not None and place in OF_LAWS
             seconds = self._seconds.get(item.name, 0)
-            is_cheap = spent + seconds <= ENOUGH and (place in met or differs)
+            function = function_of(item)
+            is_cheap = self._spent[function] + seconds <= ENOUGH and (place in met or differs)
             if is_new or is_cheap:
                 kept.append(item)
                 met.add(place)
-                spent += 0 if is_new else seconds
+                self._spent[function] += 0 if is_new else seconds
         return kept
 
 

@@ -87,6 +87,7 @@ async def every_ambiguous_one_is_reported(replay: Replay) -> None:
     assert replay.report.outcomes["dead_letter"] == len(await replay.dead_letters())
 
 
+@pytest.mark.runs_on("psycopg")
 async def test_a_small_month_through_the_other_driver(postgres_url: str) -> None:
     """What a constraint has refused is told in other words by psycopg."""
     engine = create_async_engine(postgres_url.replace("+asyncpg", "+psycopg"))
