@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,9 +33,9 @@ class Runtime:
     queue: QueueBackend
     registry: HandlerRegistry
     context: HandlerContext
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    hooks: Sequence[SettledHook] = ()
-    batch_size: int = 50
-    concurrency: int = 1
-    lease: timedelta = timedelta(seconds=60)
+    retry: RetryPolicy
+    hooks: Sequence[SettledHook]
+    batch_size: int
+    concurrency: int
+    lease: timedelta
     jitter: Callable[[], float] = random.random
