@@ -57,7 +57,7 @@ class OneEvent:
         version: Its place in the order.
         payload: Its document, once it is understood; None for a delete.
         located: The primary key of its entity's row, once that is looked up.
-        moved_from: Where a contact is mapped under the other type that it had until now.
+        sibling: Where a contact is mapped under the other type that the ledger knows it by.
         own_code: Whether the handler writes by its own code.
     """
 
@@ -71,7 +71,7 @@ class OneEvent:
     version: Version = field(init=False)
     payload: Payload | None = field(init=False, default=None)
     located: Key | None = field(init=False, default=None)
-    moved_from: BoundEntity | None = field(init=False, default=None)
+    sibling: BoundEntity | None = field(init=False, default=None)
     own_code: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class OneEvent:
         if bound is not None and self.entry.entity_type not in {None, bound.entity_type}:
             other = context.bindings.get(str(self.entry.entity_type))
             # Where both types live in one table, there is but one row, and nothing to move.
-            self.moved_from = None if other is None or other.table is bound.table else other
+            self.sibling = None if other is None or other.table is bound.table else other
 
     async def apply(self) -> Applied:
         """Apply the event, and say what the ledger is to hold then.
@@ -124,7 +124,7 @@ class OneEvent:
 
     def _refuse_sibling(self) -> None:
         """Refuse the delete of a contact by the handler of the type that it had before."""
-        if self.moved_from is not None:
+        if self.sibling is not None:
             kind = self.handler.kind()
             problem = f"it is a {self.entry.entity_type} by now; call that type's handler"
             raise PayloadError(f"{self.event.entity_type}.{kind.id_fields[0]}", problem)
@@ -165,7 +165,7 @@ class OneEvent:
                 )
                 decision = decide(state, replace(proposal, equals=equals))
         is_rowless = self.located is None and self.own_code
-        if decision.state.version != self.version and (self.moved_from is not None or is_rowless):
+        if decision.state.version != self.version and (self.sibling is not None or is_rowless):
             # Own code sees whole documents, and knows no column's version.
             return Decision(Outcome.STALE, self.entry.state, reason="overtaken by a newer event")
         return decision
@@ -200,7 +200,7 @@ class OneEvent:
         if self.bound is None or (self.located is None and self.own_code):
             # Whether there is a row, only the handler's own code knows.
             return state
-        if self.located is None or self.moved_from is not None:
+        if self.located is None or self.sibling is not None:
             return replace(state, carried=frozenset(), older={})
         return state
 
@@ -208,8 +208,8 @@ class OneEvent:
         """Write as the mapping says, or by the handler's own code; its hooks run around that."""
         handler, event = self.handler, self.event
         writing = self._writing(decision)
-        if self.moved_from is not None:
-            await self._retire(self.moved_from, writing)
+        if self.sibling is not None:
+            await self._retire(self.sibling, writing)
         await handler.before_apply(event)
         key: Any = None
         handler._writing = writing  # noqa: SLF001  # `super().upsert()` finds it there
@@ -260,7 +260,7 @@ class OneEvent:
         change, payload = None, self.payload
         if payload is not None:
             # A contact that comes back to a table finds the row there that it was deleted from.
-            was_deleted = self.entry.state.deleted_at is not None or self.moved_from is not None
+            was_deleted = self.entry.state.deleted_at is not None or self.sibling is not None
             change = Change(
                 payload=payload,
                 document=self.event.payload,

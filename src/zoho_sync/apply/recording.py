@@ -119,7 +119,8 @@ async def wake(connection: AsyncConnection, context: HandlerContext, result: Bat
 
 async def is_recorded(connection: AsyncConnection, tables: Tables, result: BatchResult) -> bool:
     """Return whether what events came to is committed; True where nothing would tell."""
-    for entry in result.journal():
+    entry = next(result.journal(), None)
+    if entry is not None:
         # The jobs may as well have been completed by a peer, once the leases had expired.
         journal = Journal(connection, tables.journal)
         return bool(await journal.recorded([entry.event.id], entry.lease_token))

@@ -87,7 +87,7 @@ _MEMBERS: Final[Mapping[str, Kind]] = {
 
 
 def misshapen(mapping: Any, owner: str) -> list[Finding]:  # whatever the host gave
-    """Return what is wrong with the arguments of what a handler, the owner, has as its mapping."""
+    """Return what is wrong with the arguments of a mapping; the owner is its handler."""
     return [*_misfit(_MAPPING, mapping, f"{owner}.mapping")] or [*_arguments(mapping, owner)]
 
 

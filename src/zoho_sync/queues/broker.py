@@ -85,7 +85,7 @@ class Broker(ABC):
 
     @abstractmethod
     async def _claim(self, limit: int, lease: timedelta, claimed: list[Job]) -> None:
-        """Claim jobs, and append each to a list."""
+        """Claim jobs, and add each to the list at once: if this fails, they are given back."""
 
 
 def job_of(

@@ -45,7 +45,7 @@ class _Message:
 class MemoryQueue(Broker):
     """A queue in the memory of one process, and of one event loop.
 
-    Each step happens at once, and a cancellation finds nothing half done.
+    Each step happens at once. What a claim took that is cancelled is given back.
 
     Args:
         clock: Gives seconds that never go back.
@@ -102,7 +102,8 @@ class MemoryQueue(Broker):
         """Give messages back; see `QueueBackend.release`."""
         for job in jobs:
             if message := self._held(job):
-                message.token, message.ready_at = "", self._clock() + delay.total_seconds()
+                message.token, message.expires = "", 0.0
+                message.ready_at = self._clock() + delay.total_seconds()
                 # It was given back, not left behind by a worker that died.
                 message.deliveries -= 1
 

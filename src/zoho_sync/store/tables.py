@@ -78,7 +78,7 @@ class Tables:
     outbox: Table
 
 
-def _event_columns(*, understood: bool = True) -> list[Column[Any]]:
+def _event_row_columns(*, understood: bool = True) -> list[Column[Any]]:
     """Return a row's id and an event's columns; a body that was not understood lacks some."""
     return [
         Column("id", _ID, primary_key=True, autoincrement=True),
@@ -106,7 +106,7 @@ def _history_columns() -> list[Column[Any]]:
 
 _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
     "jobs": [
-        *_event_columns(),
+        *_event_row_columns(),
         Column("dedupe_key", String(64), unique=True),
         Column("payload", ExactJSON(), nullable=False),
         *_history_columns(),
@@ -121,7 +121,7 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Index(f"ix_{PREFIX}jobs_entity", "organization_id", "entity_id"),
     ],
     "parked": [
-        *_event_columns(),
+        *_event_row_columns(),
         Column("dedupe_key", String(64), index=True),
         Column("payload", ExactJSON(), nullable=False),
         *_history_columns(),
@@ -136,7 +136,7 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Index(f"ix_{PREFIX}parked_entity", "organization_id", "namespace", "entity_id"),
     ],
     "dead_letters": [
-        *_event_columns(understood=False),
+        *_event_row_columns(understood=False),
         Column("payload", ExactJSON()),
         *_history_columns(),
         # What was received, where it was not understood, and what was said about it: a body is
@@ -152,7 +152,7 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("died_at", UtcDateTime(), nullable=False, index=True),
     ],
     "journal": [
-        *_event_columns(understood=False),
+        *_event_row_columns(understood=False),
         Column("dedupe_key", String(64), index=True),
         Column("fingerprint", String(64), nullable=False, default=""),
         Column("outcome", String(16), nullable=False),
@@ -218,7 +218,7 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("paused_at", UtcDateTime(), nullable=False),
     ],
     "outbox": [
-        *_event_columns(),
+        *_event_row_columns(),
         Column("dedupe_key", String(64), unique=True),
         Column("payload", ExactJSON(), nullable=False),
         # Of the relay that has it, or had it last: with a token, it may have been published.

@@ -142,5 +142,7 @@ class Maintenance:
             await insert_absent(work.connection, table, [row], ["role"])
             is_free = (table.c.holder == self._holder) | (table.c.expires_at <= now)
             statement = update(table).where(table.c.role == _ROLE, is_free)
-            taken = await work.connection.execute(statement.values(row))
+            taken = await work.connection.execute(
+                statement.values(holder=self._holder, expires_at=now + _TERM)
+            )
             return taken.rowcount == 1

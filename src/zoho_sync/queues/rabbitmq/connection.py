@@ -56,8 +56,8 @@ class ServerConnection:
     async def answered(self, *, asks: bool = False) -> AsyncIterator[None]:
         """Wait no longer for an answer than is allowed, and tell every outage as one.
 
-        What ``asks`` does so over its own channel, which the client closes when an answer is not
-        waited for.
+        With ``asks``, something is asked over this connection's own channel, which the client
+        closes when an answer is not waited for.
         """
         try:
             async with asyncio.timeout(self._timeout):
