@@ -264,6 +264,24 @@ def test_a_subclass_of_the_factorys_is_asked(database_url: str) -> None:
         assert sync.check() == ["loud"]
 
 
+def test_all_that_is_asked_goes_through_call(sqlite_url: str) -> None:
+    """So that a host which overrides it measures, or repeats, every question."""
+
+    class Counting(BlockingSync):
+        calls = 0
+
+        def call(self, work: Callable[[ZohoSync], Any]) -> Any:
+            self.calls += 1
+            return super().call(work)
+
+    with Counting(factory(sqlite_url)) as own:
+        own.create_tables()
+        own.enqueue([])
+        own.dead_letters.list()
+        own.parked.list()
+        assert own.calls == 4
+
+
 def test_a_misspelt_argument_is_an_error_of_the_caller(sync: BlockingSync) -> None:
     with pytest.raises(TypeError, match=r"receive\(\) got an unexpected keyword argument 'heders'"):
         sync.receive(BODY, heders={})  # type: ignore[call-arg]

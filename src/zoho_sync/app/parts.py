@@ -84,7 +84,7 @@ class Parts:
             runtime.lease,
             runtime.hooks,
         )
-        # What operators look after rows, events and mappings with.
+        # What operators look after rows and events with.
         self.linker = Linker(sessions, context, self.rules.organization)
         self.histories = Histories(sessions, context, self.rules.organization)
         self.reapplication = Reapplication(sessions, context, queue, self.worker.notify)

@@ -85,7 +85,7 @@ class ZohoSync:
         schema: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        check_arguments(locals())
+        check_arguments(locals())  # before there are others
         sessions = checked_session_factory(session_factory)
         registry = default_registry() if registry is None else registry
         context = context_of(registry, schema, time_zone, date_formats, clock)

@@ -18,7 +18,7 @@ from zoho_sync.store.tables import Tables, library_tables
 __all__ = ["HandlerContext"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # hundreds of kilobytes, in the repr of whoever holds it
 class HandlerContext:
     """The surroundings of a handler; a handler that is made by hand has the defaults.
 

@@ -117,11 +117,16 @@ def _report(worker: asyncio.Task[None]) -> None:
 class _Blocking(Generic[_PartT]):
     """Stands for what lives in the loop: a `ZohoSync`, or a part of it."""
 
-    def __init__(self, thread: LoopThread[_Hosted], part: Callable[[ZohoSync], _PartT]) -> None:
-        self._thread, self._part = thread, part
+    def __init__(
+        self,
+        call: Callable[[Callable[[ZohoSync], Awaitable[Any]]], Any],
+        part: Callable[[ZohoSync], _PartT],
+    ) -> None:
+        self._into_loop, self._part = call, part
 
     def _call(self, work: Callable[[_PartT], Awaitable[_T]]) -> _T:
-        return self._thread.call(lambda running: work(self._part(running.sync)))
+        answer: _T = self._into_loop(lambda sync: work(self._part(sync)))
+        return answer
 
 
 def _blocking(
@@ -177,10 +182,12 @@ class BlockingSync(_Blocking[ZohoSync]):
     """
 
     def __init__(self, factory: Callable[[], ZohoSync]) -> None:
-        super().__init__(LoopThread(lambda: _hosted(factory)), lambda sync: sync)
-        self.dead_letters = BlockingDeadLetters(self._thread, lambda sync: sync.dead_letters)
+        # Everything goes through `call`, which a host may override, to measure or to try again.
+        super().__init__(self.call, lambda sync: sync)
+        self._thread = LoopThread(lambda: _hosted(factory))
+        self.dead_letters = BlockingDeadLetters(self.call, lambda sync: sync.dead_letters)
         """What could not be applied: list, get, replay, resolve, purge."""
-        self.parked = BlockingParkedEvents(self._thread, lambda sync: sync.parked)
+        self.parked = BlockingParkedEvents(self.call, lambda sync: sync.parked)
         """What waits for another entity."""
 
     def __enter__(self) -> Self:
@@ -217,7 +224,7 @@ class BlockingSync(_Blocking[ZohoSync]):
         Args:
             work: Is given the `ZohoSync`, and returns what to await.
         """
-        return self._call(work)
+        return self._thread.call(lambda running: work(running.sync))
 
     create_tables = _blocking(ZohoSync.create_tables)
     check = _blocking(ZohoSync.check)
@@ -238,7 +245,7 @@ class BlockingSync(_Blocking[ZohoSync]):
 
         In a transaction of its own; for one of the host's, see `enqueue_statement`.
         """
-        return self.call(lambda sync: sync.enqueue(events, priority=priority))
+        return self._call(lambda sync: sync.enqueue(events, priority=priority))
 
     def enqueue_statement(
         self, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY

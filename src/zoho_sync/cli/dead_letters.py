@@ -105,7 +105,7 @@ async def show_letter(chosen: Opened, letter_id: str) -> Answer:
 @click.pass_obj
 def replay(target: Target, /, ids: _Ids, **filters: Any) -> None:
     """Put dead letters back into the queue, by id or by filter; a worker applies them."""
-    replayed = _done(target, ids, filters, DeadLetters.replay)
+    replayed = _worked_off(target, ids, filters, DeadLetters.replay)
     found = asdict(replayed)
     met = {*chain(*found.values())}
     found["unknown"] = [each for each in ids if each not in met]
@@ -146,12 +146,12 @@ def _close(  # noqa: PLR0913  # which, how, and how it is called
     target: Target, ids: _Ids, filters: dict[str, Any], done: str, close: _Work[int], *, yes: bool
 ) -> None:
     if not yes:
-        number = _done(target, ids, filters, _count)
+        number = _worked_off(target, ids, filters, _count)
         many = f"{_COUNTED} dead letters or more" if number >= _COUNTED else None
         what = many or counted(number, "dead letter")
         # On standard error: standard output is the answer's alone.
         click.confirm(f"Close {what} for good, without applying?", abort=True, err=True)
-    closed = _done(target, ids, filters, close)
+    closed = _worked_off(target, ids, filters, close)
     failed = bool(ids) and closed < len(set(ids))
     tell(target, Answer({done: closed}, [f"{counted(closed, 'dead letter')} closed"], failed))
 
@@ -162,7 +162,7 @@ async def _count(letters: DeadLetters, which: _Ids | DeadLetterFilter) -> int:
     return len([each for each in set(which) if await letters.get(each) is not None])
 
 
-def _done(target: Target, ids: _Ids, filters: dict[str, Any], work: _Work[_T]) -> _T:
+def _worked_off(target: Target, ids: _Ids, filters: dict[str, Any], work: _Work[_T]) -> _T:
     """Work on the dead letters that are meant, by id or by filter; return what that gives."""
     filtered = any(value is not None for value in filters.values())
     if ids and filtered:

@@ -34,7 +34,7 @@ _PATIENCE: Final = 15.0
 class Opened:
     """A `ZohoSync`, the host's own or one for the mirror, whose database answers.
 
-    In `where` that stands without user and password.
+    `where` names the database, without user and password.
     """
 
     sync: ZohoSync

@@ -76,6 +76,9 @@ class _Workers:
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
+        self._tell(number)
+
+    def _tell(self, number: signal.Signals) -> None:
         for process in self._running:
             # One that has ended of itself just now is not waited for yet.
             with suppress(ProcessLookupError):
@@ -87,8 +90,7 @@ class _Workers:
 
         def stop(number: signal.Signals) -> None:
             if self.stopped_by:
-                for process in self._running:
-                    process.kill()
+                self._tell(signal.SIGKILL)
                 os._exit(FAILED)  # pragma: no cover  # nothing can be written down any more
             self.stopped_by = number.name
             _log.info("%s: stopping %d worker(s)", number.name, len(self._running))

@@ -70,7 +70,7 @@ def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
         message = "--once works off what is there in one process; leave --processes out"
         raise click.UsageError(message)
     # What one worker prints for programs, nobody reads.
-    arguments = [each for each in sys.argv[1:] if each != "--json"]
+    arguments = [each for each in sys.argv[1:] if each not in {"--json", "--"}]
     # Of an option that is given twice, the last counts.
     stopped_by, code = asyncio.run(supervise(count, [*arguments, "--processes=1"]))
     if target.as_json:

@@ -125,6 +125,8 @@ class Receiver:
     ) -> SyncEvent | None:
         """Decode a body that was kept as a dead letter, as bodies are decoded now.
 
+        An empty one is None. The content type is ``""`` where there was none.
+
         Raises:
             PayloadError: It is still not understood.
         """

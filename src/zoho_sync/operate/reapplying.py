@@ -121,10 +121,11 @@ def _documents(
 
     It may be in the host's own row, or in the mirror.
     """
-    if entry.table_name == bound.table.fullname:
-        primary_key = bound.primary_key
+    own, primary_key = _own_columns(bound), bound.primary_key
+    # A handler's own code may have returned another key; the mirror is not looked up by it.
+    if own and entry.table_name == bound.table.fullname:
         row = equals(primary_key, decode_key(entry.primary_key or "[]", primary_key))
-        for name, column in _own_columns(bound).items():
+        for name, column in own.items():
             yield name, select(column).select_from(bound.selectable).where(row)
     for kept in _mirrored(bound):
         ids = (kept.table.c.organization_id, kept.table.c[kept.key])

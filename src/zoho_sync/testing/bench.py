@@ -59,7 +59,7 @@ class QueueBench(QueueOpener):
     async def claimed_again(
         self, queue: QueueBackend, count: int, *, lease: timedelta | None = None
     ) -> list[Job]:
-        """Wait until leases have ended, and claim what they were on, for `lease` if none is given.
+        """Wait until leases have ended, and claim what they held, for `lease` or the bench's own.
 
         Suspects come one by one, and never more than were asked for.
         """
