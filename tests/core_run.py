@@ -22,7 +22,7 @@ import pytest
 
 from tests.amounts import RUN
 
-__all__ = ["CoreRun", "Plan", "behaviour", "is_tried_on_both", "places"]
+__all__ = ["CoreRun", "Plan", "behaviour", "function_of", "is_tried_on_both", "places"]
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
@@ -70,6 +70,7 @@ MARKERS: Final = (
     *(f"{name}: runs on {title}; derived" for name, title in TITLES.items()),
     "core: is in the core run; derived",
     "law: is about a law, which the core run tries on SQLite and PostgreSQL",
+    "repeats(name): a class with the tests of that class, on another engine",
     "runs_on(*names): runs on these as well, though no fixture says so",
     "every_line: runs on all its databases on every line of SQLAlchemy",
     "depends_on_sqlalchemy: may differ on another line of it; derived from what a test imports",
@@ -104,8 +105,12 @@ def is_tried_on_both(item: pytest.Item) -> bool:
 
 
 def function_of(item: pytest.Item) -> str:
-    """Return a test's name without what it is parametrised with."""
-    return item.nodeid.partition("[")[0]
+    """Return a test's name without what it is parametrised with; of a repetition, the first's."""
+    file, *names = item.nodeid.partition("[")[0].split("::")
+    repeated = item.get_closest_marker("repeats")
+    if repeated is not None:
+        names[0] = repeated.args[0]
+    return "::".join([file, *names])
 
 
 def behaviour(item: pytest.Item) -> Hashable:
@@ -146,8 +151,9 @@ class Plan:
         self._spent: defaultdict[str, float] = defaultdict(float)
         for group in repeated.values():
             at_hand = [item for item in group if not ELSEWHERE & {*places(item)}]
+            firsts = [item for item in at_hand if item.get_closest_marker("repeats") is None]
             self.once.add([*at_hand, *group][0])
-            self.core.update(self._chosen(at_hand))
+            self.core.update(self._chosen(firsts or at_hand))
 
     def _chosen(self, group: Sequence[pytest.Item]) -> list[pytest.Item]:
         """Return what the core run has of one behaviour."""
@@ -159,7 +165,8 @@ class Plan:
             differs = item.get_closest_marker("databases") is not None and place in OF_LAWS
             seconds = self._seconds.get(item.name, 0)
             function = function_of(item)
-            is_cheap = self._spent[function] + seconds <= ENOUGH and (place in met or differs)
+            is_near = place in met or differs
+            is_cheap = self._spent[function] + seconds <= ENOUGH and is_near
             if is_new or is_cheap:
                 kept.append(item)
                 met.add(place)

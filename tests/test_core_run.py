@@ -10,7 +10,15 @@ from collections.abc import Hashable, Iterable
 
 import pytest
 
-from tests.core_run import ELSEWHERE, CoreRun, Plan, behaviour, is_tried_on_both, places
+from tests.core_run import (
+    ELSEWHERE,
+    CoreRun,
+    Plan,
+    behaviour,
+    function_of,
+    is_tried_on_both,
+    places,
+)
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ def test_every_function_is_in_the_core_run_or_asks_for_a_server_that_it_has_not(
 ) -> None:
     by_function: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in collected:
-        by_function[item.nodeid.partition("[")[0]].append(item)
+        by_function[function_of(item)].append(item)
     hidden = {name for name, items in by_function.items() if not any(map(is_core, items))}
     asking = {name for name in hidden if not any(map(can_be, by_function[name]))}
     assert hidden == asking

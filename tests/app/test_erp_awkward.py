@@ -38,7 +38,7 @@ from tests.amounts import amount
 from tests.hosts.sql import Sessions
 from zoho_sync import ReceiptStatus
 
-EVENTS: Final = int(os.environ.get("ZOHO_SYNC_ERP_EVENTS", "0")) or amount(core=300, everything=800)
+EVENTS: Final = int(os.environ.get("ZOHO_SYNC_ERP_EVENTS", "0")) or amount(core=200, everything=800)
 SIZES: Final = Sizes(
     customers=EVENTS // 2, products=EVENTS * 3 // 20, events=EVENTS, swaps=max(3, EVENTS // 200)
 )
@@ -221,7 +221,7 @@ async def test_a_number_of_the_hosts_own_row_is_not_taken_away(replay: Replay) -
 
 def test_it_runs_as_a_program(tmp_path: Path) -> None:
     """It prints what came of the month, and its exit code says whether all was right."""
-    sizes = ("--customers", "20", "--products", "20", "--events", "60", "--seed", "3")
+    sizes = ("--customers", "10", "--products", "10", "--events", "30", "--seed", "3")
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-m", "examples.erp_awkward", *sizes],
         cwd=Path(__file__).parents[2],

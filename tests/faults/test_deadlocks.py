@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from tests.amounts import amount
 from tests.hosts.events import customer, invoice
 from tests.hosts.shop import create_shop, registry
 from tests.hosts.sql import Sessions
@@ -29,7 +30,7 @@ from zoho_sync.database.faults import Fault, classify
 # Their transactions run into one another; those of SQLite do not.
 pytestmark = [pytest.mark.databases("postgresql", "mariadb"), pytest.mark.breaks_connections]
 
-SECONDS = float(os.environ.get("ZOHO_SYNC_DEADLOCK_SECONDS", "6"))
+SECONDS = float(os.environ.get("ZOHO_SYNC_DEADLOCK_SECONDS", amount(core=3, everything=6)))
 SEED = int(os.environ.get("ZOHO_SYNC_FAULT_SEED", "20240501"))
 WORKERS = 3
 CLIENTS = [str(1000 + number) for number in range(8)]

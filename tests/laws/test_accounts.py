@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.amounts import is_core
 from tests.hosts import documents
 from tests.hosts.clock import Hands
 from tests.hosts.documents import at, customer
@@ -403,13 +404,14 @@ async def test_law_4_worker_that_is_broken_off_anywhere_leaves_no_lock(
         said(invoice(date="soon"), "invoice.date"),
     ):
         await books.step(delivery)
+    # The core run tries the odd statements on one database, and the even ones on another.
+    statement, step = (1 + (engine.dialect.name == "sqlite"), 2) if is_core() else (1, 1)
     gc.disable()
     try:
-        statement = 1
         while await broken_off(engine, books.sync.drain(), statement, queues):
             await books.check()
             await books.step(said(customer(contact_id=f"c{statement}")))
-            statement += 1
+            statement += step
     finally:
         gc.enable()
     assert statement > 20

@@ -77,6 +77,7 @@ class TestBeforeMemory(OutboxSuite):
             yield queue
 
 
+@pytest.mark.repeats("TestBeforeMemory")
 class TestBeforeRedis(OutboxSuite):
     @pytest.fixture(autouse=True)
     def server(self, redis_server: RedisServer) -> None:

@@ -20,16 +20,19 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 TABLES = library_tables()
 NUMBERS = range(40_000)
 NAMES = [str(number) for number in NUMBERS]
-EVENTS = [
-    SyncEvent("invoice", name, effective_time=datetime(2024, 6, 1, tzinfo=UTC)) for name in NAMES
-]
 Step = Callable[[AsyncConnection], Awaitable[Any]]
+
+
+def events() -> list[SyncEvent]:
+    moment = datetime(2024, 6, 1, tzinfo=UTC)
+    return [SyncEvent("invoice", name, effective_time=moment) for name in NAMES]
+
 
 STEPS: dict[str, Step] = {
     "removed dead letters": lambda c: DeadLetterRows(c, TABLES).remove(NUMBERS),
     "queued equals": lambda c: find_equals(c, TABLES.jobs, NAMES),
     "parked equals": lambda c: find_equals(c, TABLES.parked, NAMES),
-    "settled equals": lambda c: find_known(c, TABLES, [TABLES.jobs], EVENTS, {"invoice": "f"}),
+    "settled equals": lambda c: find_known(c, TABLES, [TABLES.jobs], events(), {"invoice": "f"}),
     "places": lambda c: find_places(c, TABLES, NAMES),
 }
 
