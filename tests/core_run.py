@@ -26,10 +26,12 @@ __all__ = ["CoreRun", "Plan", "behaviour", "function_of", "is_tried_on_both", "p
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
-ENOUGH: Final = 1.0
+ENOUGH: Final = 0.5
 """Seconds that the core run spends at most on the repetitions of one test function."""
 RECORDED: Final = 0.2
-"""A test that took fewer seconds counts for nothing."""
+"""Seconds from which on a test is recorded."""
+QUICK: Final = 0.1
+"""Seconds that one counts for which is not recorded."""
 
 BY_FIXTURE: Final = {
     "sqlite_url": "sqlite",
@@ -163,7 +165,7 @@ class Plan:
             place = next(iter(places(item)), "")
             is_new = place not in met and (is_tried_on_both(item) or not kept)
             differs = item.get_closest_marker("databases") is not None and place in OF_LAWS
-            seconds = self._seconds.get(item.name, 0)
+            seconds = self._seconds.get(item.name, QUICK)
             function = function_of(item)
             is_near = place in met or differs
             is_cheap = self._spent[function] + seconds <= ENOUGH and is_near

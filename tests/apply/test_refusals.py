@@ -37,6 +37,7 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.apply.refusals import RefusedAt
+from zoho_sync.database.creation import create_missing
 from zoho_sync.database.faults import note_place, noted_place
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 from zoho_sync.mapping.declaration import ABSENT
@@ -143,7 +144,7 @@ async def tables(engine: AsyncEngine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _enforce)
     async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(create_missing, Base.metadata)
 
 
 def _enforce(connection: Any, _record: object) -> None:

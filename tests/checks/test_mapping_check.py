@@ -67,6 +67,7 @@ from zoho_sync import (
     mirror,
 )
 from zoho_sync.checks.check import MappingCheck
+from zoho_sync.database.creation import create_missing
 from zoho_sync.database.reflection import stored_type
 from zoho_sync.exceptions import Finding
 from zoho_sync.handlers import (
@@ -138,7 +139,7 @@ def goods(table: Any, **mapping: Any) -> Handler:
 async def created(engine: AsyncEngine, *tables: Table) -> None:
     """Make the library's tables, and those of the host."""
     async with engine.begin() as connection:
-        await connection.run_sync(library_tables().metadata.create_all)
+        await connection.run_sync(create_missing, library_tables().metadata)
         for table in tables:
             await connection.run_sync(table.create, checkfirst=True)
 

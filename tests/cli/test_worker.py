@@ -96,10 +96,15 @@ def wait_until_idle(url: str) -> None:
 
 
 @pytest.mark.databases("sqlite", "postgresql", "mariadb")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_gracefully(
-    database_url: str, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_signal_stops_it_gracefully(database_url: str, tmp_path: Path) -> None:
+    is_stopped_gracefully(database_url, tmp_path, signal.SIGTERM)
+
+
+def test_so_does_a_terminals(sqlite_url: str, tmp_path: Path) -> None:
+    is_stopped_gracefully(sqlite_url, tmp_path, signal.SIGINT)
+
+
+def is_stopped_gracefully(database_url: str, tmp_path: Path, number: signal.Signals) -> None:
     in_database(database_url, enqueue)
     options = ("--database-url", database_url, "--json", "--batch-size", "1", "--concurrency", "2")
     with running(*options, cwd=tmp_path) as process:

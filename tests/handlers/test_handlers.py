@@ -33,6 +33,7 @@ from zoho_sync import (
     SyncResult,
     UnknownEntityType,
 )
+from zoho_sync.database.creation import create_missing
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import Payload
 from zoho_sync.payloads.fields import Amount, EntityId, Text, ZohoId
@@ -113,8 +114,8 @@ def shipment(time: str = "10:00:00", **fields: Any) -> dict[str, Any]:
 @pytest.fixture
 async def session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     async with engine.begin() as connection:
-        await connection.run_sync(LIBRARY.metadata.create_all)
-        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(create_missing, LIBRARY.metadata)
+        await connection.run_sync(create_missing, Base.metadata)
     async with AsyncSession(engine) as session:
         yield session
 

@@ -17,6 +17,7 @@ from tests.hosts import handlers
 from tests.hosts.tables import ClientTable, InvoiceLineTable, InvoiceTable, ProductTable
 from tests.hosts.writes import statements
 from zoho_sync import BaseEntityHandler, HandlerRegistry, SyncEvent, SyncResult
+from zoho_sync.database.creation import create_missing
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
 Step = Callable[[SyncEvent, AsyncSession], Awaitable[None]]
@@ -106,6 +107,6 @@ def registry(script: Script | None = None) -> HandlerRegistry:
 async def create_shop(engine: AsyncEngine) -> None:
     """Create the shop's tables, and let the host itself note every write to them."""
     async with engine.begin() as connection:
-        await connection.run_sync(Shop.metadata.create_all)
+        await connection.run_sync(create_missing, Shop.metadata)
         for statement in statements(connection.dialect.name):
             await connection.exec_driver_sql(statement)

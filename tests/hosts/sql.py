@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Executable, MetaData, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from zoho_sync.database.creation import create_missing
 from zoho_sync.store.tables import library_tables
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -18,7 +19,7 @@ library = library_tables()
 async def make(sessions: Sessions, metadata: MetaData) -> None:
     """Make the host's tables, as the host does."""
     async with sessions() as session, session.begin():
-        await (await session.connection()).run_sync(metadata.create_all)
+        await (await session.connection()).run_sync(create_missing, metadata)
 
 
 async def clear(sessions: Sessions, *more: MetaData) -> None:

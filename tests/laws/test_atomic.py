@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.amounts import is_core
 from tests.laws.engines import QueueEngine, nobody
 from zoho_sync import ChildMap, EntityMap, HandlerRegistry, Outcome, SyncEvent, ZohoSync
+from zoho_sync.database.creation import create_missing
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.handlers import InvoiceHandler
 from zoho_sync.payloads import InvoicePayload
@@ -202,8 +203,8 @@ async def host(engine: AsyncEngine, queues: QueueEngine) -> Host:
 
 async def create_tables(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(LIBRARY.metadata.create_all)
-        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(create_missing, LIBRARY.metadata)
+        await connection.run_sync(create_missing, Base.metadata)
 
 
 @dataclass

@@ -42,6 +42,7 @@ from zoho_sync import (
     SyncResult,
     ZohoSync,
 )
+from zoho_sync.database.creation import create_missing
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.store.tables import library_tables
 
@@ -159,8 +160,8 @@ async def engine(engine: AsyncEngine) -> AsyncEngine:
 
 async def create_tables(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(LIBRARY.metadata.create_all)
-        await connection.run_sync(Base.metadata.create_all)
+        await connection.run_sync(create_missing, LIBRARY.metadata)
+        await connection.run_sync(create_missing, Base.metadata)
         await connection.execute(insert(Note).values(words="from before"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from sqlalchemy import MetaData, func, select
+from sqlalchemy import Connection, MetaData, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -15,7 +15,7 @@ from zoho_sync.database.faults import hide_values, lacks_table
 from zoho_sync.database.unit_of_work import finish, unit_of_work
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["create_all", "needing_tables"]
+__all__ = ["create_all", "create_missing", "needing_tables"]
 
 # Any number will do, as long as every process takes the same: "zoho_sync" in ASCII, shortened.
 _ADVISORY_LOCK: Final = 0x7A6F686F73796E63
@@ -38,7 +38,17 @@ async def create_all(
         _in_turn(work.connection),
     ):
         for each in metadata:
-            await work.connection.run_sync(each.create_all)
+            await work.connection.run_sync(create_missing, each)
+
+
+def create_missing(connection: Connection, metadata: MetaData) -> None:
+    """Create the tables that are not there yet, not even as views: two questions for all."""
+    inspector, there = inspect(connection), set[tuple[str | None, str]]()
+    for schema in {table.schema for table in metadata.tables.values()}:
+        names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+        there |= {(schema, name) for name in names}
+    missing = [t for t in metadata.tables.values() if (t.schema, t.name) not in there]
+    metadata.create_all(connection, tables=missing, checkfirst=False)
 
 
 @asynccontextmanager
