@@ -60,6 +60,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let the core run be chosen, unless everything runs."""
     config.pluginmanager.register(CoreRun(config), "core_run")
+    # Tests start a hundred processes, each of which would compile the library and its host anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -38,7 +38,7 @@ from tests.amounts import amount
 from tests.hosts.sql import Sessions
 from zoho_sync import ReceiptStatus
 
-EVENTS: Final = int(os.environ.get("ZOHO_SYNC_ERP_EVENTS", "0")) or amount(core=200, everything=800)
+EVENTS: Final = int(os.environ.get("ZOHO_SYNC_ERP_EVENTS", "0")) or amount(core=150, everything=800)
 SIZES: Final = Sizes(
     customers=EVENTS // 2, products=EVENTS * 3 // 20, events=EVENTS, swaps=max(3, EVENTS // 200)
 )
