@@ -129,6 +129,9 @@ async def test_a_worker_frozen_in_the_middle_of_a_statement_holds_nothing_for_lo
         await frozen.exec_driver_sql(f"SET transaction_timeout = '{hosts_own}'")
         await frozen.commit()
         await bound_waits(frozen, timedelta(milliseconds=500))
+        bound = (await frozen.exec_driver_sql("SHOW transaction_timeout")).scalar()
+        # The host's own is the shorter one. That it ends sooner, a busy machine would not show.
+        assert bound == ("2s" if hosts_own == "0" else hosts_own)
         await frozen.execute(locking)
         await frozen.begin_nested()
         driver: Any = (await frozen.get_raw_connection()).driver_connection
@@ -139,7 +142,7 @@ async def test_a_worker_frozen_in_the_middle_of_a_statement_holds_nothing_for_lo
                 await peer.execute(locking)
         finally:
             await frozen.invalidate()
-        assert (time.monotonic() - began > 1.5) == (hosts_own == "0")
+        assert hosts_own != "0" or time.monotonic() - began > 1.5
 
 
 async def _as_none(step: Any) -> None:

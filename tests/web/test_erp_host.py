@@ -64,6 +64,13 @@ async def erp(database_url: str, tmp_path: Path) -> AsyncIterator[ERP]:
         yield running
 
 
+@pytest.fixture
+async def erp_in_one(database_url: str, tmp_path: Path) -> AsyncIterator[ERP]:
+    """The ERP with its worker inside the web application: one process is there sooner than two."""
+    async with running_erp(database_url, tmp_path, worker="inside") as running:
+        yield running
+
+
 def texts(rows: list[tuple[Any, ...]], booleans: int | None = None) -> list[tuple[str, ...]]:
     """Rows as text; SQLite has 0 and 1 where others have booleans."""
     return [
@@ -146,31 +153,31 @@ async def change(erp: ERP, statement: str) -> None:
     assert await erp.rows(statement + " RETURNING id")
 
 
-async def test_what_the_front_door_answers(erp: ERP) -> None:
+async def test_what_the_front_door_answers(erp_in_one: ERP) -> None:
     body = {"item": {"item_id": "1", "name": "Lamp"}}
-    forged = await erp.post("item", body, secret="123456abcdef")
+    forged = await erp_in_one.post("item", body, secret="123456abcdef")
     assert (forged.status_code, forged.json()) == (401, {"status": "refused", "event_ids": []})
-    unsigned = await erp.client.post(f"{erp.base}/webhooks/zoho/item", json=body)
+    unsigned = await erp_in_one.client.post(f"{erp_in_one.base}/webhooks/zoho/item", json=body)
     assert unsigned.status_code == 401
-    large = await erp.post("item", b" " * (5 * 1024 * 1024 + 1))
+    large = await erp_in_one.post("item", b" " * (5 * 1024 * 1024 + 1))
     assert (large.status_code, large.json()["status"]) == (413, "refused")
-    assert (await erp.post("spaceship", body)).status_code == 404
-    assert (await erp.post("item/1/2", body)).status_code == 404
-    wrong = await erp.post("item", b"", method="GET")
+    assert (await erp_in_one.post("spaceship", body)).status_code == 404
+    assert (await erp_in_one.post("item/1/2", body)).status_code == 404
+    wrong = await erp_in_one.post("item", b"", method="GET")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, PUT, DELETE")
     for ping in (b"", b'""', b"{}"):
-        answer = await erp.post("", ping)
+        answer = await erp_in_one.post("", ping)
         assert (answer.status_code, answer.json()["status"]) == (200, "ping")
-    report = await erp.settled()
+    report = await erp_in_one.settled()
     assert (report["settled"], report["dead_letters"]) == ({}, 0)
 
-    unreadable = await erp.post("item", b'{"item": {"item_id": "1", ')
+    unreadable = await erp_in_one.post("item", b'{"item": {"item_id": "1", ')
     assert (unreadable.status_code, unreadable.json()["status"]) == (200, "dead_letter")
-    first = await erp.post("item", body, query=[("op", "edit")])
+    first = await erp_in_one.post("item", body, query=[("op", "edit")])
     assert first.json()["status"] == "accepted"
-    report = await erp.settled()
+    report = await erp_in_one.settled()
     assert (report["settled"], report["dead_letters"]) == ({"applied": 1}, 1)
-    kept = await erp.rows("SELECT body FROM zoho_sync_dead_letters")
+    kept = await erp_in_one.rows("SELECT body FROM zoho_sync_dead_letters")
     assert kept == [(b'{"item": {"item_id": "1", ',)]
 
 
@@ -186,12 +193,14 @@ async def test_the_worker_may_run_inside_the_web_application(
     assert "Traceback" not in log
 
 
-async def test_a_resend_is_recognised(erp: ERP) -> None:
+async def test_a_resend_is_recognised(erp_in_one: ERP) -> None:
     stamped = {"item": {"item_id": "1", "last_modified_time": "2026-03-01T08:00:00Z", "name": "x"}}
-    first, second = await asyncio.gather(erp.post("item", stamped), erp.post("item", stamped))
+    first, second = await asyncio.gather(
+        erp_in_one.post("item", stamped), erp_in_one.post("item", stamped)
+    )
     assert {first.json()["status"], second.json()["status"]} == {"accepted", "duplicate"}
     assert first.json()["event_ids"] == second.json()["event_ids"]
-    report = await erp.settled()
+    report = await erp_in_one.settled()
     assert report["settled"] == {"applied": 1}
 
 
