@@ -42,13 +42,16 @@ async def create_all(
 
 
 def create_missing(connection: Connection, metadata: MetaData) -> None:
-    """Create the tables that are not there yet, not even as views: two questions for all."""
-    inspector, there = inspect(connection), set[tuple[str | None, str]]()
-    for schema in {table.schema for table in metadata.tables.values()}:
-        names = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
-        there |= {(schema, name) for name in names}
-    missing = [t for t in metadata.tables.values() if (t.schema, t.name) not in there]
-    metadata.create_all(connection, tables=missing, checkfirst=False)
+    """Create the tables that are not there yet; where all are, that is one question."""
+    inspector, tables = inspect(connection), metadata.tables.values()
+    there = {
+        (schema, name)
+        for schema in {table.schema for table in tables}
+        for name in inspector.get_table_names(schema)
+    }
+    missing = [table for table in tables if (table.schema, table.name) not in there]
+    # It looks for each of these once more: a view, or a foreign table, may stand for one.
+    metadata.create_all(connection, tables=missing)
 
 
 @asynccontextmanager
