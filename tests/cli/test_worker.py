@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from tests.cli.conftest import SECRET_TEXT, Call, in_database
 from zoho_sync import BaseEntityHandler, EntityMap, ZohoSync, default_registry
+from zoho_sync.cli.processes import supervise
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import EntityId, Payload, UserPayload
 
@@ -93,6 +94,15 @@ def wait_until_idle(url: str) -> None:
     while queued(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def wait_until_ended(process: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(process, 0)
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @pytest.mark.databases("sqlite", "postgresql", "mariadb")
@@ -350,6 +360,35 @@ def test_what_ends_one_process_by_itself_ends_all(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 4, err
     assert "is replaced" not in err
+
+
+def test_no_exit_code_is_lost_where_processes_end_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The first that ends has the others told to stop, in the very moment in which they end.
+    program = tmp_path / "ends"
+    program.write_text("#!/bin/sh\nexit 4\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert {asyncio.run(supervise(8, [])) for _ in range(40)} == {("done", 4)}
+
+
+def test_all_are_stopped_where_one_cannot_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The first to come stays; the second takes the program away, and is killed.
+    program = tmp_path / "once"
+    program.write_text(
+        f"#!/bin/sh\nif mkdir {tmp_path}/came; then echo $$ >{tmp_path}/id; exec sleep 600; fi\n"
+        f'until [ -s {tmp_path}/id ]; do sleep 0.01; done; rm "$0"; kill -9 $$\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(supervise(2, []))
+    stays = int((tmp_path / "id").read_text(encoding="utf-8"))
+    wait_until_ended(stays)
 
 
 def test_once_is_for_one_process(call: Call, sqlite_url: str) -> None:

@@ -11,8 +11,10 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -32,18 +34,24 @@ async def supervise(count: int, arguments: Sequence[str]) -> tuple[str, int]:
     The arguments are those of each, after ``zoho-sync``. What stopped them is returned, with the
     exit code.
     """
-    workers = _Workers([sys.executable, "-m", "zoho_sync.cli", *arguments])
+    workers = _Workers([sys.executable, "-m", "zoho_sync.cli", *arguments], count)
     with workers.told_to_stop():
         codes = await asyncio.gather(*(workers.keep_one(number) for number in range(count)))
     return workers.stopped_by or "done", max(codes)
 
 
 class _Workers:
-    """The processes, and what was said to them."""
+    """The processes, and what was said to them.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    They are subprocess's and not asyncio's. Before a signal, a Popen looks whether its process has
+    ended; where asyncio waits for it elsewhere, the exit code is lost then, and 255 is reported.
+    """
+
+    def __init__(self, command: Sequence[str], count: int) -> None:
         self._command = command
-        self._running: set[asyncio.subprocess.Process] = set()
+        # One thread for each: the loop's own executor may have fewer, and an end be seen late.
+        self._waiting = ThreadPoolExecutor(count, "zoho-sync-process")
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._stopping = asyncio.Event()
         self.stopped_by = ""
 
@@ -61,18 +69,19 @@ class _Workers:
         return 0
 
     async def _run(self, number: int) -> int:
-        # In a group of its own: a terminal's Ctrl-C comes here alone, and is handed on once.
-        process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-        )
+        process = self._start()
         self._running.add(process)
         _log.info("worker %d is process %d", number, process.pid)
         try:
-            if self._stopping.is_set():
-                process.terminate()
-            return await process.wait()
+            return await asyncio.get_running_loop().run_in_executor(self._waiting, process.wait)
         finally:
             self._running.discard(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # In a group of its own: a terminal's Ctrl-C comes here alone, and is handed on once.
+        return subprocess.Popen(  # noqa: S603  # this program, with its own arguments
+            self._command, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
@@ -80,9 +89,7 @@ class _Workers:
 
     def _tell(self, number: signal.Signals) -> None:
         for process in self._running:
-            # One that has ended of itself just now is not waited for yet.
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
+            process.send_signal(number)
 
     @contextmanager
     def told_to_stop(self) -> Iterator[None]:
@@ -97,4 +104,7 @@ class _Workers:
             self._stop(number)
 
         with at_signals(stop):
-            yield
+            try:
+                yield
+            finally:
+                self._stop(signal.SIGTERM)
