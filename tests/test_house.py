@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import tomllib
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_the_house_is_ten_floors_high() -> None:
     assert house.floors(house.rooms(house.imports())) <= 10
+
+
+def test_an_events_way_is_short() -> None:
+    walk, depth = asyncio.run(house.walked())
+    assert walk.files <= 15
+    assert walk.returns <= 15
+    assert depth <= 7
 
 
 @pytest.mark.parametrize("path", MODULES.values(), ids=MODULES)

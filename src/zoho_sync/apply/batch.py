@@ -31,7 +31,7 @@ from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync.store.parked_rows import Waiting
 from zoho_sync.store.places import Place, find_places
 
-__all__ = ["Batch", "Dispatch", "apply_batch", "prepare_ledger"]
+__all__ = ["Batch", "Called", "Dispatch", "apply_batch", "prepare_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Batch:
 
     def keys(self, context: HandlerContext) -> set[LedgerKey]:
         """Return the entities of the events."""
-        return {context.ledger_key(job.event) for job in self.jobs}
+        return {LedgerKey.of(job.event, context.catalog) for job in self.jobs}
 
 
 class Dispatch(Protocol):
@@ -66,6 +66,21 @@ class Dispatch(Protocol):
         With ``hold``, what the event refers to is held until the transaction ends.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Chooses the handler that was called."""
+
+    handler: Handler
+
+    def __call__(
+        self, session: AsyncSession, event: SyncEvent, entry: LedgerEntry, /, *, hold: bool
+    ) -> tuple[Handler, SyncEvent]:
+        """Return the handler, and the event as it is; see `Dispatch`."""
+        del session, entry
+        self.handler.holds_targets = hold
+        return self.handler, event
 
 
 async def prepare_ledger(
@@ -96,7 +111,10 @@ async def apply_batch(
     entries = await ledger.lock(keys)
     held = entries.keys() | await ledger.hold(batch.targets - entries.keys())
     result = BatchResult(await database_time(work.connection, context.clock))
-    jobs = [_arrived(job, entries[context.ledger_key(job.event)], result.now) for job in batch.jobs]
+    jobs = [
+        _arrived(job, entries[LedgerKey.of(job.event, context.catalog)], result.now)
+        for job in batch.jobs
+    ]
     if not batch.is_call:
         result.known |= await _find_known(work.connection, context, jobs)
     application = _Application(work, context, dispatch, batch, held, result)
@@ -128,7 +146,8 @@ class _Application:
             try:
                 applied = await self._apply(job, entries)
             except ValueTaken as taken:
-                refused.append(Refused(job, self.context.ledger_key(job.event), taken))
+                key = LedgerKey.of(job.event, self.context.catalog)
+                refused.append(Refused(job, key, taken))
             except Exception as error:  # noqa: BLE001  # whatever it is, the batch goes on
                 self._note_failure(job, error)
             else:
@@ -148,7 +167,7 @@ class _Application:
         referred to is held. Inside the host's own transaction that is the host's to do.
         """
         event, work = job.event, self.work
-        key = self.context.ledger_key(event)
+        key = LedgerKey.of(event, self.context.catalog)
         ledger = Ledger(work.connection, self.context.tables.ledger)
         if self.context.makes_placeholders and len(entries) > 1:
             # An event before it may have made the row that stands for this one's entity.

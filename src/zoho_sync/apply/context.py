@@ -9,10 +9,8 @@ from functools import cached_property
 
 from zoho_sync.database.dialects import Clock
 from zoho_sync.events.entities import BUILTIN_KINDS, EntityCatalog
-from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.version import TIMELESS_DELETE_GRACE
 from zoho_sync.mapping.binding import BoundEntity
-from zoho_sync.store.ledger import LedgerKey
 from zoho_sync.store.tables import Tables, library_tables
 
 __all__ = ["HandlerContext"]
@@ -40,11 +38,6 @@ class HandlerContext:
     date_formats: tuple[str, ...] = ()
     clock: Clock | None = None
     grace: timedelta = TIMELESS_DELETE_GRACE
-
-    def ledger_key(self, event: SyncEvent) -> LedgerKey:
-        """Return how the ledger names an event's entity."""
-        namespace = self.catalog.namespace(event.entity_type)
-        return LedgerKey(event.organization_id, namespace, event.entity_id)
 
     @cached_property
     def makes_placeholders(self) -> bool:

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync.abc import Job, SettledHook
-from zoho_sync.apply.batch import Batch, Dispatch, apply_batch, prepare_ledger
+from zoho_sync.abc import Job, SettledEvent, SettledHook
+from zoho_sync.apply.batch import Batch, Called, Dispatch, apply_batch, prepare_ledger
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.recording import BatchResult, is_recorded, record, tell, wake
 from zoho_sync.database.transactions import repeat_conflicts, transaction, was_committed
 from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
-from zoho_sync.events.event import Operation, SyncEvent, effective_time
+from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import SyncResult
-from zoho_sync.exceptions import PayloadError
-from zoho_sync.payloads import Payload
-from zoho_sync.store.ledger import Ledger, LedgerEntry
+from zoho_sync.store.ledger import Ledger
 
 __all__ = ["DirectApplication", "apply_directly"]
 
 _BLOCKED_PAUSE: Final = 0.05
 
 
-async def apply_directly(
-    handler: Handler,
-    work: UnitOfWork,
-    payload: Payload | Mapping[str, Any],
-    operation: Operation,
-) -> SyncResult:
-    """Apply a change that a handler was called with.
+async def apply_directly(handler: Handler, work: UnitOfWork, event: SyncEvent) -> SyncResult:
+    """Apply an event that a handler was called with.
 
     Raises:
         PayloadError: The document cannot be understood, or its time is far ahead.
@@ -43,16 +36,9 @@ async def apply_directly(
         ReferenceFailed: An entity that it refers to does not exist.
         RowRejected: The host's schema refuses the values.
     """
-    batch = Batch([Job(None, _understand(handler, payload, operation), "")], is_call=True)
-
-    def choose(
-        _session: AsyncSession, event: SyncEvent, _entry: LedgerEntry, *, hold: bool
-    ) -> tuple[Handler, SyncEvent]:
-        handler.holds_targets = hold
-        return handler, event
-
-    result = await _apply_alone(batch, work, handler.context, choose)
-    return result.came_to[0].settled_event().result
+    batch = Batch([Job(None, event, "")], is_call=True)
+    _, settled = await _apply_alone(batch, work, handler.context, Called(handler))
+    return settled[0].result
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +67,31 @@ class DirectApplication:
         # It arrives when its entity is locked, and no row of a queue holds it.
         batch = Batch([Job(None, replace(event, arrival=None), "", outside=True)])
         while True:
-            result = await repeat_conflicts(partial(self._attempt, batch))
+            result, settled = await repeat_conflicts(partial(self._attempt, batch))
             if event.id in result.known:
                 return result.known[event.id]
-            if result.came_to:
-                settled = result.came_to[0].settled_event()
-                await tell(self.hooks, [settled])
-                return settled.result
+            if settled:
+                await tell(self.hooks, settled)
+                return settled[0].result
             # It misses an entity: once more, while that is held. One that somebody else holds is
             # about to change.
             batch = replace(batch, targets=batch.targets | frozenset(result.waiting.values()))
             if result.blocked:
                 await asyncio.sleep(_BLOCKED_PAUSE)
 
-    async def _attempt(self, batch: Batch) -> BatchResult:
+    async def _attempt(self, batch: Batch) -> tuple[BatchResult, list[SettledEvent]]:
         async with transaction(self.sessions, self.lease) as work:
             await prepare_ledger(work.connection, batch, self.context)
-        result = None
+        made = None
         try:
             async with transaction(self.sessions, self.lease) as work:
-                result = await _apply_alone(
-                    batch, work, self.context, self.dispatch, self.parked_for
-                )
+                made = await _apply_alone(batch, work, self.context, self.dispatch, self.parked_for)
         except Exception as error:
-            if result is None or not result.came_to:
+            if made is None or not made[0].came_to:
                 raise
-            if not await was_committed(error, partial(self._committed, batch, result)):
+            if not await was_committed(error, partial(self._committed, batch, made[0])):
                 raise
-        return result
+        return made
 
     async def _committed(self, batch: Batch, result: BatchResult) -> bool:
         """Find out whether a transaction has committed whose end was not heard of."""
@@ -124,37 +107,14 @@ async def _apply_alone(
     context: HandlerContext,
     dispatch: Dispatch,
     parked_for: timedelta = timedelta(0),
-) -> BatchResult:
-    """Apply the event of a batch of one, and record what it came to.
+) -> tuple[BatchResult, list[SettledEvent]]:
+    """Apply the event of a batch of one, and record what it came to; say it as hooks are told.
 
     Raises:
         Exception: What made the event fail; nobody but the caller hears of it.
     """
     result = await apply_batch(batch, work, context, dispatch)
-    for each in result.came_to:
-        if isinstance(each.what, Exception):
-            raise each.what
+    settled = [each.settled_event() for each in result.came_to]
     await record(work.connection, context, result, parked_for)
     await wake(work.connection, context, result)
-    return result
-
-
-def _understand(
-    handler: Handler, payload: Payload | Mapping[str, Any], operation: Operation
-) -> SyncEvent:
-    context, kind = handler.context, handler.kind()
-    document = payload.model_dump(exclude_unset=True) if isinstance(payload, Payload) else payload
-    entity_id = kind.entity_id(document)
-    if not entity_id:
-        raise PayloadError(f"{kind.entity_type}.{kind.id_fields[0]}", "missing or empty")
-    moment = effective_time(
-        document, path=kind.entity_type, time_zone=context.time_zone, formats=context.date_formats
-    )
-    return SyncEvent(
-        entity_type=kind.entity_type,
-        entity_id=entity_id,
-        payload=document,
-        operation=operation,
-        organization_id=handler.organization_id,
-        effective_time=moment,
-    )
+    return result, settled

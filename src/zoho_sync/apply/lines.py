@@ -42,8 +42,7 @@ class ChildWriter:
 
     Attributes:
         links: The library's table of those links.
-        parent: The primary key of the entity's row.
-        owners: The table of that row.
+        owners: The table of the entity's row.
     """
 
     connection: AsyncConnection
@@ -51,11 +50,10 @@ class ChildWriter:
     links: Table
     references: References
     owner: LedgerKey
-    parent: Key
     owners: str
 
-    async def replace(self, payload: Payload) -> None:
-        """Make the rows what the document's list says.
+    async def replace(self, payload: Payload, parent: Key) -> None:
+        """Make the rows what the document's list says, below the row with a primary key.
 
         Raises:
             ReferencePending: An entity that a line refers to is missing.
@@ -63,8 +61,14 @@ class ChildWriter:
         """
         lines = self._lines(payload)
         # References first: an event that parks must not have touched anything.
-        wanted = {key: await self._values(key, line, path) for key, (line, path) in lines.items()}
-        existing = await self._existing()
+        above = {
+            column: coerce(column, value)
+            for column, value in zip(self.child.parent, parent, strict=True)
+        }
+        wanted = {
+            key: await self._values(key, line, path) | above for key, (line, path) in lines.items()
+        }
+        existing = await self._existing(parent)
         for key in existing.keys() - wanted.keys():
             await self._remove(key, existing[key])
         # Added last: a unique position may be free only once the others have moved.
@@ -72,12 +76,11 @@ class ChildWriter:
         for key in sorted(wanted, key=lambda key: key not in existing):
             (line, path), row = lines[key], existing.get(key)
             values = WantedValues(self.child, wanted[key], row, kept, path, self.owners)
-            with refusals_at(self.child, path), wanting(values):
-                await self._write(key, wanted[key], row, line)
+            await self._write(key, line, values)
 
-    async def remove_all(self) -> None:
+    async def remove_all(self, parent: Key) -> None:
         """Remove every line that came from Zoho."""
-        for key, row in (await self._existing()).items():
+        for key, row in (await self._existing(parent)).items():
             await self._remove(key, row)
 
     def _lines(self, payload: Payload) -> dict[str, tuple[Line, str]]:
@@ -95,12 +98,10 @@ class ChildWriter:
         child, place = self.child, (self.child.name, line_id)
         with refusals_at(child, path):
             values = read_values(child, line)
-            values |= await self.references.values(child.references, line, path, line=place)
-        pairs = zip(child.parent, self.parent, strict=True)
-        return values | {column: coerce(column, value) for column, value in pairs}
+            return values | await self.references.values(child.references, line, path, line=place)
 
-    async def _existing(self) -> dict[str, Key]:
-        return await line_rows(self.connection, self.child, self.links, self.owner, self.parent)
+    async def _existing(self, parent: Key) -> dict[str, Key]:
+        return await line_rows(self.connection, self.child, self.links, self.owner, parent)
 
     async def _remove(self, line_id: str, row: Key) -> None:
         await delete_row(self.connection, self.child, row)
@@ -111,17 +112,18 @@ class ChildWriter:
             mine = _linked(self.child, self.links, self.owner) & (self.links.c.line_id == line_id)
             await self.connection.execute(delete(self.links).where(mine))
 
-    async def _write(self, line_id: str, values: Values, row: Key | None, line: Line) -> None:
+    async def _write(self, line_id: str, line: Line, wanted: WantedValues) -> None:
         child, owner = self.child, self.owner
-        if row is not None:
-            settled = with_defaults(values, inserting=False)
-            if await update_row(self.connection, child, row, settled):
-                return
-            await self._unlink(line_id)
-        everything = values | insert_only_values(child, line)
-        everything |= identity_values(child, line_id, owner.organization_id)
-        # Nobody else adds lines of an entity whose ledger row is locked: no conflict to expect.
-        made = await insert_row(self.connection, child, everything, unique=False)
+        with refusals_at(child, wanted.path), wanting(wanted):
+            if wanted.key is not None:
+                settled = with_defaults(wanted.values, inserting=False)
+                if await update_row(self.connection, child, wanted.key, settled):
+                    return
+                await self._unlink(line_id)
+            everything = wanted.values | insert_only_values(child, line)
+            everything |= identity_values(child, line_id, owner.organization_id)
+            # Nobody else adds lines of an entity whose ledger row is locked: nothing conflicts.
+            made = await insert_row(self.connection, child, everything, unique=False)
         if child.key is None and made is not None:
             link = {
                 **owner._asdict(),

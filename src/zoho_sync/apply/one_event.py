@@ -112,11 +112,11 @@ class OneEvent:
                 reason = "the host has deleted the row"
                 return Applied(SyncResult(Outcome.IGNORED, reason=reason), None)
         decision = await self._decide()
+        result = self._result(decision)
         if decision.outcome is Outcome.APPLIED:
-            result = await self._write(decision)
+            result = await self._write(decision, result)
             known = await self._linked(decision, result)
         else:
-            result = self._result(decision, plain_key(self.located))
             known = replace(self.entry, state=decision.state)
             if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
                 known = replace(known, entity_type=self.event.entity_type)
@@ -204,7 +204,7 @@ class OneEvent:
             return replace(state, carried=frozenset(), older={})
         return state
 
-    async def _write(self, decision: Decision) -> SyncResult:
+    async def _write(self, decision: Decision, result: SyncResult) -> SyncResult:
         """Write as the mapping says, or by the handler's own code; its hooks run around that."""
         handler, event = self.handler, self.event
         writing = self._writing(decision)
@@ -223,17 +223,16 @@ class OneEvent:
                     late = self.bound is not None and decision.state.version != self.version
                     upsert = handler.upsert if self.own_code and not late else writing.upsert
                     key = await upsert(self.payload)
-                await self._flush()
+                await self.work.flush()
         finally:
             handler._writing = None  # noqa: SLF001  # the same
         if key is None and writing.located is not None:
             # A delete; or own code that wrote the mapped row, and did not hand the key on.
             key = plain_key(writing.located)
-        result = self._result(decision, key)
-        if writing.adopted:
-            result = replace(result, reason="took over a row of the host")
+        reason = "took over a row of the host" if writing.adopted else result.reason
+        result = replace(result, primary_key=key, reason=reason)
         await handler.after_apply(event, result)
-        await self._flush()
+        await self.work.flush()
         return result
 
     async def _retire(self, other: BoundEntity, writing: Writing) -> None:
@@ -246,15 +245,6 @@ class OneEvent:
         leaving = replace(writing, bound=other, located=located, change=None, deleted_at=moment)
         with in_our_words(other, owner.entity_id, deletes=True):
             await leaving.delete(owner.entity_id)
-
-    async def _flush(self) -> None:
-        """Write what own code added to the session, so that what is refused is its error.
-
-        The host's own transaction may hold half-built objects: what is there is flushed by it.
-        """
-        session = self.work.session
-        if not self.work.joined and (session.new or session.dirty or session.deleted):
-            await session.flush()
 
     def _writing(self, decision: Decision) -> Writing:
         change, payload = None, self.payload
@@ -288,14 +278,15 @@ class OneEvent:
             ),
         )
 
-    def _result(self, decision: Decision, key: Any) -> SyncResult:
+    def _result(self, decision: Decision) -> SyncResult:
+        """Return what a decision comes to, while the entity's row is the one that was located."""
         changed = decision.write
         if decision.outcome is Outcome.APPLIED and self.event.operation is Operation.DELETE:
             column = self.bound.mapping.deleted_column if self.bound is not None else None
             changed = frozenset({column} if column else ())
         return SyncResult(
             outcome=decision.outcome,
-            primary_key=key,
+            primary_key=plain_key(self.located),
             version=self.version,
             changed=tuple(sorted(changed)),
             reason=decision.reason,

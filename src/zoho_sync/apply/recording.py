@@ -109,7 +109,7 @@ async def wake(connection: AsyncConnection, context: HandlerContext, result: Bat
     Once the jobs are completed: an event that comes back must not meet its equal in the queue.
     """
     arrived = {
-        context.ledger_key(each.job.event)
+        LedgerKey.of(each.job.event, context.catalog)
         for each in result.came_to
         if isinstance(each.what, Applied) and each.what.result.outcome is Outcome.APPLIED
     }

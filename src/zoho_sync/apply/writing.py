@@ -87,28 +87,30 @@ class Writing:
     async def upsert(self, payload: Payload) -> Any:
         """Write the change, and return the host's primary key."""
         bound = self._mapped("upsert")
-        if self.change is None:
+        change = self.change
+        if change is None:
             message = "upsert() called while a delete is applied"
             raise ConfigurationError(message)
         row, had_row = _EntityRow(self.connection, bound, self.owner), self.located is not None
         if not had_row and any(rows.references for rows in (bound, *bound.children)):
             # What a row that has gone owed is not this one's debt.
             await Debts(self.connection, self.tables.debts).forget(self.owner)
+        lists = [self._lines(each, bound) for each in bound.children if each.name in change.write]
         with refusals_at(bound, payload.entity_type):
-            values = await row.values(self.change, self.references)
+            values = await row.values(change, self.references)
             if not had_row and self.may_adopt and bound.adopt:
-                self.located = await row.adopt(self.change, values, self.tables.ledger)
+                self.located = await row.adopt(change, values, self.tables.ledger)
                 self.adopted = self.located is not None
             if self.located is None:
-                self.located = await row.insert(self.change, values)
+                self.located = await row.insert(change, values)
             elif not self.adopted:
-                await row.update(self.located, values | row.mark(self.change))
-        written = [each for each in bound.references if each.name in self.change.write]
+                await row.update(self.located, values | row.mark(change))
+        for lines in lists:
+            await lines.replace(payload, self.located)
+        written = [each for each in bound.references if each.name in change.write]
         await self._owe("", written, had_row=had_row)
-        for child in bound.children:
-            if child.name in self.change.write:
-                await self._lines(child, bound, self.located).replace(payload)
-                await self._owe(child.name, child.references, had_row=had_row)
+        for lines in lists:
+            await self._owe(lines.child.name, lines.child.references, had_row=had_row)
         return plain_key(self.located)
 
     async def delete(self, entity_id: str) -> None:
@@ -125,7 +127,7 @@ class Writing:
                 await row.update(self.located, {column: deletion_mark(column, self.deleted_at)})
             return
         for child in bound.children:
-            await self._lines(child, bound, self.located).remove_all()
+            await self._lines(child, bound).remove_all(self.located)
         await delete_row(self.connection, bound, self.located)
         await Debts(self.connection, self.tables.debts).forget(self.owner)
         self.located = None
@@ -138,14 +140,13 @@ class Writing:
             rows = Debts(self.connection, self.tables.debts)
             await rows.replace(self.owner, child, columns, debts)
 
-    def _lines(self, child: BoundChild, bound: BoundEntity, located: Key) -> ChildWriter:
+    def _lines(self, child: BoundChild, bound: BoundEntity) -> ChildWriter:
         return ChildWriter(
             self.connection,
             child,
             self.tables.child_links,
             self.references,
             self.owner,
-            located,
             bound.table.fullname,
         )
 

@@ -22,7 +22,7 @@ from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncE
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.mapping.binding import BoundEntity, BoundRows
 from zoho_sync.mapping.values import Key, equals
-from zoho_sync.store.ledger import Ledger
+from zoho_sync.store.ledger import Ledger, LedgerKey
 
 __all__ = ["RowChange", "Trial", "failed", "try_event"]
 
@@ -82,7 +82,7 @@ async def try_event(chosen: Opened, received: SyncEvent) -> Trial:
     async with _rolled_back(chosen) as session:
         connection = await session.connection()
         context = chosen.runtime.context
-        key = context.ledger_key(received)
+        key = LedgerKey.of(received, context.catalog)
         ledger = Ledger(connection, context.tables.ledger)
         await ledger.prepare([key])
         entry = (await ledger.lock([key]))[key]

@@ -73,6 +73,14 @@ class UnitOfWork:
                 self.objects.restore()
             raise
 
+    async def flush(self) -> None:
+        """Write what a handler's own code added to the session, so that its error is that code's.
+
+        The host's own transaction may hold half-built objects: what is there is flushed by it.
+        """
+        if not self.joined and (self.session.new or self.session.dirty or self.session.deleted):
+            await self.session.flush()
+
 
 @asynccontextmanager
 async def unit_of_work(session: AsyncSession) -> AsyncIterator[UnitOfWork]:

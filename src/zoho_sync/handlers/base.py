@@ -16,9 +16,15 @@ from zoho_sync.apply.resolving import resolve_key
 from zoho_sync.apply.writing import Writing
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.entities import BUILTIN_KINDS, EntityKind
-from zoho_sync.events.event import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
+from zoho_sync.events.event import (
+    DEFAULT_ORGANIZATION,
+    Operation,
+    SyncEvent,
+    effective_time,
+    operation_of,
+)
 from zoho_sync.events.outcome import SyncResult
-from zoho_sync.exceptions import ConfigurationError, MappingError
+from zoho_sync.exceptions import ConfigurationError, MappingError, PayloadError
 from zoho_sync.handlers.declaration import misplaced
 from zoho_sync.mapping.binding import BoundEntity, bind
 from zoho_sync.mapping.declaration import EntityMap
@@ -126,10 +132,33 @@ class BaseEntityHandler(Generic[PayloadT]):
             RowRejected: The host's schema refuses the values.
             HostTransactionLost: The database ended the host's transaction.
         """
-        understood = operation_of(operation)
+        operation = operation_of(operation)
         async with unit_of_work(self.session) as work:
-            result = await apply_directly(self, work, payload, understood)
+            result = await apply_directly(self, work, self._event_of(payload, operation))
         return replace(result, committed=not work.joined)
+
+    def _event_of(self, payload: PayloadT | Mapping[str, Any], operation: Operation) -> SyncEvent:
+        kind, context = self.kind(), self.context
+        document: Mapping[str, Any] = (
+            payload.model_dump(exclude_unset=True) if isinstance(payload, Payload) else payload
+        )
+        entity_id = kind.entity_id(document)
+        if not entity_id:
+            raise PayloadError(f"{kind.entity_type}.{kind.id_fields[0]}", "missing or empty")
+        moment = effective_time(
+            document,
+            path=kind.entity_type,
+            time_zone=context.time_zone,
+            formats=context.date_formats,
+        )
+        return SyncEvent(
+            entity_type=kind.entity_type,
+            entity_id=entity_id,
+            payload=document,
+            operation=operation,
+            organization_id=self.organization_id,
+            effective_time=moment,
+        )
 
     async def upsert(self, payload: PayloadT) -> Any:
         """Write the document into the host's tables and return the host's primary key.

@@ -11,6 +11,8 @@ from sqlalchemy import Column, ColumnElement, Table, and_, literal, select, true
 from zoho_sync.database.dialects import chunks, indexed
 from zoho_sync.database.insertion import insert_absent
 from zoho_sync.events.decision import LedgerState
+from zoho_sync.events.entities import EntityCatalog
+from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.version import Version, from_microseconds, to_microseconds
 from zoho_sync.store.tables import Rows
 
@@ -28,6 +30,11 @@ class LedgerKey(NamedTuple):
     organization_id: str
     namespace: str
     entity_id: str
+
+    @classmethod
+    def of(cls, event: SyncEvent, catalog: EntityCatalog) -> LedgerKey:
+        """Return the key of an event's entity."""
+        return cls(event.organization_id, catalog.namespace(event.entity_type), event.entity_id)
 
 
 @dataclass(frozen=True, slots=True)
