@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from tests.core_run import CoreRun
+from tests.engines import warm_engine
 from tests.servers import ServerUnavailableError, in_memory, skip_or_fail
 from tests.servers.mariadb import MariaDBServer, available_mariadb
 from tests.servers.nats import NATSServer, available_nats
@@ -238,7 +239,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """An engine with its default pool, disposed after the test."""
-    engine = create_async_engine(database_url)
+    engine = warm_engine(database_url)
     yield engine
     await engine.dispose()
 

@@ -16,9 +16,9 @@ from sqlalchemy import bindparam, event, update
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     async_sessionmaker,
-    create_async_engine,
 )
 
+from tests.engines import warm_engine
 from tests.hosts.clock import START, Hands
 from tests.hosts.sql import Sessions, library, rows
 from tests.laws import oracle
@@ -337,7 +337,7 @@ def _strict(connection: Any, _: object) -> None:
 @contextmanager
 def opened_laboratory(url: str, queues: QueueEngine, world: World) -> Iterator[Laboratory]:
     with asyncio.Runner() as runner:
-        engine = create_async_engine(url)
+        engine = warm_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine.sync_engine, "connect", _strict)
         sessions = async_sessionmaker(engine, expire_on_commit=False)

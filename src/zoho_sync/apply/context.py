@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from functools import cached_property
 
 from zoho_sync.database.dialects import Clock
-from zoho_sync.events.entities import BUILTIN_KINDS, EntityCatalog
+from zoho_sync.events.entities import BUILTIN_CATALOG, EntityCatalog
 from zoho_sync.events.version import TIMELESS_DELETE_GRACE
 from zoho_sync.mapping.binding import BoundEntity
 from zoho_sync.store.tables import Tables, library_tables
@@ -32,7 +32,7 @@ class HandlerContext:
     """
 
     tables: Tables = field(default_factory=library_tables)
-    catalog: EntityCatalog = field(default_factory=lambda: EntityCatalog(BUILTIN_KINDS))
+    catalog: EntityCatalog = BUILTIN_CATALOG
     bindings: Mapping[str, BoundEntity] = field(default_factory=dict)
     time_zone: tzinfo | None = None
     date_formats: tuple[str, ...] = ()

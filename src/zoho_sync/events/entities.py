@@ -5,11 +5,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from zoho_sync.exceptions import PayloadError, UnknownEntityType
 
-__all__ = ["BUILTIN_KINDS", "CONTACT", "EntityCatalog", "EntityKind", "EntityType"]
+__all__ = [
+    "BUILTIN_CATALOG",
+    "BUILTIN_KINDS",
+    "CONTACT",
+    "EntityCatalog",
+    "EntityKind",
+    "EntityType",
+]
 
 CONTACT = "contact"
 """The ledger namespace that customers and vendors share, and the type of an undecided contact."""
@@ -36,7 +43,7 @@ class EntityType(enum.StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> EntityType | None:
-        found = _BUILTIN.resolve(str(value))
+        found = BUILTIN_CATALOG.resolve(str(value))
         return None if found is None or found == CONTACT else cls._value2member_map_[found]  # type: ignore[return-value]  # the map is typed as Enum
 
 
@@ -194,4 +201,5 @@ class EntityCatalog:
         return kind.rank if kind else EntityKind("", (), ()).rank
 
 
-_BUILTIN = EntityCatalog(BUILTIN_KINDS)
+BUILTIN_CATALOG: Final = EntityCatalog(BUILTIN_KINDS)
+"""Where no registry says what else there is; nothing changes it."""

@@ -15,7 +15,7 @@ from zoho_sync.apply.directly import apply_directly
 from zoho_sync.apply.resolving import resolve_key
 from zoho_sync.apply.writing import Writing
 from zoho_sync.database.unit_of_work import unit_of_work
-from zoho_sync.events.entities import BUILTIN_KINDS, EntityKind
+from zoho_sync.events.entities import BUILTIN_CATALOG, EntityKind
 from zoho_sync.events.event import (
     DEFAULT_ORGANIZATION,
     Operation,
@@ -87,9 +87,8 @@ class BaseEntityHandler(Generic[PayloadT]):
         Raises:
             ConfigurationError: Neither the class nor its payload model says so.
         """
-        builtin = {kind.entity_type: kind for kind in BUILTIN_KINDS}
-        if cls.entity_type in builtin:
-            return builtin[cls.entity_type]
+        if (builtin := BUILTIN_CATALOG.kinds.get(cls.entity_type)) is not None:
+            return builtin
         id_fields: tuple[str, ...] = getattr(cls.payload_model, "id_fields", ())
         if not cls.entity_type or not id_fields:
             message = f"{cls.__name__}: its payload model must declare entity_type and id_fields"
