@@ -57,7 +57,8 @@ class ColumnNames:
 
     def filled(self, name: str, source: Any) -> Column[Any] | None:
         """Return the column of that name, which a source fills."""
-        remedy = meant(name, self._columns)
+        # To guess what was meant takes longer than all else that binds a mapping.
+        remedy = "" if name in self._columns else meant(name, self._columns)
         if not remedy and isinstance(source, str) and source in self._columns:
             pair = f"columns={{{source!r}: {name!r}}}"
             remedy = f"{source!r} is one, and the host's column goes first: {pair}."
