@@ -58,7 +58,7 @@ def _commands(group: click.Group, path: str) -> Iterator[str]:
             if isinstance(each, click.Argument)
         ]
         usage = " ".join((full, "[OPTIONS]" if _options(command, COMMON) else "", *arguments))
-        yield f"```text\n{' '.join(usage.split())}\n```"
+        yield f"```console\n{' '.join(usage.split())}\n```"
         yield read(re.sub(r"\x08\n?", "", inspect.cleandoc(command.help or ""))).text
         yield _options(command, COMMON)
 

@@ -78,7 +78,8 @@ def _markdown(lines: list[str]) -> str:
             continue
         if code is not None:
             block = textwrap.dedent("\n".join(code)).strip("\n")
-            made += ["", "```text", block, "```", ""]
+            # `py`, and not `python`: that the tests run.
+            made += ["", "```py", block, "```", ""]
             code = None
         if line.rstrip().endswith("::"):
             kept = line.rstrip()[:-1]

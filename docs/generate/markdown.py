@@ -139,7 +139,7 @@ class Writer:
             value = getattr(found.node, "value", None)
             text = self._type(ast.unparse(value), found.module) if value else ""
             if text and len(text) < _LONGEST and not re.search(r"\b_[A-Za-z]", text):
-                yield f"```text\n{found.name} = {text}\n```"
+                yield f"```py\n{found.name} = {text}\n```"
 
     def _class(self, found: Definition, face: Face) -> Iterator[str]:
         doc = read(found.doc)
@@ -174,7 +174,7 @@ class Writer:
         if made is None or not isinstance(made.node, Function):
             return
         parameters = self._public(parameters_of(made.module, made.node))
-        yield f"```text\n{signature(found.name, parameters)}\n```"
+        yield f"```py\n{signature(found.name, parameters)}\n```"
         above = [read(each.doc).items.get("Attributes", {}) for each in bases(found)]
         texts = {name: text for each in reversed(above) for name, text in each.items()}
         texts |= doc.items.get("Args", {})
@@ -293,7 +293,7 @@ class Writer:
         doc = read(docstring)
         parameters = self._public(parameters_of(module, node))
         prefix = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
-        yield f"```text\n{signature(name, parameters, prefix=prefix)}\n```"
+        yield f"```py\n{signature(name, parameters, prefix=prefix)}\n```"
         yield self._text(doc.text)
         yield from self._items("Arguments", parameters, doc.items.get("Args", {}))
         if node.returns and (kind := ast.unparse(node.returns)) != "None":
