@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from zoho_sync.exceptions import PayloadError, UnknownEntityType
@@ -127,6 +128,11 @@ def _names_of(kind: EntityKind) -> tuple[str, ...]:
     return kind.entity_type, *kind.wrappers, *kind.aliases
 
 
+@cache
+def _folded_names_of(kind: EntityKind) -> tuple[str, ...]:
+    return tuple(each for name in map(_folded, _names_of(kind)) for each in (name, f"{name}s"))
+
+
 def _folded(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
@@ -145,9 +151,8 @@ class EntityCatalog:
         self.kinds: dict[str, EntityKind] = {kind.entity_type: kind for kind in kinds}
         self._names: dict[str, str] = {}
         for kind in self.kinds.values():
-            for name in map(_folded, _names_of(kind)):
+            for name in _folded_names_of(kind):
                 self._names.setdefault(name, kind.entity_type)
-                self._names.setdefault(f"{name}s", kind.entity_type)
 
     @property
     def names(self) -> tuple[str, ...]:

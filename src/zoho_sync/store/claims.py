@@ -6,9 +6,10 @@ import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, FromClause, Table, exists, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Job
@@ -158,12 +159,18 @@ class Claims(Rows):
         It would wait for the entity's ledger row, and with it the whole batch. The ids alone are
         compared: a customer's job may be queued as a contact's.
         """
-        table, other = self._table, self._table.alias()
+        table, other = self._table, _other(self._table)
         return exists().where(
             other.c.organization_id == table.c.organization_id,
             other.c.entity_id == table.c.entity_id,
             other.c.lease_token.is_not(None),
         )
+
+
+@cache
+def _other(table: Table) -> FromClause:
+    """Return a second name of a table, which has all its columns anew: one serves all claims."""
+    return table.alias()
 
 
 class _Partners:
