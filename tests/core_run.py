@@ -26,7 +26,7 @@ __all__ = ["CoreRun", "Plan", "behaviour", "function_of", "is_tried_on_both", "p
 
 SECONDS: Final = Path(__file__).with_name("seconds.json")
 """How long the dearer tests took; ``python -m pytest --everything --record-seconds`` writes it."""
-ENOUGH: Final = 0.5
+ENOUGH: Final = 0.2
 """Seconds that the core run spends at most on the repetitions of one test function."""
 RECORDED: Final = 0.2
 """Seconds from which on a test is recorded."""
