@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -298,3 +299,18 @@ async def test_units_of_many_tasks_do_not_disturb_one_another(
 
     await asyncio.gather(*(add(number) for number in range(5)))
     assert await session.scalar(select(func.count()).select_from(Thing)) == 5
+
+
+async def test_a_cancellation_that_a_driver_swallows_still_counts(session: AsyncSession) -> None:
+    async def cancelled() -> None:
+        async with unit_of_work(session) as work:
+            await work.connection.execute(adding("lost"))
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(cancelled())
+    assert await session.scalar(select(func.count()).select_from(Thing)) == 0

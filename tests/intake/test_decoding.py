@@ -441,6 +441,7 @@ def test_a_hint_that_contradicts_the_body_is_refused(sample: Sample) -> None:
         {"data": {"invoice_id": "1"}},
         {"user_id": "601", "invoice": {"invoice_id": "1"}},
         {"bill": {"bill_id": "1"}, "invoice": {"invoice_id": "1"}},
+        {"invoice_id": "1", "invoice": {"invoice_id": "2"}},
     ],
 )
 def test_nothing_is_taken_for_what_it_is_not(body: object) -> None:

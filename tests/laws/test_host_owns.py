@@ -305,6 +305,8 @@ async def test_law_6_hard_delete_removes_for_good(sync: ZohoSync, sessions: Sess
     assert await rows(sessions, orders) == []
     assert [line["name"] for line in await rows(sessions, order_lines)] == ["of the host"]
     assert await rows(sessions, library.child_links) == []
+    known = [each for each in await rows(sessions, library.ledger) if each["deleted_at"]]
+    assert [(each["table_name"], each["primary_key"]) for each in known] == [(None, None)]
     assert await take(sync, order(last_modified_time=at(9))) == {Outcome.STALE: 1}
     assert await rows(sessions, orders) == []
 
