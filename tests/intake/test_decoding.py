@@ -208,6 +208,22 @@ def test_a_ping_makes_no_event(body: bytes, content_type: str, method: str) -> N
     assert decode(body, content_type, Hints(entity="invoice", method=method), RULES) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"payload=", FORM),
+        (b"payload=%20", FORM),
+        (b"payload=&JSONString=", FORM),
+        (b'{"payload": ""}', JSON),
+        (b'{"data": null, "invoice": {}, "line_items": []}', JSON),
+        (b'" "', JSON),
+    ],
+)
+def test_a_body_of_blanks_is_a_ping(body: bytes, content_type: str) -> None:
+    """Zoho makes such a call when a webhook is saved."""
+    assert decode(body, content_type, Hints(), RULES) is None
+
+
 def test_an_empty_upsert_of_an_id_is_a_ping() -> None:
     assert decode(b"", JSON, Hints(entity="invoice", entity_id="5"), RULES) is None
 
@@ -261,6 +277,11 @@ def test_where_ids_are_told() -> None:
         ({"event": "bill_created", "operation": ""}, {"method": "DELETE"}, "upsert"),
         ({"event": "bill.created", "operation": "delete"}, {}, "delete"),
         ({"event": None}, {"method": "delete"}, "delete"),
+        ({"event": " "}, {"method": "delete"}, "delete"),
+        ({"event_type": "bill.deleted"}, {}, "delete"),
+        ({"event_type": "Bill Deleted"}, {}, "delete"),
+        ({"action": "deleted"}, {}, "delete"),
+        ({"action": "edited"}, {"method": "DELETE"}, "upsert"),
         ({}, {"method": "PUT"}, "upsert"),
     ],
 )
@@ -281,10 +302,44 @@ def test_lesson_06_a_flat_template_may_name_the_operation() -> None:
         ({"event": "bill.paid", "bill": {"bill_id": "1"}}, {}, "event"),
         ({"event": "", "operation": "7", "bill": {"bill_id": "1"}}, {}, "operation"),
         ({"event": {"name": "x"}, "bill": {"bill_id": "1"}}, {}, "event"),
+        ({"action": "paid", "bill": {"bill_id": "1"}}, {}, "action"),
     ],
 )
 def test_an_unknown_operation_is_refused(body: object, told: dict[str, Any], path: str) -> None:
     assert refusal_of(body, **told).startswith(f"{path}: ")
+
+
+def test_a_form_may_name_the_operation_beside_the_document() -> None:
+    form = [("JSONString", '{"bill": {"bill_id": "1"}}'), ("event_type", "Bill Deleted")]
+    assert event_of(urlencode(form).encode(), FORM).operation is Operation.DELETE
+
+
+@EVERY_SAMPLE
+@pytest.mark.parametrize("name", ["payload", "data", "body", "entity", ...])
+def test_the_field_of_a_form_that_carries_the_document_has_any_name(
+    sample: Sample, name: object
+) -> None:
+    """A field that is named like the entity may hold the bare document."""
+    inner = sample.document if name is ... else {sample.wrapper: sample.document}
+    form = {str(sample.wrapper if name is ... else name): json.dumps(inner)}
+    for beside in ({}, {"organization_id": "1", "operation": "edited"}):
+        event = event_of(urlencode({**beside, **form}).encode(), FORM)
+        assert (event.entity_type, event.payload) == (sample.entity_type, sample.document)
+
+
+def test_an_object_in_a_flat_form_is_one_of_its_fields() -> None:
+    form = {"invoice_id": "1", "custom_field_hash": '{"cf_risk": "Low"}'}
+    assert event_of(urlencode(form).encode(), FORM).payload == form
+
+
+def test_a_raw_line_break_may_stand_in_a_text() -> None:
+    body = b'{"invoice": {"invoice_id": "6", "notes": "first\nsecond\ttab\r\n"}}'
+    assert event_of(body).payload["notes"] == "first\nsecond\ttab\r\n"
+
+
+def test_an_object_is_not_called_a_number() -> None:
+    refusal = refusal_of({"operation": {"name": "delete"}, "bill": {"bill_id": "1"}})
+    assert refusal == "operation: expected text, not an object"
 
 
 @pytest.mark.parametrize("word", ["INVOICE", "Invoices", "invoice"])

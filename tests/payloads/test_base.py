@@ -249,6 +249,11 @@ LISTED = {"api_name": "cf_risk", "label": "Credit Risk", "value": "Medium"}
         ({"custom_field_hash": {"cf_risk": "High"}, "cf_risk": "Low"}, "cf_risk", "High"),
         ({"custom_fields": [LISTED], "cf_risk": "Low"}, "cf_risk", "Medium"),
         ({"cf_debt": "IRR236,515", "cf_debt_unformatted": 236515}, "cf_debt", 236515),
+        ({"custom_fields": [LISTED]}, "cf_other", None),
+        ({"custom_fields": [LISTED]}, "Other", None),
+        ({"custom_fields": ""}, "Other", None),
+        ({"custom_field_hash": {"cf_other": "Low"}}, "cf_risk", None),
+        ({"custom_field_hash": []}, "cf_risk", None),
         (
             {"custom_field_hash": {"cf_x": "5026.80", "cf_x_unformatted": "5026.8"}},
             "cf_x",
@@ -269,3 +274,19 @@ def test_a_custom_field_that_is_not_there_is_none(name: str) -> None:
     contact = CustomerPayload.model_validate({"contact_id": "1", "color": "red"})
     assert not contact.has_custom_field(name)
     assert contact.custom_field(name) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ({"custom_fields": [LISTED, {"label": "Shelf", "value": "A4"}]}, "cf_other"),
+        ({"custom_fields": [LISTED, {"api_name": "cf_shelf", "value": "A4"}]}, "Other"),
+        ({"custom_fields": [LISTED, "?"]}, "Other"),
+        ({"custom_field_hash": {"cf_shelf": "A4"}}, "Other"),
+    ],
+)
+def test_a_custom_field_may_be_there_under_a_name_that_nobody_told(
+    document: dict[str, object], name: str
+) -> None:
+    contact = CustomerPayload.model_validate({"contact_id": "1", **document})
+    assert not contact.has_custom_field(name)

@@ -69,7 +69,8 @@ def refused(field: str, value: object, **context: object) -> str:
     ("field", "value", "expected"),
     [
         ("text", "Gujarat ", "Gujarat "),
-        ("text", " ", " "),
+        ("text", " ", None),
+        ("text", "\t\u3000\n", None),
         ("text", 80540, "80540"),
         ("text", Decimal("10.00"), "10.00"),
         ("other_id", 982000000567114, "982000000567114"),
@@ -100,6 +101,8 @@ def refused(field: str, value: object, **context: object) -> str:
         ("moment", "2013-11-18T02:17:40-0800", datetime(2013, 11, 18, 10, 17, 40, tzinfo=UTC)),
         ("moment", datetime(2026, 1, 1, 4, tzinfo=DUBAI), datetime(2026, 1, 1, tzinfo=UTC)),
         ("json_object", {"city": "Dubai"}, {"city": "Dubai"}),
+        ("json_object", [], None),
+        ("json_object", " {} ", None),
         ("json_list", ({"a": 1},), [{"a": 1}]),
         ("json_value", ["SN-1"], ["SN-1"]),
     ],
@@ -164,7 +167,8 @@ def test_white_space_alone_is_blank_too(field: str) -> None:
         ("moment", datetime(2026, 1, 1), "time_zone="),  # noqa: DTZ001  # naive is the point
         ("moment", "04 Sep 2026 01:59 PM", "date_formats="),
         ("moment", 1660000000, "expected a time as text, not a number"),
-        ("json_object", [], "expected an object, not a list"),
+        ("json_object", [{}], "expected an object, not a list"),
+        ("json_object", "{", "expected an object, not text"),
         ("json_object", "x", "expected an object, not text"),
         ("json_list", {}, "expected a list, not an object"),
     ],

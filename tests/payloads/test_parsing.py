@@ -59,7 +59,7 @@ def failure(model: type[Payload], document: Any, **settings: Any) -> PayloadErro
         ({"line_items": [None]}, "line_items[0]", "expected an object"),
         ({"line_items": [[]]}, "line_items[0]", "expected an object"),
         ({"total": {}}, "total", "expected a number, not an object"),
-        ({"billing_address": []}, "billing_address", "expected an object, not a list"),
+        ({"billing_address": [1]}, "billing_address", "expected an object, not a list"),
         ({"last_modified_time": "2022-10-05 00:00"}, "last_modified_time", "time_zone="),
         ({"invoice_id": True}, "invoice_id", "expected an id"),
         ({"total": "x", "balance": "x"}, "total", "not a number"),

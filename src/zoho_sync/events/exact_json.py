@@ -44,11 +44,15 @@ class InexactError(TypeError):
 def loads(text: str | bytes) -> Any:  # any JSON value
     """Read JSON; numbers with a fraction or an exponent become `decimal.Decimal`.
 
+    Line breaks and other control characters may stand in a text as they are.
+
     Raises:
         ValueError: Not JSON, not UTF-8, nested deeper than 100 levels, or NaN and infinities.
     """
     try:
-        value = json.loads(text, parse_float=_decimal, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, parse_float=_decimal, parse_constant=_refuse_constant, strict=False
+        )
     except RecursionError:
         message = "JSON is nested too deeply"
         raise ValueError(message) from None

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from itertools import product
 from typing import Any, Final, NamedTuple
 
 from zoho_sync.events import exact_json
@@ -34,12 +35,16 @@ from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.intake.hints import Hints
 from zoho_sync.intake.http import is_form, pairs
 from zoho_sync.intake.identification import CONTACT_KINDS, Recognised, given, recognise
+from zoho_sync.payloads.fields import is_blank
 
 __all__ = ["DecodingRules", "decode"]
 
 _ID: Final = re.compile(r"[!-~]{1,100}")
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
 _UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+_OPERATION_FIELDS: Final = ("operation", "event", "event_type", "action")
+_BESIDE: Final = frozenset({"organization_id", *_OPERATION_FIELDS})
+"""What may stand in a form beside the field that carries the document."""
 _HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 # Ids that a document of a kind never has at its top: with one, it is something else.
@@ -104,8 +109,9 @@ class _Body(NamedTuple):
 def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
     """Return the event that a delivery makes; None if it is a ping.
 
-    A ping is an empty body, ``""`` or ``{}``, unless it is told to delete: an id then, or else
-    nobody knows what.
+    A ping is an empty body, or one that holds nothing but blanks, as Zoho's check call does when a
+    webhook is saved: ``payload=``. Unless it is told to delete: an id then, or else nobody knows
+    what.
 
     Args:
         body: As received.
@@ -116,9 +122,9 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
     Raises:
         PayloadError: It cannot be understood; names the field, never its content.
     """
-    read = _read(body, content_type)
+    read = _read(body, content_type, rules.catalog)
     hinted = _hinted_kind(hints, rules.catalog)
-    if not read.content:
+    if all(is_blank(value) or value in ({}, []) for value in read.content.values()):
         return _event_without_body(read, hints, hinted, rules)
     if "message" in read.content and str(read.content.get("code", 0)).strip() != "0":
         raise PayloadError("code", "the body is an error that the API answered")
@@ -136,7 +142,7 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
     return with_own_time(event, time_zone=rules.time_zone, formats=rules.date_formats)
 
 
-def _read(body: bytes, content_type: str) -> _Body:
+def _read(body: bytes, content_type: str, catalog: EntityCatalog) -> _Body:
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _UNICODE:
         raise PayloadError("", "the charset of the body is not UTF-8")
@@ -144,14 +150,28 @@ def _read(body: bytes, content_type: str) -> _Body:
         text = body.decode("utf-8-sig").strip()
         # A form begins with the name of a field, JSON does not: neither can be taken for the other.
         is_json = text.startswith(("{", '"'))
-        form = text.startswith("JSONString=") or (is_form(content_type) and not is_json)
+        is_told = is_form(content_type) and "=" in text and not is_json
+        form = text.startswith("JSONString=") or is_told
         fields = dict(pairs(text.encode())) if form else {}
     except UnicodeDecodeError:
         raise PayloadError("", "the body is not UTF-8") from None
-    if form and "JSONString" not in fields:
+    carrier = _carrier(fields)
+    if form and carrier is None:
         return _Body(fields, {})
-    content = fields.pop("JSONString", text)
-    return _Body(_object(content.strip()), fields)
+    content = _object(fields.pop(carrier).strip() if carrier is not None else text)
+    wrappers = {key for kind in catalog.kinds.values() for key in kind.wrappers}
+    if carrier in wrappers and carrier not in content:
+        content = {carrier: content}
+    return _Body(content, fields)
+
+
+def _carrier(fields: Mapping[str, str]) -> str | None:
+    """Return the field of a form that carries the document as JSON; None for a flat document."""
+    if "JSONString" in fields:
+        return "JSONString"
+    objects = [name for name, value in fields.items() if value.lstrip().startswith("{")]
+    is_alone = len(objects) == 1 and fields.keys() - _BESIDE == {*objects}
+    return objects[0] if is_alone else None
 
 
 def _object(text: str) -> Mapping[str, Any]:
@@ -159,7 +179,7 @@ def _object(text: str) -> Mapping[str, Any]:
         value = exact_json.loads(text) if text else {}
     except ValueError as error:
         raise PayloadError("", f"the body is not JSON: {error}") from None
-    if value == "":
+    if isinstance(value, str) and is_blank(value):
         return {}
     if not isinstance(value, dict):
         raise PayloadError("", f"expected an object, not {_named(value)}")
@@ -173,7 +193,8 @@ def _object(text: str) -> Mapping[str, Any]:
 
 
 def _named(value: object) -> str:
-    names = {list: "a list", str: "text", bool: "a truth value", type(None): "null"}
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    names[type(None)] = "null"
     return names.get(type(value), "a number")
 
 
@@ -210,9 +231,9 @@ def _event_without_body(
 def _operation(hints: Hints, read: _Body) -> Operation:
     if hints.operation is not None:
         return operation_of(hints.operation)
-    for field in ("operation", "event"):
-        word = read.content.get(field)
-        if word is None or word == "":
+    for place, field in product((read.beside, read.content), _OPERATION_FIELDS):
+        word = place.get(field)
+        if is_blank(word):
             continue
         if not isinstance(word, str):
             raise PayloadError(field, f"expected text, not {_named(word)}")

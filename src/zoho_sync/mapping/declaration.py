@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import reduce
 from typing import Any, Final, Literal, Protocol, cast
 
 from sqlalchemy import ClauseElement, ColumnElement, Text, func, literal
@@ -104,9 +105,13 @@ def folded(text: ColumnElement[Any]) -> ColumnElement[Any]:
     Args:
         text: A column, or another SQL expression.
     """
-    spaced = _replaced(_replaced(_replaced(text, "\t", " "), "\n", " "), "\u00a0", " ")
+    spaced = reduce(lambda found, space: _replaced(found, space, " "), _SPACES, text)
     marked = _replaced(_replaced(spaced, " ", "\u0001\u0002"), "\u0002\u0001", "")
     return func.lower(func.trim(_replaced(marked, "\u0001\u0002", " ")))
+
+
+_SPACES: Final = [each for each in map(chr, range(0x3001)) if each.isspace() and each != " "]
+"""All that Unicode takes for white space, but for the blank itself."""
 
 
 def _replaced(text: ColumnElement[Any], old: str, new: str) -> ColumnElement[Any]:

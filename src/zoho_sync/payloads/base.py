@@ -135,8 +135,19 @@ class Payload(_Model):
         return None if is_blank(value) else value
 
     def has_custom_field(self, name: str) -> bool:
-        """Whether the document has a value, maybe an empty one, for that custom field."""
-        return any(True for _ in self._custom_values(name))
+        """Whether the document says what that custom field holds, be it nothing.
+
+        Zoho lists the fields that have a value. So one that a list or a hash lacks is empty, as
+        long as every entry of the list has the key by which the field is looked for.
+        """
+        return any(True for _ in self._custom_values(name)) or self._is_emptied(name)
+
+    def _is_emptied(self, name: str) -> bool:
+        is_api_name = name.startswith("cf_")
+        if "custom_fields" not in self.model_fields_set:
+            return is_api_name and "custom_field_hash" in self.model_fields_set
+        key = "api_name" if is_api_name else "label"
+        return all(isinstance(each, Mapping) and each.get(key) for each in self.custom_fields)
 
     def _custom_values(self, name: str) -> Iterator[Any]:
         yield from self._listed_values("api_name", name)

@@ -99,10 +99,10 @@ def _name_of(value: object) -> str:
 
 
 def _read_text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value or None
-    if value is None:
+    if is_blank(value):
         return None
+    if isinstance(value, str):
+        return value
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return str(value)
     raise _unexpected("text", value)
@@ -221,7 +221,8 @@ def _formats(info: ValidationInfo) -> tuple[str, ...]:
 
 
 def _read_object(value: Any) -> dict[str, Any] | None:
-    if is_blank(value):
+    # Where nothing is in it, an empty list stands for an object, or the text of one.
+    if is_blank(value) or value == [] or (isinstance(value, str) and value.split() == ["{}"]):
         return None
     if not isinstance(value, Mapping):
         raise _unexpected("an object", value)
