@@ -66,8 +66,11 @@ class References:
         """
         values: Values = {}
         for reference in references:
-            zoho_id = _read_id(reference, node, path)
-            key = await self._key(reference, zoho_id, path, line) if zoho_id else None
+            key = None
+            if zoho_id := _read_id(reference, node, path):
+                kind = self.context.catalog.require(reference.to)
+                kind.check_id(zoho_id, _field(path, reference))
+                key = await self._key(reference, zoho_id, path, line)
             values[reference.column] = coerce(reference.column, key)
         return values
 

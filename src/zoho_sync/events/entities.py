@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -21,6 +22,10 @@ __all__ = [
 
 CONTACT = "contact"
 """The ledger namespace that customers and vendors share, and the type of an undecided contact."""
+
+
+_ID: Final = re.compile(r"[!-~]{1,100}")
+_DIGITS: Final = re.compile(r"0*[1-9][0-9]*")
 
 
 class EntityType(enum.StrEnum):
@@ -59,6 +64,8 @@ class EntityKind:
         aliases: Other names in routes, queries and headers.
         rank: Parents before children: kinds of a lower rank are applied first within a batch.
         namespace: Of its ids in the ledger; types that share ids share a namespace.
+        numbered: Whether its ids are digits, as all of Zoho's are: what a template has not filled
+            (``${ITEM.ITEM_ID}``, ``null``, ``0``) is no id then.
     """
 
     entity_type: str
@@ -67,6 +74,7 @@ class EntityKind:
     aliases: tuple[str, ...] = ()
     rank: int = 50
     namespace: str = ""
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         if not self.namespace:
@@ -80,8 +88,24 @@ class EntityKind:
                 return str(value).strip()
         return ""
 
+    def check_id(self, text: str, path: str) -> str:
+        """Return an id that an entity of this kind may have.
 
-BUILTIN_KINDS: tuple[EntityKind, ...] = (
+        Args:
+            text: The id.
+            path: Where it stands, for the error.
+
+        Raises:
+            PayloadError: It cannot be one.
+        """
+        if not _ID.fullmatch(text):
+            raise PayloadError(path, "not an id: expected up to 100 characters without blanks")
+        if self.numbered and not _DIGITS.fullmatch(text):
+            raise PayloadError(path, "not an id of Zoho's: those are digits, and not only zeros")
+        return text
+
+
+_NUMBERED: Final = (
     EntityKind("user", ("user",), ("user_id",), rank=10),
     EntityKind("product", ("item", "product"), ("item_id",), ("item",), rank=10),
     EntityKind(
@@ -122,6 +146,7 @@ BUILTIN_KINDS: tuple[EntityKind, ...] = (
         rank=60,
     ),
 )
+BUILTIN_KINDS: Final = tuple(replace(kind, numbered=True) for kind in _NUMBERED)
 
 
 def _names_of(kind: EntityKind) -> tuple[str, ...]:

@@ -142,8 +142,9 @@ class BaseEntityHandler(Generic[PayloadT]):
             payload.model_dump(exclude_unset=True) if isinstance(payload, Payload) else payload
         )
         entity_id = kind.entity_id(document)
+        path = f"{kind.entity_type}.{kind.id_fields[0]}"
         if not entity_id:
-            raise PayloadError(f"{kind.entity_type}.{kind.id_fields[0]}", "missing or empty")
+            raise PayloadError(path, "missing or empty")
         moment = effective_time(
             document,
             path=kind.entity_type,
@@ -152,7 +153,7 @@ class BaseEntityHandler(Generic[PayloadT]):
         )
         return SyncEvent(
             entity_type=kind.entity_type,
-            entity_id=entity_id,
+            entity_id=kind.check_id(entity_id, path),
             payload=document,
             operation=operation,
             organization_id=self.organization_id,

@@ -39,7 +39,6 @@ from zoho_sync.payloads.fields import is_blank
 
 __all__ = ["DecodingRules", "decode"]
 
-_ID: Final = re.compile(r"[!-~]{1,100}")
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
 _UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _OPERATION_FIELDS: Final = ("operation", "event", "event_type", "action")
@@ -79,6 +78,7 @@ class DecodingRules:
             PayloadError: It cannot be understood.
         """
         kind = self.catalog.decide(event.entity_type, event.payload, event.operation)
+        kind.check_id(event.entity_id, f"{kind.entity_type}.{kind.id_fields[0]}")
         typed = replace(event, entity_type=kind.entity_type)
         timed = with_own_time(typed, time_zone=self.time_zone, formats=self.date_formats)
         if timed.arrival is not None:
@@ -222,7 +222,7 @@ def _event_without_body(
         raise PayloadError("entity", "a delete without a body must be told which entity it deletes")
     return SyncEvent(
         entity_type=hinted.entity_type,
-        entity_id=_checked_id(hints.entity_id, "entity_id"),
+        entity_id=hinted.check_id(hints.entity_id, "entity_id"),
         operation=operation,
         organization_id=_organization(hints, rules, (read.beside,)),
     )
@@ -287,16 +287,10 @@ def _entity_id(
     if not own:
         if operation is not Operation.DELETE or hints.entity_id is None:
             raise PayloadError(path, "missing, or not an id: expected text or a whole number")
-        return _checked_id(hints.entity_id, "entity_id")
+        return kind.check_id(hints.entity_id, "entity_id")
     if hints.entity_id not in (None, own):
         raise PayloadError(path, "another id than the one that was told")
-    return _checked_id(own, path)
-
-
-def _checked_id(text: str, path: str) -> str:
-    if not _ID.fullmatch(text):
-        raise PayloadError(path, "not an id: expected up to 100 characters without blanks")
-    return text
+    return kind.check_id(own, path)
 
 
 def _organization(hints: Hints, rules: DecodingRules, objects: Iterable[Mapping[str, Any]]) -> str:
