@@ -23,14 +23,8 @@ from zoho_sync.exceptions import (
 )
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry, default_registry
-from zoho_sync.intake.signature import (
-    AnyOf,
-    HeaderToken,
-    QueryToken,
-    SignedBody,
-    SignedRequest,
-    Unverified,
-)
+from zoho_sync.intake.signature import AnyOf, SignedBody, SignedRequest
+from zoho_sync.intake.tokens import HeaderToken, QueryToken, Unverified
 from zoho_sync.mapping.declaration import (
     ABSENT,
     DOCUMENT,

@@ -15,7 +15,8 @@ from sqlalchemy import func, select
 
 from tests.hosts.sql import Sessions
 from zoho_sync import Outcome, PayloadError, Receipt, SignedRequest, SyncEvent, ZohoSync, mirror
-from zoho_sync.intake.signature import SIGNATURE_HEADER, sign
+from zoho_sync.intake.signature import SIGNATURE_HEADER
+from zoho_sync.intake.signed_string import sign
 
 SECRET = "abcdef123456"
 MEGABYTE = 1024 * 1024

@@ -9,18 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.intake.signature import (
-    SIGNATURE_HEADER,
-    AnyOf,
-    HeaderToken,
-    QueryToken,
-    SignedBody,
-    SignedRequest,
-    Unverified,
-    Verdict,
-    Verifier,
-    sign,
-)
+from zoho_sync.intake.signature import SIGNATURE_HEADER, AnyOf, SignedBody, SignedRequest
+from zoho_sync.intake.signed_string import sign
+from zoho_sync.intake.tokens import HeaderToken, QueryToken, Unverified
+from zoho_sync.intake.verdict import Verdict, Verifier
 
 SECRET = "abcdef123456"
 OTHER = "654321fedcba"

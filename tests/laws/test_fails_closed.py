@@ -49,7 +49,9 @@ from zoho_sync import (
 )
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.handlers import CustomerHandler
-from zoho_sync.intake.signature import SIGNATURE_HEADER, Verifier, sign
+from zoho_sync.intake.signature import SIGNATURE_HEADER
+from zoho_sync.intake.signed_string import sign
+from zoho_sync.intake.verdict import Verifier
 from zoho_sync.payloads import CustomerPayload
 
 pytestmark = [

@@ -21,7 +21,8 @@ import asyncpg  # type: ignore[import-untyped]  # it has no annotations
 import httpx2
 from sqlalchemy import make_url
 
-from zoho_sync.intake.signature import SIGNATURE_HEADER, sign
+from zoho_sync.intake.signature import SIGNATURE_HEADER
+from zoho_sync.intake.signed_string import sign
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "abcdef123456"

@@ -14,8 +14,9 @@ from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.handlers.registry import HandlerRegistry
 from zoho_sync.intake.decoding import DecodingRules
 from zoho_sync.intake.receiver import Receiver
-from zoho_sync.intake.signature import Verifier
+from zoho_sync.intake.refusals import Refusals
 from zoho_sync.intake.storing import Intake
+from zoho_sync.intake.verdict import Verifier
 from zoho_sync.operate.adoption_report import count_adoptable
 from zoho_sync.operate.dead_letters import DeadLetters
 from zoho_sync.operate.linking import Linker
@@ -74,7 +75,8 @@ class Parts:
         )
         prints = {name: bound.fingerprint for name, bound in context.bindings.items()}
         self.intake = Intake(sessions, queue, tables, clock, prints, self.worker.notify)
-        self.receiver = Receiver(verifier, self.rules, max_body, self.intake, clock)
+        self.refusals = Refusals(sessions, tables, clock)
+        self.receiver = Receiver(verifier, self.rules, max_body, self.intake, self.refusals, clock)
         self.dispatch = HandlerDispatch(runtime.registry, context)
         self.direct = DirectApplication(
             sessions,

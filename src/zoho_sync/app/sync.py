@@ -21,7 +21,7 @@ from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry, default_registry
 from zoho_sync.intake.receiver import Body, Headers, Query, Request, receipt_of
-from zoho_sync.intake.signature import Verifier
+from zoho_sync.intake.verdict import Verifier
 from zoho_sync.operate.adoption_report import AdoptionCount
 from zoho_sync.operate.linking import LinkReport
 from zoho_sync.operate.provenance import HistoryEntry, Provenance

@@ -16,6 +16,7 @@ from zoho_sync.exceptions.wording import did_you_mean, shown
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
+    "OPERATION_WORDS",
     "Arrival",
     "Operation",
     "SyncEvent",
@@ -43,6 +44,8 @@ _UPSERT_WORDS: Final = frozenset(
     ("upsert", "create", "created", "add", "added", "edit", "edited", "update", "updated")
 )
 _DELETE_WORDS: Final = frozenset(("delete", "deleted", "remove", "removed"))
+OPERATION_WORDS: Final = _UPSERT_WORDS | _DELETE_WORDS
+"""Every word that `Operation` understands, in lower case."""
 
 
 class Operation(enum.StrEnum):

@@ -32,8 +32,9 @@ from zoho_sync.events.event import (
 )
 from zoho_sync.exceptions import PayloadError
 from zoho_sync.exceptions.wording import did_you_mean, shown
+from zoho_sync.intake.body import JSON_FIELD, OPERATION_FIELDS, ReadBody, read_body
+from zoho_sync.intake.claims import refuse_contradiction, refuse_unheard, with_remedy
 from zoho_sync.intake.hints import Hints
-from zoho_sync.intake.http import is_form, pairs
 from zoho_sync.intake.identification import CONTACT_KINDS, Recognised, given, recognise
 from zoho_sync.payloads.fields import is_blank
 
@@ -41,9 +42,6 @@ __all__ = ["DecodingRules", "decode"]
 
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
 _UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
-_OPERATION_FIELDS: Final = ("operation", "event", "event_type", "action")
-_BESIDE: Final = frozenset({"organization_id", *_OPERATION_FIELDS})
-"""What may stand in a form beside the field that carries the document."""
 _HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 # Ids that a document of a kind never has at its top: with one, it is something else.
@@ -103,15 +101,15 @@ class _Body(NamedTuple):
     """A body's object, and the fields of a form that stand beside it."""
 
     content: Mapping[str, Any]
-    beside: Mapping[str, Any]
+    beside: Mapping[str, Any] = {}
 
 
 def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
     """Return the event that a delivery makes; None if it is a ping.
 
     A ping is an empty body, or one that holds nothing but blanks, as Zoho's check call does when a
-    webhook is saved: ``payload=``. Unless it is told to delete: an id then, or else nobody knows
-    what.
+    webhook is saved: ``payload=``. Unless the query carries the document or its id instead, or
+    something says to delete: an id then, or else nobody knows what.
 
     Args:
         body: As received.
@@ -120,11 +118,29 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
         rules: What the host has configured.
 
     Raises:
+        UncoveredError: Nothing is to be done, and nothing to be kept; it says what to configure.
         PayloadError: It cannot be understood; names the field, never its content.
     """
-    read = _read(body, content_type, rules.catalog)
+    try:
+        event = _covered_event(_read(body, content_type, hints, rules.catalog), hints, rules)
+    except PayloadError as error:
+        raise with_remedy(error, hints) from None
+    if event is None:
+        refuse_unheard(hints, rules.catalog)
+        return None
+    refuse_contradiction(event, hints, rules.catalog)
+    if hints.timed_only and event.effective_time is None:
+        raise PayloadError(
+            f"{event.entity_type}.last_modified_time",
+            "missing: a flat form needs a time of its own, since others can be cut from it",
+        )
+    return event
+
+
+def _covered_event(read: _Body, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
+    """Return the event that the covered parts make."""
     hinted = _hinted_kind(hints, rules.catalog)
-    if all(is_blank(value) or value in ({}, []) for value in read.content.values()):
+    if _is_blank(read):
         return _event_without_body(read, hints, hinted, rules)
     if "message" in read.content and str(read.content.get("code", 0)).strip() != "0":
         raise PayloadError("code", "the body is an error that the API answered")
@@ -142,36 +158,38 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
     return with_own_time(event, time_zone=rules.time_zone, formats=rules.date_formats)
 
 
-def _read(body: bytes, content_type: str, catalog: EntityCatalog) -> _Body:
+def _read(body: bytes, content_type: str, hints: Hints, catalog: EntityCatalog) -> _Body:
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in _UNICODE:
         raise PayloadError("", "the charset of the body is not UTF-8")
     try:
-        text = body.decode("utf-8-sig").strip()
-        # A form begins with the name of a field, JSON does not: neither can be taken for the other.
-        is_json = text.startswith(("{", '"'))
-        is_told = is_form(content_type) and "=" in text and not is_json
-        form = text.startswith("JSONString=") or is_told
-        fields = dict(pairs(text.encode())) if form else {}
-    except UnicodeDecodeError:
-        raise PayloadError("", "the body is not UTF-8") from None
-    carrier = _carrier(fields)
-    if form and carrier is None:
-        return _Body(fields, {})
-    content = _object(fields.pop(carrier).strip() if carrier is not None else text)
+        raw = read_body(body, content_type)
+    except ValueError:
+        raise PayloadError("", "the body is not UTF-8, or has too many fields") from None
+    if raw.text is None:
+        raise PayloadError("", "the body is not UTF-8")
+    read = _of_form(raw, catalog) if raw.form is not None else _Body(_object(raw.text))
+    if not _is_blank(read):
+        if hints.document is not None:
+            raise PayloadError(JSON_FIELD, "the body and the query both carry a document")
+        return read
+    # A delivery without a body may have the document, or its id, in the query.
+    return read._replace(content=_object(hints.document) if hints.document else hints.ids)
+
+
+def _of_form(raw: ReadBody, catalog: EntityCatalog) -> _Body:
+    fields, carrier = raw.fields, raw.carrier
+    if carrier is None:
+        return _Body(fields)
+    content = _object(fields.pop(carrier).strip())
     wrappers = {key for kind in catalog.kinds.values() for key in kind.wrappers}
     if carrier in wrappers and carrier not in content:
         content = {carrier: content}
     return _Body(content, fields)
 
 
-def _carrier(fields: Mapping[str, str]) -> str | None:
-    """Return the field of a form that carries the document as JSON; None for a flat document."""
-    if "JSONString" in fields:
-        return "JSONString"
-    objects = [name for name, value in fields.items() if value.lstrip().startswith("{")]
-    is_alone = len(objects) == 1 and fields.keys() - _BESIDE == {*objects}
-    return objects[0] if is_alone else None
+def _is_blank(read: _Body) -> bool:
+    return all(is_blank(value) or value in ({}, []) for value in read.content.values())
 
 
 def _object(text: str) -> Mapping[str, Any]:
@@ -231,7 +249,7 @@ def _event_without_body(
 def _operation(hints: Hints, read: _Body) -> Operation:
     if hints.operation is not None:
         return operation_of(hints.operation)
-    for place, field in product((read.beside, read.content), _OPERATION_FIELDS):
+    for place, field in product((read.beside, read.content), OPERATION_FIELDS):
         word = place.get(field)
         if is_blank(word):
             continue
@@ -296,7 +314,7 @@ def _entity_id(
 def _organization(hints: Hints, rules: DecodingRules, objects: Iterable[Mapping[str, Any]]) -> str:
     if not rules.organization_ids:
         return DEFAULT_ORGANIZATION
-    named = {hints.organization_id} - {None}
+    named = {hints.organization_id, hints.secret_of} - {None}
     for each in objects:
         value = each.get("organization_id")
         if given(each, "organization_id"):
@@ -306,7 +324,8 @@ def _organization(hints: Hints, rules: DecodingRules, objects: Iterable[Mapping[
     if not named and len(rules.organization_ids) > 1:
         raise PayloadError("organization_id", "missing, and several organizations are configured")
     if len(named) > 1:
-        raise PayloadError("organization_id", "several organizations are named")
+        secret = ", the secret's among them" if hints.secret_of else ""
+        raise PayloadError("organization_id", f"several organizations are named{secret}")
     chosen = named.pop() if named else rules.organization_ids[0]
     if chosen not in rules.organization_ids:
         raise PayloadError("organization_id", "an organization that is not configured")

@@ -12,6 +12,7 @@ Pairs = tuple[tuple[str, str], ...]
 """Decoded ``key=value`` pairs of a query or a form, in the order received."""
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_MOST_FIELDS: Final = 1_000
 
 
 def header_value(headers: Mapping[str, str], name: str) -> str | None:
@@ -43,7 +44,15 @@ def pairs(encoded: bytes, *, errors: Literal["strict", "replace"] = "strict") ->
     A key keeps all its values, a blank value is kept, ``+`` is a blank and ``%2B`` a plus sign.
 
     Raises:
-        UnicodeDecodeError: Not UTF-8, before or after percent-decoding, and ``errors`` is strict.
+        ValueError: Not UTF-8, before or after percent-decoding, and ``errors`` is strict; or more
+            than 1,000 pairs.
     """
-    text = encoded.decode("utf-8", errors)
-    return tuple(parse_qsl(text, keep_blank_values=True, encoding="utf-8", errors=errors))
+    return tuple(
+        parse_qsl(
+            encoded.decode("utf-8", errors),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors=errors,
+            max_num_fields=_MOST_FIELDS,
+        )
+    )

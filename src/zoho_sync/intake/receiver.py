@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, Final, TypeVar
 
 from zoho_sync.abc import Enqueued
 from zoho_sync.database.dialects import Clock
@@ -15,16 +15,29 @@ from zoho_sync.events import exact_json
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
+from zoho_sync.intake.claims import UncoveredError
 from zoho_sync.intake.decoding import DecodingRules, decode
 from zoho_sync.intake.hints import Hints, hints
-from zoho_sync.intake.http import header_value
-from zoho_sync.intake.signature import Verifier
+from zoho_sync.intake.http import header_value, pairs
+from zoho_sync.intake.refusals import Refusals
+from zoho_sync.intake.signature import preview_of
 from zoho_sync.intake.storing import Intake
+from zoho_sync.intake.tokens import Unverified
+from zoho_sync.intake.verdict import Verdict, Verifier
 from zoho_sync.store.dead_letter_rows import Undecoded
 
 __all__ = ["Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_LARGE: Final = 64 * 1024
+_NO_VERIFIER: Final = "no verifier is configured, so everything is refused; pass verifier=…"
+_TOO_MANY: Final = "the query has more parameters than any webhook"
+_UNBOUND: Final = (
+    "several organizations are configured, and the verifier does not say to which one the secret "
+    "belongs; its verdict names it: Verdict(…, organization_id=…)"
+)
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Request headers, in any case."""
@@ -54,28 +67,42 @@ class Receiver:
         verifier: Decides who is let in; without one nobody is.
         max_body: The largest body that is accepted, in bytes.
         clock: The time, for the check that a document does not come from the future.
+        refusals: Counts what is refused.
     """
 
     verifier: Verifier | None
     rules: DecodingRules
     max_body: int
     store: Intake
+    refusals: Refusals
     clock: Clock | None = None
+
+    async def preview(self, headers: Headers, query: Query) -> Receipt | None:
+        """Refuse what no body can make right, before it is read; None where it must be seen."""
+        try:
+            sent, asked = _mapping(headers), _pairs(query)
+        except ValueError:
+            return await self._refused(Verdict(ok=False, reason=_TOO_MANY))
+        if self.verifier is None:
+            return await self._refused(Verdict(ok=False, reason=_NO_VERIFIER))
+        verdict = preview_of(self.verifier, sent, asked)
+        return await self._refused(verdict) if verdict else None
 
     async def receive(
         self, request: Request, entity: str | None, operation: str | None, entity_id: str | None
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
-        body, headers, asked = request.body, request.headers, _pairs(request.query)
-        sent = headers if isinstance(headers, Mapping) else dict(headers)
-        if len(body) > self.max_body:
+        if len(request.body) > self.max_body:
             return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
-        if self.verifier is None:
-            reason = "no verifier is configured, so everything is refused; pass verifier=…"
-            return _refused(reason)
-        verdict = self.verifier.verify(body, sent, asked)
+        refused = await self.preview(request.headers, request.query)
+        if refused is not None or self.verifier is None:
+            return refused or await self._refused(Verdict(ok=False, reason=_NO_VERIFIER))
+        body, sent, asked = request.body, _mapping(request.headers), _pairs(request.query)
+        verdict = await _beside(body, self.verifier.verify, body, sent, asked)
+        if verdict.ok and self._lacks_organization(verdict):
+            verdict = replace(verdict, ok=False, reason=_UNBOUND)
         if not verdict.ok:
-            return _refused(verdict.reason)
+            return await self._refused(verdict)
         known = hints(
             entity=entity,
             operation=operation,
@@ -84,13 +111,20 @@ class Receiver:
             headers=sent,
             method=request.method,
             catalog=self.rules.catalog,
+            verdict=verdict,
         )
         try:
             return await self._take(body, header_value(sent, "content-type") or "", known)
+        except UncoveredError as error:
+            return await self._refused(Verdict(ok=False, reason=error.problem))
         except ConfigurationError as error:
             # The tables are missing, say: the sender is to come again when that is mended.
             _log.error("delivery not taken in: %s", error)  # a traceback quotes values
             raise QueueUnavailable(str(error)) from error
+
+    def _lacks_organization(self, verdict: Verdict) -> bool:
+        is_unbound = verdict.organization_id is None and not isinstance(self.verifier, Unverified)
+        return is_unbound and len(self.rules.organization_ids) > 1
 
     async def ingest(
         self,
@@ -112,7 +146,9 @@ class Receiver:
     async def _take(self, body: bytes, content_type: str, hints: Hints) -> Receipt:
         """Take in a body that is trusted."""
         try:
-            event = self._decode(body, content_type, hints)
+            event = await _beside(body, self._decode, body, content_type, hints)
+        except UncoveredError:
+            raise
         except PayloadError as error:
             return await self._keep(body, content_type, hints, error)
         if event is None:
@@ -130,7 +166,7 @@ class Receiver:
         Raises:
             PayloadError: It is still not understood.
         """
-        return self._decode(body, content_type, Hints(**{"method": "POST", **hints}))
+        return self._decode(body, content_type, Hints.stored(hints))
 
     def _decode(self, body: bytes, content_type: str, hints: Hints) -> SyncEvent | None:
         event = decode(body, content_type, hints, self.rules)
@@ -139,20 +175,32 @@ class Receiver:
             refuse_future(event.effective_time, now, path=event.entity_type)
         return event
 
+    async def _refused(self, verdict: Verdict) -> Receipt:
+        await self.refusals.note(verdict.reason)
+        reason = f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason
+        _log.warning("delivery refused: %s", reason)
+        return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
+
     async def _keep(
         self, body: bytes, content_type: str, hints: Hints, error: PayloadError
     ) -> Receipt:
         known = self.rules.organization_ids
-        organization = known[0] if len(known) == 1 else DEFAULT_ORGANIZATION
-        received = Undecoded(body, content_type, asdict(hints), organization)
+        organization = known[0] if len(known) == 1 else hints.secret_of or DEFAULT_ORGANIZATION
+        received = Undecoded(body, content_type, hints.as_json(), organization)
         letter = await self.store.keep(received, error)
         _log.warning("delivery kept as dead letter %s: %s", letter, error)
         return Receipt(ReceiptStatus.DEAD_LETTER, event_ids=(letter,), reason=str(error))
 
 
-def _refused(reason: str) -> Receipt:
-    _log.warning("delivery refused: %s", reason)
-    return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
+def _mapping(headers: Headers) -> Mapping[str, str]:
+    return headers if isinstance(headers, Mapping) else dict(headers)
+
+
+async def _beside(body: bytes, work: Callable[..., _T], *given: Any) -> _T:
+    """Do what takes long for a large body in a thread, so that the loop serves others."""
+    if len(body) <= _LARGE:
+        return work(*given)
+    return await asyncio.to_thread(work, *given)
 
 
 def receipt_of(stored: Enqueued) -> Receipt:
@@ -186,7 +234,12 @@ def _as_bytes(body: Body) -> bytes:
 
 
 def _pairs(query: Query) -> Sequence[tuple[str, str]]:
+    """Return the pairs of a query.
+
+    Raises:
+        ValueError: More than any webhook has.
+    """
     if isinstance(query, str):
-        return parse_qsl(query.removeprefix("?"), keep_blank_values=True)
-    pairs = query.items() if isinstance(query, Mapping) else query
-    return [(str(name), str(value)) for name, value in pairs]
+        return pairs(query.removeprefix("?").encode("utf-8", "surrogateescape"), errors="replace")
+    given = query.items() if isinstance(query, Mapping) else query
+    return [(str(name), str(value)) for name, value in given]

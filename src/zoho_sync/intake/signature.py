@@ -1,15 +1,8 @@
-"""Verifies who sent a delivery: by a signature, by a static token, or deliberately not at all.
+"""Verifies who sent a delivery, by a signature; `AnyOf` several verifiers may.
 
 Zoho signs a webhook that has a secret with HMAC-SHA256 in the header
-``X-Zoho-Webhook-Signature``. What it signs is put together as follows (`SignedRequest`):
-
-1. the pairs of the query and of a form body, URL-decoded, in one list;
-2. sorted by key, and joined as ``key`` + ``value`` without separators;
-3. followed by the body as received, unless the body is a form.
-
-Where Zoho's description says nothing: pairs with equal keys stay in the order received, those of
-the query first; a blank value contributes its key alone; ``+`` decodes to a blank. Nothing in the
-scheme stops the replay of a request: only deduplication does.
+``X-Zoho-Webhook-Signature``: its query and its body (`SignedRequest`; `signed_string` says how).
+Nothing in the scheme stops the replay of a request: only deduplication does.
 
 Receivers that hash the body alone exist (`SignedBody`), as do static tokens in a header
 (`HeaderToken`) or in the query (`QueryToken`). Each takes several secrets, so that a secret can be
@@ -22,27 +15,30 @@ not for the sender.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.intake.http import Pairs, header_value, is_form, pairs
+from zoho_sync.intake.body import read_body
+from zoho_sync.intake.http import header_value
+from zoho_sync.intake.signed_string import (
+    check_query_keys,
+    hmac_of,
+    recut_problem,
+    signed_bytes,
+)
+from zoho_sync.intake.tokens import HeaderToken, QueryToken, Unverified, checked_secrets, matches
+from zoho_sync.intake.verdict import Part, Verdict, Verifier
 
 __all__ = [
     "SIGNATURE_HEADER",
     "AnyOf",
-    "HeaderToken",
-    "QueryToken",
     "SignedBody",
     "SignedRequest",
-    "Unverified",
-    "Verdict",
-    "Verifier",
-    "sign",
+    "organizations_of",
+    "preview_of",
 ]
 
 SIGNATURE_HEADER: Final = "X-Zoho-Webhook-Signature"
@@ -52,164 +48,128 @@ _Headers = Mapping[str, str]
 _Query = Sequence[tuple[str, str]]
 
 _ZOHO_SECRET: Final = re.compile(r"[A-Za-z0-9]{12,50}")
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_TEXT: Final = re.compile(r"[ -~]+")
+_SIGNATURE: Final = re.compile(r"\s*[0-9A-Fa-f]{64}\s*")
 _PLAIN_KEY: Final = re.compile(r"[\w.-]{1,40}", re.ASCII)
 _SHOWN_KEYS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verifier found.
-
-    Attributes:
-        ok: Whether the delivery is accepted.
-        reason: Why, for the operator's log; it holds no secret, no value and nothing of the body.
-    """
-
-    ok: bool
-    reason: str
-
-
-@runtime_checkable
-class Verifier(Protocol):
-    """Decides whether a delivery comes from where it claims to come from."""
-
-    def verify(
-        self, body: bytes, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
-    ) -> Verdict:
-        """Judge one delivery; nothing that a sender can send makes this raise.
-
-        Args:
-            body: As received.
-            headers: Looked up without regard to case.
-            query: The query string's pairs, URL-decoded, in the order received.
-        """
+_QUERY_AND_BODY: Final[frozenset[Part]] = frozenset(("body", "query"))
+_BODY: Final[frozenset[Part]] = frozenset(("body",))
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class SignedRequest:
-    """Zoho's own scheme: a signature of query, form and body.
+    """Zoho's own scheme: a signature of query and body, and of nothing else.
+
+    Neither method nor path nor other headers are signed: what they say may only agree with what
+    query and body say. Keys and values are signed without separators, so that one request can be
+    cut from the string of another. What could mean two things is therefore refused: keys that are
+    not plain, that stand twice or are not known; a form that does not carry its document as JSON
+    in one field.
 
     Args:
         secrets: As entered in Zoho: 12 to 50 letters and digits each; one that matches is enough.
+        query_keys: Query parameters of your own, and fields of a form beside its JSON. Give them
+            values that you wrote yourself, never a placeholder that Zoho fills.
+        flat_forms: Whether forms are taken whose fields are the document, without any JSON. From
+            such a form, whoever has seen one delivery can cut others: fields can be lost, and
+            others be made of the texts in it. A document without a time of its own is a dead
+            letter then, so that what was cut cannot pass for newer than it is.
+        organization_id: Zoho's organization that uses these secrets. Required where the
+            application has several.
 
     Raises:
-        ConfigurationError: No secret, or one that Zoho would not accept.
+        ConfigurationError: No secret, one that Zoho would not accept, or a query key that could
+            be taken for another.
     """
 
     _secrets: tuple[str, ...] = field(repr=False)
+    query_keys: frozenset[str]
+    flat_forms: bool
+    organization_id: str | None
 
-    def __init__(self, *secrets: str) -> None:
-        checked = _checked("SignedRequest", secrets)
+    def __init__(
+        self,
+        *secrets: str,
+        query_keys: Iterable[str] = (),
+        flat_forms: bool = False,
+        organization_id: str | None = None,
+    ) -> None:
+        checked = checked_secrets("SignedRequest", secrets)
         if not all(_ZOHO_SECRET.fullmatch(secret) for secret in checked):
             raise ConfigurationError(
                 "SignedRequest: Zoho's secrets are 12 to 50 letters and digits; check that this "
                 "one is complete, without quotes or blanks around it"
             )
         object.__setattr__(self, "_secrets", checked)
+        object.__setattr__(self, "query_keys", check_query_keys(query_keys))
+        object.__setattr__(self, "flat_forms", flat_forms)
+        object.__setattr__(self, "organization_id", organization_id)
+
+    def preview(self, headers: _Headers, query: _Query) -> Verdict | None:  # noqa: ARG002  # the protocol's
+        """Refuse what no body can make right; see `Verifier`."""
+        return _unsigned(headers)
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:
         """Judge one delivery; see `Verifier.verify`."""
-        content_type = header_value(headers, "content-type") or ""
+        unsigned = _unsigned(headers)
+        if unsigned is not None:
+            return unsigned
         try:
-            form = pairs(body) if is_form(content_type) else None
-        except UnicodeDecodeError:
-            return Verdict(ok=False, reason="the form body is not UTF-8")
-        what = _described(query, form, len(body), self._secrets)
-        return _judged(headers, self._secrets, _signed_bytes(body, query, form), what)
+            read = read_body(body, header_value(headers, "content-type") or "")
+        except ValueError:
+            return Verdict(ok=False, reason="the form is not UTF-8, or has too many fields")
+        hashed = f"{len(body)} body bytes" if read.form is None else f"{len(read.form)} form fields"
+        signed = signed_bytes(body, query, read.form)
+        verdict = _judged(headers, self._secrets, signed, _described(query, hashed, self._secrets))
+        if not verdict.ok:
+            return verdict
+        problem = recut_problem(read, query, self.query_keys, flat_forms=self.flat_forms)
+        return Verdict(
+            not problem,
+            problem or verdict.reason,
+            _QUERY_AND_BODY,
+            self.organization_id,
+            timed_only=read.form is not None and read.carrier is None,
+            detail=verdict.detail,
+        )
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class SignedBody:
     """A signature of the body alone, in the same header and form as Zoho's.
 
+    What the query says may only agree with what the body says.
+
     Args:
         secrets: One that matches is enough.
+        organization_id: Zoho's organization that uses these secrets. Required where the
+            application has several.
 
     Raises:
         ConfigurationError: No secret, or a blank one.
     """
 
     _secrets: tuple[str, ...] = field(repr=False)
+    organization_id: str | None
 
-    def __init__(self, *secrets: str) -> None:
-        object.__setattr__(self, "_secrets", _checked("SignedBody", secrets))
+    def __init__(self, *secrets: str, organization_id: str | None = None) -> None:
+        object.__setattr__(self, "_secrets", checked_secrets("SignedBody", secrets))
+        object.__setattr__(self, "organization_id", organization_id)
 
-    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
-        """Judge one delivery; see `Verifier.verify`."""
-        return _judged(headers, self._secrets, body, f"{len(body)} body bytes")
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class HeaderToken:
-    """A static token in a header that the administrator added to the webhook.
-
-    Args:
-        name: Of the header, in any case.
-        tokens: The header's whole value (for a bearer token, ``"Bearer …"``); one is enough.
-
-    Raises:
-        ConfigurationError: No token, or a name or token that no header can carry.
-    """
-
-    name: str
-    _tokens: tuple[str, ...] = field(repr=False)
-
-    def __init__(self, name: str, *tokens: str) -> None:
-        checked = _checked("HeaderToken", tokens)
-        if not _HEADER_NAME.fullmatch(name):
-            raise ConfigurationError("HeaderToken: the first argument is the name of a header")
-        if not all(_HEADER_TEXT.fullmatch(token) for token in checked):
-            raise ConfigurationError("HeaderToken: a header carries printable ASCII only")
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "_tokens", checked)
+    def preview(self, headers: _Headers, query: _Query) -> Verdict | None:  # noqa: ARG002  # the protocol's
+        """Refuse what no body can make right; see `Verifier`."""
+        return _unsigned(headers)
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
-        given = header_value(headers, self.name)
-        if given is None:
-            return Verdict(ok=False, reason=f"no {self.name} header")
-        ok = _matches(given.strip(), self._tokens)
-        return Verdict(ok, f"{'right' if ok else 'wrong'} token in header {self.name}")
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class QueryToken:
-    """A static token in the query of the webhook's URL.
-
-    URLs end up in access logs, and the token with them: prefer one of the others.
-
-    Args:
-        name: Of the query parameter.
-        tokens: One that matches is enough.
-
-    Raises:
-        ConfigurationError: No name, no token, or a blank one.
-    """
-
-    name: str
-    _tokens: tuple[str, ...] = field(repr=False)
-
-    def __init__(self, name: str, *tokens: str) -> None:
-        checked = _checked("QueryToken", tokens)
-        if not name.strip():
-            raise ConfigurationError("QueryToken: the first argument is the parameter's name")
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "_tokens", checked)
-
-    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
-        """Judge one delivery; see `Verifier.verify`."""
-        given = [value for key, value in query if key == self.name]
-        if not given:
-            return Verdict(ok=False, reason=f"no query parameter {self.name}")
-        ok = sum(_matches(value, self._tokens) for value in given) > 0
-        return Verdict(ok, f"{'right' if ok else 'wrong'} token in query parameter {self.name}")
+        verdict = _judged(headers, self._secrets, body, f"{len(body)} body bytes")
+        return Verdict(
+            verdict.ok, verdict.reason, _BODY, self.organization_id, detail=verdict.detail
+        )
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class AnyOf:
-    """Accepts what at least one of several verifiers accepts.
+    """Accepts what at least one of several verifiers accepts; its verdict is that one's.
 
     Args:
         verifiers: Asked in this order. `Unverified` is not allowed among them: it would make all
@@ -228,88 +188,63 @@ class AnyOf:
             raise ConfigurationError("AnyOf: Unverified() accepts everything; give it alone")
         object.__setattr__(self, "verifiers", verifiers)
 
+    def preview(self, headers: _Headers, query: _Query) -> Verdict | None:
+        """Refuse what no body can make right; see `Verifier`."""
+        refusals = [preview_of(verifier, headers, query) for verifier in self.verifiers]
+        certain = [refusal for refusal in refusals if refusal is not None]
+        return _refused_by(certain) if len(certain) == len(refusals) else None
+
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:
         """Judge one delivery; see `Verifier.verify`."""
         verdicts = [verifier.verify(body, headers, query) for verifier in self.verifiers]
-        refused = Verdict(ok=False, reason="; ".join(verdict.reason for verdict in verdicts))
-        return next((verdict for verdict in verdicts if verdict.ok), refused)
+        return next((verdict for verdict in verdicts if verdict.ok), _refused_by(verdicts))
 
 
-@dataclass(frozen=True, slots=True)
-class Unverified:
-    """Accepts everything, and never claims to have verified it: for tests and private networks."""
-
-    def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
-        """Accept; see `Verifier.verify`."""
-        return Verdict(ok=True, reason="not verified: Unverified() accepts everything")
+def preview_of(verifier: Verifier, headers: _Headers, query: _Query) -> Verdict | None:
+    """Return the refusal that needs no body; None where a verifier must see it."""
+    preview = getattr(verifier, "preview", None)
+    verdict: Verdict | None = preview(headers, query) if preview else None
+    return None if verdict is None or verdict.ok else verdict
 
 
-def sign(
-    secret: str,
-    body: bytes,
-    query: Iterable[tuple[str, str]] = (),
-    *,
-    content_type: str = "application/json",
-) -> str:
-    """Return the signature that Zoho would send, for tests and demonstrations.
-
-    Args:
-        secret: The webhook's secret.
-        body: As it will be sent.
-        query: The query string's pairs, not URL-encoded.
-        content_type: Of the body; a form contributes its pairs instead of its bytes.
-
-    Raises:
-        UnicodeDecodeError: The body is a form that is not UTF-8.
-    """
-    form = pairs(body) if is_form(content_type) else None
-    return _hmac(secret, _signed_bytes(body, query, form))
+def organizations_of(verifier: Verifier) -> list[str | None]:
+    """Return the organizations to which the secrets of the library's own verifiers are bound."""
+    if isinstance(verifier, AnyOf):
+        return [each for member in verifier.verifiers for each in organizations_of(member)]
+    if isinstance(verifier, (SignedRequest, SignedBody, HeaderToken, QueryToken)):
+        return [verifier.organization_id]
+    return []
 
 
-def _checked(verifier: str, secrets: tuple[object, ...]) -> tuple[str, ...]:
-    # Objects: os.environ.get() gives None for a variable that is not set.
-    checked = [secret for secret in secrets if isinstance(secret, str) and secret.strip()]
-    if not checked or len(checked) != len(secrets):
-        raise ConfigurationError(f"{verifier}: a secret is missing, blank or not text; is it set?")
-    if any(secret != secret.strip() for secret in checked):
-        raise ConfigurationError(f"{verifier}: a secret has white space around it")
-    return tuple(checked)
-
-
-def _signed_bytes(body: bytes, query: Iterable[tuple[str, str]], form: Pairs | None) -> bytes:
-    merged = sorted([*query, *(form or ())], key=lambda pair: pair[0])
-    joined = _bytes("".join(key + value for key, value in merged))
-    return joined if form is not None else joined + body
-
-
-def _hmac(secret: str, content: bytes) -> str:
-    return hmac.new(_bytes(secret), content, hashlib.sha256).hexdigest()
-
-
-def _judged(headers: _Headers, secrets: tuple[str, ...], content: bytes, what: str) -> Verdict:
+def _unsigned(headers: _Headers) -> Verdict | None:
     given = header_value(headers, SIGNATURE_HEADER)
     if given is None:
         return Verdict(ok=False, reason=f"no {SIGNATURE_HEADER} header")
-    ok = _matches(given.strip().lower(), [_hmac(secret, content) for secret in secrets])
-    return Verdict(ok, f"the signature {'matches' if ok else 'does not match'} {what}")
+    if not _SIGNATURE.fullmatch(given):
+        return Verdict(ok=False, reason=f"the {SIGNATURE_HEADER} header is not 64 hex digits")
+    return None
 
 
-def _matches(given: str, expected: Iterable[str]) -> bool:
-    # Bytes, because compare_digest refuses text beyond ASCII; a sum, so that each is compared.
-    return sum(hmac.compare_digest(_bytes(given), _bytes(each)) for each in expected) > 0
+def _judged(headers: _Headers, secrets: tuple[str, ...], content: bytes, what: str) -> Verdict:
+    unsigned = _unsigned(headers)
+    if unsigned is not None:
+        return unsigned
+    given = (header_value(headers, SIGNATURE_HEADER) or "").strip().lower()
+    ok = matches(given, [hmac_of(secret, content) for secret in secrets])
+    return Verdict(ok, f"the signature {'matches' if ok else 'does not match'}", detail=what)
 
 
-def _bytes(text: str) -> bytes:
-    # Half of a surrogate pair must end in a refusal, not in an exception.
-    return text.encode("utf-8", "surrogatepass")
+def _refused_by(verdicts: Sequence[Verdict]) -> Verdict:
+    details = [verdict.detail for verdict in verdicts if verdict.detail]
+    reason = "; ".join(verdict.reason for verdict in verdicts)
+    return Verdict(ok=False, reason=reason, detail="; ".join(details))
 
 
-def _described(query: _Query, form: Pairs | None, size: int, secrets: tuple[str, ...]) -> str:
+def _described(query: _Query, hashed: str, secrets: tuple[str, ...]) -> str:
     keys = sorted(_shown(key, secrets) for key, _ in query)
     shown = ", ".join(keys[:_SHOWN_KEYS]) + (", …" if len(keys) > _SHOWN_KEYS else "")
     # The keys of a form are part of the body: they are counted, not shown.
-    hashed = f"{size} body bytes" if form is None else f"{len(form)} form fields"
-    return f"query keys {shown} and {hashed}" if keys else f"{hashed} without a query"
+    return f"of query keys {shown} and {hashed}" if keys else f"of {hashed} without a query"
 
 
 def _shown(key: str, secrets: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ table              holds
 ``leaders``        who runs the maintenance
 ``pauses``         since when the queue is paused; empty while it is not
 ``outbox``         events on their way to a queue outside the database
+``refusals``       how many deliveries were refused, by reason; nothing else of them
 =================  ==================================================================
 """
 
@@ -76,6 +77,7 @@ class Tables:
     leaders: Table
     pauses: Table
     outbox: Table
+    refusals: Table
 
 
 def _event_row_columns(*, understood: bool = True) -> list[Column[Any]]:
@@ -224,6 +226,12 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         # Of the relay that has it, or had it last: with a token, it may have been published.
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
+    ],
+    "refusals": [
+        Column("reason", String(255), primary_key=True),
+        Column("count", BigInteger, nullable=False),
+        Column("first_at", UtcDateTime(), nullable=False),
+        Column("last_at", UtcDateTime(), nullable=False),
     ],
 }
 # Ids are the tie-break of arrivals there: one that is reused would go back in time.

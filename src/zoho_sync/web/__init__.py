@@ -6,7 +6,9 @@ Comes before `zoho_sync.intake`: it reads a request, hands it on, and says what 
 
 from __future__ import annotations
 
-from zoho_sync.intake.signature import SIGNATURE_HEADER, Verdict, Verifier, sign
+from zoho_sync.intake.signature import SIGNATURE_HEADER
+from zoho_sync.intake.signed_string import sign
+from zoho_sync.intake.verdict import Verdict, Verifier
 from zoho_sync.web.asgi import ASGIApp
 
 __all__ = ["SIGNATURE_HEADER", "ASGIApp", "Verdict", "Verifier", "sign"]

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple, Protocol
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.exceptions.wording import did_you_mean, shown
-from zoho_sync.intake.http import pairs
 
 __all__ = ["ASGIApp", "FrontDoor", "ReceiverApp"]
 
@@ -44,7 +43,7 @@ class FrontDoor(Protocol):
         body: bytes,
         *,
         headers: Mapping[str, str],
-        query: Sequence[tuple[str, str]],
+        query: str,
         entity: str | None,
         operation: str | None,
         entity_id: str | None,
@@ -126,7 +125,7 @@ class ReceiverApp:
             receipt = await self.receive(
                 await _body(receive, headers, self.max_body),
                 headers=headers,
-                query=pairs(scope.get("query_string", b""), errors="replace"),
+                query=scope.get("query_string", b"").decode("utf-8", "replace"),
                 entity=route[0] if route else None,
                 operation=None,
                 entity_id=route[1] if len(route) == _LONGEST_ROUTE else None,

@@ -17,7 +17,8 @@ from zoho_sync.cli.demo.story import ORGANIZATION, STORY, Delivery
 from zoho_sync.cli.output import counted
 from zoho_sync.events.event import Operation
 from zoho_sync.events.outcome import Outcome, Receipt, ReceiptStatus
-from zoho_sync.intake.signature import SIGNATURE_HEADER, SignedRequest, sign
+from zoho_sync.intake.signature import SIGNATURE_HEADER, SignedRequest
+from zoho_sync.intake.signed_string import sign
 from zoho_sync.operate.status import StatusReport
 from zoho_sync.store.tables import Tables, library_tables
 

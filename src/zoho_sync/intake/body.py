@@ -1,0 +1,74 @@
+"""Decides what a body is, a form or JSON; verifying and decoding both take this answer.
+
+A form begins with the name of a field and JSON with ``{`` or a quote, so that neither can be taken
+for the other, whatever the content type says: what is signed as pairs is never read as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from zoho_sync.intake.http import Pairs, is_form, pairs
+
+__all__ = ["BESIDE", "JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "read_body"]
+
+JSON_FIELD: Final = "JSONString"
+"""The form field, or query parameter, that carries the document in Zoho's own form webhooks."""
+
+OPERATION_FIELDS: Final = ("operation", "event", "event_type", "action")
+"""Where a template says what happened."""
+
+BESIDE: Final = frozenset({"organization_id", *OPERATION_FIELDS})
+"""What may stand in a form beside the field that carries the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBody:
+    """A body's text, or the fields of a form.
+
+    Attributes:
+        text: Decoded, without white space around it; None where it is not UTF-8.
+        form: The pairs of a form, decoded, in the order received; None for anything else.
+    """
+
+    text: str | None
+    form: Pairs | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The form's fields; of equal ones the last."""
+        return dict(self.form or ())
+
+    @property
+    def carrier(self) -> str | None:
+        """The form's field that carries the document as JSON; None for a flat form."""
+        return carrier_of(self.fields)
+
+
+def carrier_of(fields: Mapping[str, str]) -> str | None:
+    """Return the field that carries a document as JSON, of any name; None if not exactly one."""
+    if JSON_FIELD in fields:
+        return JSON_FIELD
+    objects = [name for name, value in fields.items() if value.lstrip().startswith("{")]
+    is_alone = len(objects) == 1 and fields.keys() - BESIDE <= {*objects}
+    return objects[0] if is_alone else None
+
+
+def read_body(body: bytes, content_type: str) -> ReadBody:
+    """Return what a body is.
+
+    Raises:
+        ValueError: A form that is not UTF-8, or has more fields than any document.
+    """
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        if is_form(content_type):
+            raise
+        return ReadBody(None)
+    is_told = is_form(content_type) and "=" in text and not text.startswith(("{", '"'))
+    if text.startswith(f"{JSON_FIELD}=") or is_told:
+        return ReadBody("", pairs(text.encode()))
+    return ReadBody(text)
