@@ -12,16 +12,13 @@ from typing import Final
 
 from zoho_sync.intake.http import Pairs, is_form, pairs
 
-__all__ = ["BESIDE", "JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "read_body"]
+__all__ = ["JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "read_body"]
 
 JSON_FIELD: Final = "JSONString"
 """The form field, or query parameter, that carries the document in Zoho's own form webhooks."""
 
 OPERATION_FIELDS: Final = ("operation", "event", "event_type", "action")
 """Where a template says what happened."""
-
-BESIDE: Final = frozenset({"organization_id", *OPERATION_FIELDS})
-"""What may stand in a form beside the field that carries the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +45,15 @@ class ReadBody:
 
 
 def carrier_of(fields: Mapping[str, str]) -> str | None:
-    """Return the field that carries a document as JSON, of any name; None if not exactly one."""
+    """Return the field that carries a document as JSON, of any name; None for a flat document.
+
+    A flat document has an id beside its nested objects, a carrier has at most others' parameters.
+    """
     if JSON_FIELD in fields:
         return JSON_FIELD
     objects = [name for name, value in fields.items() if value.lstrip().startswith("{")]
-    is_alone = len(objects) == 1 and fields.keys() - BESIDE <= {*objects}
+    ids = [name for name in fields if name.endswith("_id") and name != "organization_id"]
+    is_alone = len(objects) == 1 and {*ids} <= {*objects}
     return objects[0] if is_alone else None
 
 
