@@ -67,11 +67,13 @@ class Parts:
         sessions, queue, context = runtime.sessions, runtime.queue, runtime.context
         tables, clock = context.tables, context.clock
         self.worker = Worker(runtime)
-        self.mappings = MappingCheck(sessions, runtime.registry, tables)
         self.switch = PauseSwitch(sessions, tables, clock)
         named = (organization_id,) if isinstance(organization_id, str) else organization_id or ()
         self.rules = DecodingRules(
             context.catalog, tuple(named), context.time_zone, context.date_formats
+        )
+        self.mappings = MappingCheck(
+            sessions, runtime.registry, tables, self.rules.organization_ids
         )
         prints = {name: bound.fingerprint for name, bound in context.bindings.items()}
         self.intake = Intake(sessions, queue, tables, clock, prints, self.worker.notify)

@@ -10,6 +10,8 @@ from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.exceptions.arguments import Kind, of
 from zoho_sync.handlers.registry import HandlerRegistry
+from zoho_sync.intake.signature import organizations_of
+from zoho_sync.intake.verdict import Verifier
 
 __all__ = ["check_arguments"]
 
@@ -67,6 +69,26 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+def _check_secrets(
+    verifier: Verifier | None, organization_id: str | Collection[str] | None
+) -> None:
+    """Refuse secrets that are not bound to the organizations that are configured."""
+    one = isinstance(organization_id, str)
+    known = {organization_id} if one else {*(organization_id or ())}
+    for bound in [] if verifier is None else organizations_of(verifier):
+        if bound is None and len(known) > 1:
+            raise ConfigurationError(
+                "verifier: several organizations are configured, and a secret is bound to none of "
+                "them, so that whoever has it could write as another; give each its own, "
+                'AnyOf(SignedRequest(secret, organization_id="…"), …)'
+            )
+        if bound is not None and bound not in known:
+            raise ConfigurationError(
+                f"verifier: a secret is bound to organization_id={bound!r}, which "
+                "ZohoSync(organization_id=…) does not name"
+            )
+
+
 def check_arguments(given: Mapping[str, Any]) -> None:
     """Refuse arguments of another kind than `ZohoSync` describes.
 
@@ -80,6 +102,7 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         if not kind.fits(given[name]):
             # What was given is not said: a secret may stand where a verifier should.
             raise ConfigurationError(f"{name} must be {kind.called}; give {kind.example}")
+    _check_secrets(given["verifier"], given["organization_id"])
     if given["batch_size"] > _LARGEST_BATCH:
         message = (
             f"batch_size is at most {_LARGEST_BATCH}: it is one transaction, and databases limit "

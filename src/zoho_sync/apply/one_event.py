@@ -133,6 +133,8 @@ class OneEvent:
         """Return why the mapping does not want the event; ``""`` where it does."""
         if self.bound is None:
             return ""
+        if self.bound.mapping.organization_id not in (None, self.event.organization_id):
+            return "the mapping is for another organization"
         if self.payload is None:
             return "deletes are ignored" if self.bound.mapping.on_delete == "ignore" else ""
         when = self.bound.when

@@ -86,6 +86,8 @@ async def find_key(
     if bound is None:
         linked = entry.primary_key if entry is not None else None
         return None if linked is None else decode_key(linked, ())
+    if bound.mapping.organization_id not in (None, key.organization_id):
+        return None  # no reference crosses organizations
     condition = _is_of(bound, key, entry)
     lock = {"read": True, "key_share": True} if hold else {}
     return None if condition is None else await find_row(connection, bound, condition, **lock)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -19,6 +19,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
+from zoho_sync.checks.organizations import check_organizations
 from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
@@ -56,6 +57,7 @@ class MappingCheck:
     sessions: Callable[[], AsyncSession]
     registry: HandlerRegistry
     tables: Tables
+    organization_ids: Sequence[str] = ()
     _passed: bool = False
 
     async def once(self) -> None:
@@ -111,6 +113,8 @@ class MappingCheck:
                     check_methods(report, handler)
                     if (bound := handler.binding()) is not None:
                         rows.entity(handler.__name__, handler.payload_model, bound)
+                catalog = self.registry.catalog()
+                check_organizations(report, handlers, catalog, self.organization_ids)
                 ReferenceCheck(report, self.registry, handlers, connection.dialect).run()
         if report.findings:
             raise MappingError(report.findings)

@@ -53,19 +53,22 @@ def refuse_unheard(hints: Hints, catalog: EntityCatalog) -> None:
             )
 
 
-def refuse_contradiction(event: SyncEvent, hints: Hints, catalog: EntityCatalog) -> None:
+def refuse_contradiction(
+    event: SyncEvent, hints: Hints, catalog: EntityCatalog, *, has_body: bool
+) -> None:
     """Refuse an event of which an uncovered part says something else.
 
     Raises:
+        UncoveredError: There is no body that could be kept.
         PayloadError: It names the part, and where to say it instead.
     """
     for each in hints.claims:
         if not _agrees(each, event, catalog):
-            raise PayloadError(
-                each.field,
+            problem = (
                 f"{_place(each)} says {shown(each.value)}, and the parts that the signature covers "
-                f"do not; {_remedy(each)}",
+                f"do not; {_remedy(each)}"
             )
+            raise (PayloadError if has_body else UncoveredError)(each.field, problem)
 
 
 def _agrees(claim: Claim, event: SyncEvent, catalog: EntityCatalog) -> bool:

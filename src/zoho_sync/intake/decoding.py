@@ -102,6 +102,7 @@ class _Body(NamedTuple):
 
     content: Mapping[str, Any]
     beside: Mapping[str, Any] = {}
+    is_of_body: bool = True
 
 
 def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -> SyncEvent | None:
@@ -122,13 +123,14 @@ def decode(body: bytes, content_type: str, hints: Hints, rules: DecodingRules) -
         PayloadError: It cannot be understood; names the field, never its content.
     """
     try:
-        event = _covered_event(_read(body, content_type, hints, rules.catalog), hints, rules)
+        read = _read(body, content_type, hints, rules.catalog)
+        event = _covered_event(read, hints, rules)
     except PayloadError as error:
         raise with_remedy(error, hints) from None
     if event is None:
         refuse_unheard(hints, rules.catalog)
         return None
-    refuse_contradiction(event, hints, rules.catalog)
+    refuse_contradiction(event, hints, rules.catalog, has_body=read.is_of_body)
     if hints.timed_only and event.effective_time is None:
         raise PayloadError(
             f"{event.entity_type}.last_modified_time",
@@ -174,7 +176,8 @@ def _read(body: bytes, content_type: str, hints: Hints, catalog: EntityCatalog) 
             raise PayloadError(JSON_FIELD, "the body and the query both carry a document")
         return read
     # A delivery without a body may have the document, or its id, in the query.
-    return read._replace(content=_object(hints.document) if hints.document else hints.ids)
+    content = _object(hints.document) if hints.document else hints.ids
+    return _Body(content, read.beside, is_of_body=False)
 
 
 def _of_form(raw: ReadBody, catalog: EntityCatalog) -> _Body:

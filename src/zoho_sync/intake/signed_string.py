@@ -114,30 +114,37 @@ def recut_problem(
         return "a key of the query or form stands there twice"
     if {key for key, _ in query} - QUERY_KEYS - listed:
         return "the query has a key that is not known; name it in SignedRequest(query_keys=…)"
-    if any(_may_hide(key, value) for key, value in query):
-        return "a value of the query has braces or quotes, or could be cut into two parameters"
-    return _form_problem(read, listed, flat_forms=flat_forms)
-
-
-def _form_problem(read: ReadBody, listed: frozenset[str], *, flat_forms: bool) -> str:
-    fields, carrier = read.fields, read.carrier
-    if not any(value.strip() for value in fields.values()):
-        return ""  # nothing is read from it: JSON, or a check call of Zoho's
-    if carrier is None:
+    carrier = _carrier(read)
+    if form and carrier is None:
+        # Its fields are the document, so that nothing tells which of them hides another.
         problem = "a flat form can be cut anew; see SignedRequest(flat_forms=True)"
         return "" if flat_forms else problem
-    if fields.keys() - {carrier} - listed:
+    if {key for key, _ in form} - {carrier} - listed:
         return "a form has a field beside its JSON; name it in SignedRequest(query_keys=…)"
-    beside = ((key, value) for key, value in fields.items() if key != carrier)
-    if _hides_a_pair("", carrier) or any(_may_hide(key, value) for key, value in beside):
-        return "a field of the form could be cut into two"
+    return _hiding(sorted([*query, *form]), carrier)
+
+
+def _carrier(read: ReadBody) -> str | None:
+    """Return the form's field that carries the document, or nothing, as a check call's does."""
+    fields = read.fields
+    return (
+        read.carrier
+        if any(value.strip() for value in fields.values())
+        else next(iter(fields), None)
+    )
+
+
+def _hiding(merged: Sequence[tuple[str, str]], carrier: str | None) -> str:
+    """Return what may hide a pair that bears on the event, between its key and the next."""
+    before, text = "", ""
+    for key, value in merged:
+        if key not in QUERY_KEYS and _hides_a_pair(before, text + key):
+            return "a parameter, and the name of the next one, could be cut into others"
+        is_document = key in (carrier, JSON_FIELD)
+        if not is_document and (not _QUOTES.isdisjoint(value) or _hides_a_pair(key, value)):
+            return "a parameter has braces or quotes, or could be cut into two"
+        before, text = key, "" if is_document else value
     return ""
-
-
-def _may_hide(key: str, value: str) -> bool:
-    if key == JSON_FIELD:
-        return False  # it is JSON as a whole, or not understood
-    return not _QUOTES.isdisjoint(value) or _hides_a_pair(key, value)
 
 
 def _hides_a_pair(key: str, text: str) -> bool:

@@ -242,7 +242,9 @@ class EntityMap:
         organization_column: Holds the organization; part of the row's identity together with
             ``key``, for tables that several organizations share. Without ``key`` it is written
             when a row is made or adopted, and adoption looks at rows of that organization, or of
-            none.
+            none. Required where several organizations are configured.
+        organization_id: Zoho's organization, where several are configured and this table holds
+            entities of one alone: events of the others are ignored then.
         when: Called with the payload; where it returns False the event is ignored.
         revision: Part of the fingerprint; change it when a callable changes what it returns.
     """
@@ -258,6 +260,7 @@ class EntityMap:
     deleted_column: str | None = None
     host_deleted: Literal["recreate", "leave"] = "recreate"
     organization_column: str | None = None
+    organization_id: str | None = None
     when: Callable[[Any], bool] | None = None
     revision: str = ""
 
@@ -268,6 +271,7 @@ class EntityMap:
             *_describe_rows(self),
             self.on_delete,
             self.deleted_column,
+            self.organization_id,
             None if self.when is None else describe_source(self.when),
             self.revision,
             [

@@ -58,6 +58,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "key": _NAME_OR_NONE,
     "deleted_column": _NAME_OR_NONE,
     "organization_column": _NAME_OR_NONE,
+    "organization_id": _NAME_OR_NONE._replace(called="Zoho's id of an organization, as text"),
     "column": _NAME,
     "parent": Kind(of(str, Sequence), "a name", "the name as text, or several in a tuple"),
     "to": Kind(of(str), "the name of an entity type", 'it as text: to="customer"'),
