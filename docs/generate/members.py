@@ -36,10 +36,14 @@ class Member:
     doc: str
 
 
+def _name_of(node: ast.stmt) -> str:
+    return str(getattr(node, "name", ""))
+
+
 def is_value(found: Definition) -> bool:
     """Return whether a class is made of fields: a dataclass or a named tuple."""
     node = found.node
-    if not isinstance(node, ast.ClassDef):
+    if not isinstance(node, ast.ClassDef) or "__init__" in map(_name_of, node.body):
         return False
     return "dataclass" in decorators(node) or "NamedTuple" in map(ast.unparse, node.bases)
 

@@ -156,7 +156,7 @@ PAGES = (
             ),
             Face(
                 "zoho_sync.web",
-                "sign SIGNATURE_HEADER Verifier Verdict",
+                "sign SIGNATURE_HEADER Verifier PreviewingVerifier Verdict Part WHOLE_REQUEST",
             ),
             Face("zoho_sync.web", "ASGIApp"),
         ),

@@ -30,7 +30,7 @@ from zoho_sync.intake.signed_string import (
     signed_bytes,
 )
 from zoho_sync.intake.tokens import HeaderToken, QueryToken, Unverified, checked_secrets, matches
-from zoho_sync.intake.verdict import Part, Verdict, Verifier
+from zoho_sync.intake.verdict import Part, PreviewingVerifier, Verdict, Verifier
 
 __all__ = [
     "SIGNATURE_HEADER",
@@ -105,7 +105,7 @@ class SignedRequest:
         object.__setattr__(self, "organization_id", organization_id)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:  # noqa: ARG002  # the protocol's
-        """Refuse what no body can make right; see `Verifier`."""
+        """Refuse what no body can make right; see `PreviewingVerifier.preview`."""
         return _unsigned(headers)
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:
@@ -156,7 +156,7 @@ class SignedBody:
         object.__setattr__(self, "organization_id", organization_id)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:  # noqa: ARG002  # the protocol's
-        """Refuse what no body can make right; see `Verifier`."""
+        """Refuse what no body can make right; see `PreviewingVerifier.preview`."""
         return _unsigned(headers)
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
@@ -189,7 +189,7 @@ class AnyOf:
         object.__setattr__(self, "verifiers", verifiers)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:
-        """Refuse what no body can make right; see `Verifier`."""
+        """Refuse what no body can make right; see `PreviewingVerifier.preview`."""
         refusals = [preview_of(verifier, headers, query) for verifier in self.verifiers]
         certain = [refusal for refusal in refusals if refusal is not None]
         return _refused_by(certain) if len(certain) == len(refusals) else None
@@ -202,8 +202,9 @@ class AnyOf:
 
 def preview_of(verifier: Verifier, headers: _Headers, query: _Query) -> Verdict | None:
     """Return the refusal that needs no body; None where a verifier must see it."""
-    preview = getattr(verifier, "preview", None)
-    verdict: Verdict | None = preview(headers, query) if preview else None
+    if not isinstance(verifier, PreviewingVerifier):
+        return None
+    verdict = verifier.preview(headers, query)
     return None if verdict is None or verdict.ok else verdict
 
 

@@ -50,7 +50,7 @@ class HeaderToken:
         object.__setattr__(self, "organization_id", organization_id)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:
-        """Refuse what no body can make right; see `Verifier`."""
+        """Refuse what no body can make right; see `PreviewingVerifier.preview`."""
         return _only_refusal(self.verify(b"", headers, query))
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
@@ -91,7 +91,7 @@ class QueryToken:
         object.__setattr__(self, "organization_id", organization_id)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:
-        """Refuse what no body can make right; see `Verifier`."""
+        """Refuse what no body can make right; see `PreviewingVerifier.preview`."""
         return _only_refusal(self.verify(b"", headers, query))
 
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's

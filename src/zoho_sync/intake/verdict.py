@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, runtime_checkable
 
-__all__ = ["WHOLE_REQUEST", "Part", "Verdict", "Verifier"]
+__all__ = ["WHOLE_REQUEST", "Part", "PreviewingVerifier", "Verdict", "Verifier"]
 
 Part = Literal["body", "query", "headers", "route"]
 """A part of a request; the route is its method and path."""
@@ -44,9 +44,8 @@ class Verdict:
 class Verifier(Protocol):
     """Decides whether a delivery comes from where it claims to come from.
 
-    A verifier keeps no state: large bodies are judged in a thread. It may have a method
-    ``preview(headers, query)`` that returns a `Verdict` which refuses, or None: a delivery that it
-    refuses is refused before its body is read.
+    A verifier keeps no state: large bodies are judged in a thread. One that has ``preview`` as well
+    (`PreviewingVerifier`) refuses before a body is read what no body can make right.
     """
 
     def verify(
@@ -56,6 +55,21 @@ class Verifier(Protocol):
 
         Args:
             body: As received.
+            headers: Looked up without regard to case.
+            query: The query string's pairs, URL-decoded, in the order received.
+        """
+
+
+@runtime_checkable
+class PreviewingVerifier(Verifier, Protocol):
+    """Decides about some deliveries before their bodies are read, which costs less."""
+
+    def preview(
+        self, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
+    ) -> Verdict | None:
+        """Return a verdict that refuses whatever the body may be; None if the body must be seen.
+
+        Args:
             headers: Looked up without regard to case.
             query: The query string's pairs, URL-decoded, in the order received.
         """

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from zoho_sync.intake.signature import SIGNATURE_HEADER
 from zoho_sync.intake.signed_string import sign
-from zoho_sync.intake.verdict import Verdict, Verifier
+from zoho_sync.intake.verdict import WHOLE_REQUEST, Part, PreviewingVerifier, Verdict, Verifier
 from zoho_sync.web.asgi import ASGIApp
 
-__all__ = ["SIGNATURE_HEADER", "ASGIApp", "Verdict", "Verifier", "sign"]
+__all__ = [
+    "SIGNATURE_HEADER",
+    "WHOLE_REQUEST",
+    "ASGIApp",
+    "Part",
+    "PreviewingVerifier",
+    "Verdict",
+    "Verifier",
+    "sign",
+]
