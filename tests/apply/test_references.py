@@ -264,7 +264,7 @@ async def test_placeholders_are_made_once_and_filled_by_their_entity(
     workers = [syncing(sessions, Clients, Items, Hasty) for _ in range(4)]
     for worker in workers:
         object.__setattr__(worker._runtime, "batch_size", 2)
-    sent = [invoice(str(number), 1, f"c{number % 3}", f"p{number % 2}") for number in range(24)]
+    sent = [invoice(str(number), 1, f"1{number % 3}", f"4{number % 2}") for number in range(24)]
     await workers[0].enqueue(sent)
     if engine.dialect.name == "sqlite":
         await workers[0].drain()
@@ -276,15 +276,15 @@ async def test_placeholders_are_made_once_and_filled_by_their_entity(
     assert (await count(sessions, Client), await count(sessions, Item)) == (3, 2)
     async with sessions() as session:
         names = set(await session.scalars(select(Client.name)))
-    assert names == {"Zoho c0", "Zoho c1", "Zoho c2"}
-    await workers[0].enqueue([client("c0", 1), item("p0")])
+    assert names == {"Zoho 10", "Zoho 11", "Zoho 12"}
+    await workers[0].enqueue([client("10", 1), item("40")])
     assert await workers[0].drain() == {Outcome.APPLIED: 2}
     assert (await count(sessions, Client), await count(sessions, Item)) == (3, 2)
     async with sessions() as session:
         assert set(await session.scalars(select(Client.name))) == {
-            "Client c0",
-            "Zoho c1",
-            "Zoho c2",
+            "Client 10",
+            "Zoho 11",
+            "Zoho 12",
         }
 
 

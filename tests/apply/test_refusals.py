@@ -51,12 +51,12 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 PRIVATE = "4711-private"
 CLIENT: Mapping[str, Any] = {
-    "contact": {"contact_id": "c1", "contact_type": "customer", "contact_name": PRIVATE}
+    "contact": {"contact_id": "11", "contact_type": "customer", "contact_name": PRIVATE}
 }
 INVOICE: Mapping[str, Any] = {
     "invoice": {
-        "invoice_id": "i1",
-        "customer_id": "c1",
+        "invoice_id": "21",
+        "customer_id": "11",
         "notes": PRIVATE,
         "line_items": [{"line_item_id": "l1", "description": PRIVATE, "quantity": "3"}],
     }
@@ -179,7 +179,7 @@ def with_lines(**changes: Any) -> EntityMap:
 
 def placeholder(made: Any) -> EntityMap:
     """Return the sales, which refer to what nobody has sent, and what stands for it."""
-    reference = Reference("client_id", to="customer", source=lambda _: "c9", missing=lambda _: made)
+    reference = Reference("client_id", to="customer", source=lambda _: "19", missing=lambda _: made)
     return replace(SALES, references=[reference])
 
 

@@ -175,7 +175,7 @@ def test_links(sync: BlockingSync, host: Engine) -> None:
 
 
 def test_dead_letters(sync: BlockingSync) -> None:
-    bad = [SyncEvent("invoice", f"i{n}", {"invoice_id": f"i{n}", "total": "x"}) for n in range(3)]
+    bad = [SyncEvent("invoice", f"2{n}", {"invoice_id": f"2{n}", "total": "x"}) for n in range(3)]
     sync.enqueue(bad)
     assert sync.drain() == {Outcome.DEAD_LETTER: 3}
     letters = sync.dead_letters.list(limit=2)
@@ -315,7 +315,7 @@ def test_a_database_that_is_away_is_no_obstacle_to_the_start() -> None:
 def test_from_several_threads_at_once(sync: BlockingSync, host: Engine) -> None:
     def work(number: int) -> ReceiptStatus:
         sync.status()
-        return sync.enqueue([customer(f"c{number}")])[0].status
+        return sync.enqueue([customer(f"1{number}")])[0].status
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(work, range(24))) == {ReceiptStatus.ACCEPTED}
@@ -873,7 +873,7 @@ def test_no_events_make_a_statement_that_does_nothing(sync: BlockingSync, host: 
 
 
 def test_a_statement_has_an_end(sync: BlockingSync, host: Engine) -> None:
-    events = [customer(f"c{number}") for number in range(1001)]
+    events = [customer(f"1{number}") for number in range(1001)]
     with pytest.raises(ConfigurationError, match="at most 1000"):
         sync.enqueue_statement(events)
     with host.begin() as connection:

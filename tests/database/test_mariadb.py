@@ -64,7 +64,7 @@ class Linked(CustomerHandler):
     mapping = EntityMap(table=linked, columns={"name": "contact_name"}, on_delete="ignore")
 
 
-def customer(name: str, second: int = 1, contact_id: str = "c1") -> dict[str, Any]:
+def customer(name: str, second: int = 1, contact_id: str = "11") -> dict[str, Any]:
     return {
         "contact_id": contact_id,
         "contact_type": "customer",

@@ -52,7 +52,7 @@ class Change:
             document["last_modified_time"] = own.isoformat()
         return SyncEvent(
             "product",
-            "p1",
+            "41",
             document,
             Operation.DELETE if self.values is None else Operation.UPSERT,
             effective_time=own,

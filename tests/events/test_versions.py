@@ -35,7 +35,7 @@ def event(
     """An event with a time of its own, an arrival, both or neither."""
     return SyncEvent(
         "product",
-        "p1",
+        "41",
         operation=operation,
         effective_time=own,
         arrival=None if arrived is None else Arrival(arrived, sequence),

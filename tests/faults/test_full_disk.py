@@ -35,7 +35,7 @@ def opened(engine: AsyncEngine) -> ZohoSync:
 
 
 def large(number: int) -> SyncEvent:
-    return customer(f"c{number}", 1, stamp=f"c{number}", remark=HUGE)
+    return customer(f"1{number}", 1, stamp=f"1{number}", remark=HUGE)
 
 
 async def is_accepted(sync: ZohoSync, sent: SyncEvent) -> bool:
@@ -72,7 +72,7 @@ async def test_what_was_accepted_is_applied_once_there_is_room(
 async def test_what_cannot_become_a_dead_letter_stays_queued(
     sqlite_url: str, engine: AsyncEngine
 ) -> None:
-    wrong = SyncEvent("customer", "c1", {"contact_id": "c1", "contact_name": [HUGE]})
+    wrong = SyncEvent("customer", "11", {"contact_id": "11", "contact_name": [HUGE]})
     sync = opened(engine)
     await sync.enqueue([wrong])
     full = await cramped(sqlite_url, engine, 0)

@@ -171,7 +171,7 @@ async def test_nobody_is_blamed_for_an_outage_between_claim_and_apply(door: Door
     queue = Closing(door.sessions)
     queue.door = door
     sync = ZohoSync(door.sessions, queue=queue, registry=registry(), lease=LEASE)
-    await sync.enqueue([customer(f"c{number}", 1) for number in range(3)])
+    await sync.enqueue([customer(f"1{number}", 1) for number in range(3)])
     for turn in range(3):
         with pytest.raises(Exception, match=r"too many|database"):
             await sync.drain()

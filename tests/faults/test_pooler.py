@@ -92,10 +92,10 @@ async def test_from_the_front_door_to_the_rows(engine: AsyncEngine) -> None:
     """With more clients than the pooler has connections, and everything that is recorded."""
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     syncs = [ZohoSync(sessions, registry=registry(), batch_size=5) for _ in range(3)]
-    bodies = [{**customer(f"c{n}", 1).payload, "contact_type": "customer"} for n in range(20)]
+    bodies = [{**customer(f"1{n}", 1).payload, "contact_type": "customer"} for n in range(20)]
     receipts = await asyncio.gather(*(syncs[0].ingest({"contact": body}) for body in bodies))
     assert {receipt.http_status for receipt in receipts} == {200}
-    await syncs[1].enqueue([invoice(f"i{n}", f"c{19 - n}", 1) for n in range(20)])
+    await syncs[1].enqueue([invoice(f"2{n}", f"1{19 - n}", 1) for n in range(20)])
     await syncs[1].enqueue([SyncEvent("invoice", "bad", {"invoice_id": "bad", "total": "a lot"})])
     counts = await asyncio.gather(*(sync.drain() for sync in syncs))
     assert sum(each.get(Outcome.DEAD_LETTER, 0) for each in counts) == 1
@@ -158,7 +158,7 @@ async def test_a_worker_is_killed_in_the_middle(
     """Its process ends, and another one takes over once its leases have ended."""
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     sync = ZohoSync(sessions, registry=registry(), lease=timedelta(seconds=2))
-    await sync.enqueue([customer(f"c{n}", 1, stamp=f"s{n}") for n in range(20)])
+    await sync.enqueue([customer(f"1{n}", 1, stamp=f"s{n}") for n in range(20)])
     # Statements without a name need none of the server's memory of them.
     options = {n: v for n, v in OPTIONS[driver_of(url)].items() if not callable(v)}
     worker = WorkerProcess(Route(url), Conduct(lease=2, connect_args=options), tmp_path)

@@ -74,7 +74,7 @@ async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 def clients(count: int) -> list[SyncEvent]:
-    return [customer(f"c{number}", number, stamp=f"s{number}") for number in range(count)]
+    return [customer(f"1{number}", number, stamp=f"s{number}") for number in range(count)]
 
 
 async def attempts(sessions: Sessions) -> list[tuple[int, list[Any], bool]]:
@@ -334,11 +334,11 @@ async def test_a_lock_timeout_releases_with_growing_delay(
     """A row that a stranger holds delays its own event alone, longer each time, at no attempt."""
     queue = Watched(sessions)
     sync = ZohoSync(sessions, queue=queue, registry=registry(), lease=timedelta(seconds=1))
-    await sync.enqueue([customer("c1", 0, stamp="first")])
+    await sync.enqueue([customer("11", 0, stamp="first")])
     await sync.drain()
     async with sessions() as stranger:
         await stranger.execute(select(Client).with_for_update())
-        await sync.enqueue([customer("c1", 1, stamp="held"), *clients(1)])
+        await sync.enqueue([customer("11", 1, stamp="held"), *clients(1)])
         assert await sync.drain() == {Outcome.APPLIED: 1}
         for _ in range(2):
             database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
@@ -349,4 +349,4 @@ async def test_a_lock_timeout_releases_with_growing_delay(
     assert queue.delays == [2.0**turn for turn in range(len(queue.delays))]
     database.ask("UPDATE zoho_sync_jobs SET not_before = now()")
     assert await sync.drain() == {Outcome.APPLIED: 1}
-    assert database.ask("SELECT note FROM clients WHERE name = 'Client c1'") == [("held",)]
+    assert database.ask("SELECT note FROM clients WHERE name = 'Client 11'") == [("held",)]

@@ -153,8 +153,8 @@ async def test_a_conflict_at_any_statement_repeats_the_batch(bench: Bench) -> No
         victim += 1
         lines = [{"description": f"line {victim}", "quantity": 1}]
         sent = [
-            customer(f"c{victim}", 1, stamp=f"c{victim}"),
-            invoice(f"i{victim}", f"c{victim}", 1, stamp=f"i{victim}", line_items=lines),
+            customer(f"1{victim}", 1, stamp=f"1{victim}"),
+            invoice(f"2{victim}", f"1{victim}", 1, stamp=f"2{victim}", line_items=lines),
         ]
         await bench.sync.enqueue(sent)
         with bench.sabotage.at(victim):
@@ -170,7 +170,7 @@ async def test_a_conflict_at_any_statement_repeats_the_batch(bench: Bench) -> No
 
 async def test_a_conflict_that_stays_costs_no_attempt(bench: Bench) -> None:
     """After three repeats the batch is split; what stands alone is released, at no attempt."""
-    await bench.sync.enqueue([customer(f"c{n}", 1, stamp=f"c{n}") for n in range(2)])
+    await bench.sync.enqueue([customer(f"1{n}", 1, stamp=f"1{n}") for n in range(2)])
     with bench.sabotage.at(6, times=1000):
         assert await bench.sync.drain() == {}
     assert bench.sabotage.failures == 3 * 4

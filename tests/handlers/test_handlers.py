@@ -385,8 +385,8 @@ async def test_what_is_put_in_the_place_of_a_method_later_is_called(
     monkeypatch.setattr(Shipments, "resolve", noting(Shipments.resolve))
     monkeypatch.setattr(handler, "delete", noting(handler.delete))
     assert all(handler.overrides(method) for method in methods)
-    await Clients(session).sync({"contact_id": "c1", "contact_name": "Hotel Meridian"})
-    await handler.sync(shipment(customer_id="c1"))
+    await Clients(session).sync({"contact_id": "11", "contact_name": "Hotel Meridian"})
+    await handler.sync(shipment(customer_id="11"))
     await handler.sync(shipment("11:00:00"), "delete")
     assert called == ["upsert", "resolve", "delete"]
 

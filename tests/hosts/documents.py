@@ -13,7 +13,7 @@ def at(second: int, minute: int = 0) -> str:
     return f"2024-05-17T10:{minute:02}:{second:02}+0000"
 
 
-def customer(contact_id: str | int = "c1", **fields: Any) -> dict[str, Any]:
+def customer(contact_id: str | int = "11", **fields: Any) -> dict[str, Any]:
     """A customer's document in its wrapper."""
     document = {
         "contact_id": contact_id,
@@ -24,7 +24,7 @@ def customer(contact_id: str | int = "c1", **fields: Any) -> dict[str, Any]:
     return {"contact": document | fields}
 
 
-def item(item_id: str = "p1", **fields: Any) -> dict[str, Any]:
+def item(item_id: str = "41", **fields: Any) -> dict[str, Any]:
     """An item's document in its wrapper."""
     document = {
         "item_id": item_id,
@@ -47,12 +47,12 @@ def line(line_item_id: str = "l1", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def invoice(invoice_id: str = "i1", **fields: Any) -> dict[str, Any]:
-    """An invoice's document in its wrapper, for customer c1, without lines."""
+def invoice(invoice_id: str = "21", **fields: Any) -> dict[str, Any]:
+    """An invoice's document in its wrapper, for customer 11, without lines."""
     document = {
         "invoice_id": invoice_id,
         "invoice_number": "INV-1",
-        "customer_id": "c1",
+        "customer_id": "11",
         "date": "2024-05-17",
         "status": "sent",
         "total": "10.00",
@@ -67,12 +67,12 @@ def sparse(wrapper: str, **fields: Any) -> dict[str, Any]:
     return {wrapper: fields}
 
 
-def payment(payment_id: str = "y1", **fields: Any) -> dict[str, Any]:
-    """A payment's document in its wrapper, from customer c1, without allocations."""
+def payment(payment_id: str = "51", **fields: Any) -> dict[str, Any]:
+    """A payment's document in its wrapper, from customer 11, without allocations."""
     document = {
         "payment_id": payment_id,
         "payment_number": "1",
-        "customer_id": "c1",
+        "customer_id": "11",
         "amount": "10.00",
         "unused_amount": "10.00",
         "updated_time": at(0),

@@ -129,12 +129,12 @@ def listed(draw: st.DrawFn, owner: str, key: str, line: Mapping[str, Any]) -> An
 
 
 LINE: Final[Mapping[str, Any]] = {
-    "item_id": names("p1", "p2"),
+    "item_id": names("41", "42"),
     "quantity": st.sampled_from([1, "2.5"]),
     "description": words,
 }
 ALLOCATION: Final[Mapping[str, Any]] = {
-    "invoice_id": names("i1", "i2"),
+    "invoice_id": names("21", "22"),
     "amount_applied": st.sampled_from([1, "7.25", ""]),
 }
 FULL: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -142,9 +142,9 @@ FULL: Final[Mapping[str, Mapping[str, Any]]] = {
     "product": {"name": st.sampled_from(["Bolt", "Nut"])},
     "invoice": {
         "invoice_number": st.sampled_from(["N1", "N2"]),
-        "customer_id": names("c1", "c2"),
+        "customer_id": names("11", "12"),
     },
-    "payment": {"amount": st.sampled_from([10, "20.00"]), "customer_id": names("c1", "c2")},
+    "payment": {"amount": st.sampled_from([10, "20.00"]), "customer_id": names("11", "12")},
     "user": {"name": st.sampled_from(["Ann", "Bob"])},
 }
 SPARE: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -155,11 +155,11 @@ SPARE: Final[Mapping[str, Mapping[str, Any]]] = {
     "user": {"email": words},
 }
 IDS: Final = {
-    "customer": ("c1", "c2"),
-    "product": ("p1", "p2"),
-    "invoice": ("i1", "i2"),
-    "payment": ("y1", "y2"),
-    "user": ("u1",),
+    "customer": ("11", "12"),
+    "product": ("41", "42"),
+    "invoice": ("21", "22"),
+    "payment": ("51", "52"),
+    "user": ("61",),
 }
 
 
@@ -167,7 +167,7 @@ def _lists(kind: str, name: str) -> dict[str, st.SearchStrategy[Any]]:
     if kind == "invoice":
         return {"line_items": listed(name, "line_item_id", LINE)}
     if kind == "payment":
-        thin = names("i1", "i2")
+        thin = names("21", "22")
         return {"invoices": listed(name, "invoice_payment_id", ALLOCATION), "invoice_id": thin}
     return {}
 

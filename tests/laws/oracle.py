@@ -4,7 +4,7 @@ Nothing here imports the library, and nothing here knows of ledgers, queues or t
 events were applied: an oracle that shared the machinery would share its mistakes. An event is a
 plain dict::
 
-    {"type": "invoice", "id": "i1", "op": "upsert", "time": 1717243200, "arrival": (…, 3),
+    {"type": "invoice", "id": "21", "op": "upsert", "time": 1717243200, "arrival": (…, 3),
      "document": {…}}
 
 ``time`` is the document's own, in Unix seconds, or None; ``arrival`` is microseconds of Unix time

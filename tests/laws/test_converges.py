@@ -80,18 +80,18 @@ def test_the_mirror_ends_where_its_events_in_version_order_would_have_led(
 
 
 def _item(at: int | None, **fields: Any) -> Sent:
-    return Sent("product", "p1", at, fields)
+    return Sent("product", "41", at, fields)
 
 
 def _invoice(at: int | None, **fields: Any) -> Sent:
-    return Sent("invoice", "i1", at, fields)
+    return Sent("invoice", "21", at, fields)
 
 
-CLIENT: Final = Sent("customer", "c1", 8, {"contact_name": "Acme"})
+CLIENT: Final = Sent("customer", "11", 8, {"contact_name": "Acme"})
 ITEM: Final = _item(8, name="Bolt")
-HEAD: Final = {"invoice_number": "N1", "customer_id": "c1"}
-ONE: Final = [{"line_item_id": "i1-1", "item_id": "p1", "quantity": 1}]
-TWO: Final = [*ONE, {"line_item_id": "i1-2", "item_id": "p1", "quantity": 2}]
+HEAD: Final = {"invoice_number": "N1", "customer_id": "11"}
+ONE: Final = [{"line_item_id": "21-1", "item_id": "41", "quantity": 1}]
+TWO: Final = [*ONE, {"line_item_id": "21-2", "item_id": "41", "quantity": 2}]
 
 
 def _plan(*history: Sent, order: Sequence[int] | None = None, **way: Any) -> Plan:
@@ -109,7 +109,7 @@ PLANS: Final = {
         _item(9, name="Bolt"), _item(8, name="Old", sku="A"), batches=(1,)
     ),
     "a delete beats the edit of its second, though it was received first": _plan(
-        Sent("product", "p1", 8, deletes=True), ITEM, batches=(1,)
+        Sent("product", "41", 8, deletes=True), ITEM, batches=(1,)
     ),
     "of equal moments the sequence decides": _plan(
         _item(8, name="Bolt"), _item(8, name="Nut"), order=(1, 0), batches=(1,)
@@ -125,7 +125,7 @@ PLANS: Final = {
     ),
     "a resend under a delete outdates what was received before it": _plan(
         _item(8, name="Bolt"),
-        Sent("product", "p1", 100, deletes=True),
+        Sent("product", "41", 100, deletes=True),
         _item(8, name="Nut"),
         waves=(2,),
         directly=frozenset({0}),
@@ -142,26 +142,26 @@ PLANS: Final = {
         ITEM,
         _invoice(8, **HEAD, line_items=TWO),
         _invoice(9, **HEAD, line_items=""),
-        Sent("invoice", "i2", 8, {**HEAD, "line_items": ONE}),
-        Sent("invoice", "i2", 9, HEAD),
+        Sent("invoice", "22", 8, {**HEAD, "line_items": ONE}),
+        Sent("invoice", "22", 9, HEAD),
         batches=(1,),
     ),
     "what arrives under its delete is made deleted": _plan(
-        Sent("product", "p1", 100, deletes=True), _item(8, name="Bolt", sku="A"), batches=(1,)
+        Sent("product", "41", 100, deletes=True), _item(8, name="Bolt", sku="A"), batches=(1,)
     ),
     "a hard delete is final, whatever its time": _plan(
         CLIENT,
-        Sent("payment", "y1", 100, {"amount": 10, "customer_id": "c1"}),
-        Sent("payment", "y1", 8, deletes=True),
-        Sent("payment", "y1", 610, {"amount": 20, "customer_id": "c1"}),
+        Sent("payment", "51", 100, {"amount": 10, "customer_id": "11"}),
+        Sent("payment", "51", 8, deletes=True),
+        Sent("payment", "51", 610, {"amount": 20, "customer_id": "11"}),
         batches=(1,),
     ),
     "of two equal events that wake together the later one counts": _plan(
-        Sent("customer", "c2", 8, {"contact_name": "Emca"}),
+        Sent("customer", "12", 8, {"contact_name": "Emca"}),
         CLIENT,
         # Too little for a row: it waits, and so does its equal that comes past the front door.
-        _invoice(8, customer_id="c1", total=0),
-        _invoice(8, invoice_number="N1", customer_id="c2", total=1),
+        _invoice(8, customer_id="11", total=0),
+        _invoice(8, invoice_number="N1", customer_id="12", total=1),
         failing={0: "before"},
         directly=frozenset({2}),
         strict=True,
@@ -183,11 +183,11 @@ async def test_a_contact_that_a_host_enqueues_is_decided_by_its_document(
 ) -> None:
     sync = ZohoSync(sessions)
     await sync.create_tables()
-    told = {"contact_id": "c1", "contact_type": "vendor", "contact_name": "Acme"}
-    await sync.enqueue([SyncEvent("contact", "c1", told)])
+    told = {"contact_id": "11", "contact_type": "vendor", "contact_name": "Acme"}
+    await sync.enqueue([SyncEvent("contact", "11", told)])
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert [row["contact_name"] for row in await rows(sessions, mirror.vendors)] == ["Acme"]
-    undecided = SyncEvent("contact", "c2", {"contact_id": "c2", "contact_name": "Emca"})
+    undecided = SyncEvent("contact", "12", {"contact_id": "12", "contact_name": "Emca"})
     with pytest.raises(PayloadError, match="customer or a vendor"):
         await sync.enqueue([undecided])
 
@@ -196,8 +196,8 @@ async def test_an_event_of_a_host_from_the_future_is_a_dead_letter(sessions: Ses
     sync = ZohoSync(sessions, clock=Hands())
     await sync.create_tables()
     ahead = (START + timedelta(days=2)).isoformat()
-    document = {"item_id": "p1", "name": "Bolt", "last_modified_time": ahead}
-    await sync.enqueue([SyncEvent("product", "p1", document)])
+    document = {"item_id": "41", "name": "Bolt", "last_modified_time": ahead}
+    await sync.enqueue([SyncEvent("product", "41", document)])
     assert await sync.drain() == {Outcome.DEAD_LETTER: 1}
     assert not await rows(sessions, mirror.products)
 
@@ -205,10 +205,10 @@ async def test_an_event_of_a_host_from_the_future_is_a_dead_letter(sessions: Ses
 async def test_a_resent_delete_of_an_undecided_contact_is_recognised(sessions: Sessions) -> None:
     sync = ZohoSync(sessions)
     await sync.create_tables()
-    await sync.enqueue([SyncEvent("customer", "c1", {"contact_id": "c1"})])
+    await sync.enqueue([SyncEvent("customer", "11", {"contact_id": "11"})])
     await sync.drain()
-    gone = {"contact_id": "c1", "last_modified_time": START.isoformat()}
+    gone = {"contact_id": "11", "last_modified_time": START.isoformat()}
     for status in (ReceiptStatus.ACCEPTED, ReceiptStatus.DUPLICATE):
-        (receipt,) = await sync.enqueue([SyncEvent("contact", "c1", gone, Operation.DELETE)])
+        (receipt,) = await sync.enqueue([SyncEvent("contact", "11", gone, Operation.DELETE)])
         assert receipt.status is status
         await sync.drain()

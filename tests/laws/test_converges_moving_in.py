@@ -33,9 +33,9 @@ from zoho_sync import (
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler, PaymentHandler, ProductHandler
 from zoho_sync.mapping.declaration import folded
 
-CLIENTS = [f"c{number}" for number in range(5)]
-ITEMS = [f"p{number}" for number in range(4)]
-INVOICES = [f"i{number}" for number in range(4)]
+CLIENTS = [f"1{number}" for number in range(5)]
+ITEMS = [f"4{number}" for number in range(4)]
+INVOICES = [f"2{number}" for number in range(4)]
 PAID, DELETED_BY_HOST = INVOICES[:2], INVOICES[2:]
 """Payments refer to the first ones; the host deletes the others. The last item is never sent."""
 
@@ -127,7 +127,7 @@ class Month:
         made = [
             self.event(name, second)
             for second in range(1, 4)
-            for name in (*CLIENTS, *ITEMS[:-1], *INVOICES, "y0", "y1")
+            for name in (*CLIENTS, *ITEMS[:-1], *INVOICES, "50", "51")
             if self.dice.random() < 0.55
         ]
         self.dice.shuffle(made)
@@ -303,7 +303,7 @@ async def check(sessions: Sessions, month: Month) -> None:
     )
     assert paid == sorted(
         (name, told[name]["description"], told[name]["invoice_id"])
-        for name in ("y0", "y1")
+        for name in ("50", "51")
         if name in told and told[name]["invoice_id"] in rows
     )
 

@@ -122,7 +122,7 @@ class Orders(SalesOrderHandler):
     )
 
 
-def order(order_id: str = "o1", **fields: Any) -> dict[str, Any]:
+def order(order_id: str = "31", **fields: Any) -> dict[str, Any]:
     document = {"salesorder_id": order_id, "salesorder_number": "SO-1"}
     return {"salesorder": document | {"last_modified_time": at(0)} | fields}
 
@@ -272,16 +272,16 @@ async def test_law_6_handlers_make_no_tables(
     for body in (
         customer(),
         invoice(line_items=items("1")),
-        invoice("i2", customer_id="nobody"),
+        invoice("22", customer_id="nobody"),
         order(line_items=items("1", "2")),
-        order("o2", line_items=[1]),
+        order("32", line_items=[1]),
     ):
         await sync.ingest(body)
     await sync.ingest(order(), operation="delete")
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     await sync.drain()
     async with sessions() as session:
-        await Clients(session).sync(customer("c2")["contact"])
+        await Clients(session).sync(customer("12")["contact"])
     words = {re.split(r"\W", statement.strip())[0].upper() for statement in statements}
     assert words >= {"SELECT", "INSERT", "UPDATE", "DELETE"}
     assert not words & {"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "COMMENT"}
@@ -326,9 +326,9 @@ async def test_law_6_row_that_the_host_deleted_is_made_anew(
 
 async def test_law_6_two_entities_never_share_a_row(sync: ZohoSync, sessions: Sessions) -> None:
     """Not after the host deleted rows, and not where two organizations use one table."""
-    await take(sync, *(order(f"o{number}") for number in range(4)))
+    await take(sync, *(order(f"3{number}") for number in range(4)))
     await execute(sessions, delete(orders).where(orders.c.id > 2))
-    await take(sync, *(order(f"o{number}", last_modified_time=at(1)) for number in range(2, 7)))
+    await take(sync, *(order(f"3{number}", last_modified_time=at(1)) for number in range(2, 7)))
     assert len(await rows(sessions, orders)) == 7
     links = [each["primary_key"] for each in await rows(sessions, library.ledger)]
     assert len(set(links)) == 7
@@ -340,7 +340,7 @@ async def test_law_6_two_entities_never_share_a_row(sync: ZohoSync, sessions: Se
 
 
 async def test_law_6_row_that_the_host_made_is_updated(sync: ZohoSync, sessions: Sessions) -> None:
-    own = {"zoho_id": "c1", "name": "Old", "created_by": "Eva", "points": 5}
+    own = {"zoho_id": "11", "name": "Old", "created_by": "Eva", "points": 5}
     await execute(sessions, insert(clients).values(own))
     assert await take(sync, customer(), invoice()) == {Outcome.APPLIED: 2}
     found = await row(sessions, clients)

@@ -175,9 +175,9 @@ class Mirror:
         other = {"organization_id": "other"}
         await execute(
             sessions,
-            insert(mirror.products).values(item_id="p1", name="theirs", **other),
-            insert(mirror.invoices).values(invoice_id="i1", **other),
-            insert(mirror.invoice_lines).values(invoice_id="i1", line_item_id="i1-1", **other),
+            insert(mirror.products).values(item_id="41", name="theirs", **other),
+            insert(mirror.invoices).values(invoice_id="21", **other),
+            insert(mirror.invoice_lines).values(invoice_id="21", line_item_id="21-1", **other),
         )
 
     async def work_on(self, sessions: Sessions) -> None:

@@ -25,18 +25,18 @@ async def test_lesson_01_instances_of_the_host_survive_a_failure(
     """It would be back if a failed event expired what the host holds: reads would do I/O."""
     sessions = async_sessionmaker(engine, expire_on_commit=expire)
     host = await open_host(sessions)
-    await host.take(customer("c1"))
+    await host.take(customer("11"))
     async with sessions() as session:
         client = (await session.scalars(select(tables.Client))).one()
         with pytest.raises(PayloadError):
-            await Invoices(session).sync({"invoice_id": "i1", "total": "ten"})
+            await Invoices(session).sync({"invoice_id": "21", "total": "ten"})
         assert (client.id, client.name) == (client.id, "Acme")  # joined the host's transaction
         await session.rollback()
     async with async_sessionmaker(engine, expire_on_commit=False)() as session:
         client = (await session.scalars(select(tables.Client))).one()
         await session.commit()
         with pytest.raises(PayloadError):
-            await Invoices(session).sync({"invoice_id": "i1", "total": "ten"})
+            await Invoices(session).sync({"invoice_id": "21", "total": "ten"})
         assert client.name == "Acme"  # had a transaction of its own
 
 
@@ -57,7 +57,7 @@ async def test_lesson_04_host_transaction_takes_everything_with_it(erp: Host) ->
 
     async def work(session: AsyncSession) -> None:
         await Clients(session).sync(customer()["contact"])
-        await erp.sync.enqueue([event(customer("c2"))], session=session)
+        await erp.sync.enqueue([event(customer("12"))], session=session)
         raise LookupError
 
     with pytest.raises(LookupError):

@@ -30,11 +30,11 @@ async def test_lesson_01_failing_status_update_surfaces(engine: AsyncEngine) -> 
     """It would be back if the error were swallowed, or a neighbour failed with MissingGreenlet."""
     sessions = async_sessionmaker(engine)  # expire_on_commit=True
     host = await open_host(sessions, [_Marks])
-    counts = await host.take(customer("c1"), customer("bad"), customer("c2"))
+    counts = await host.take(customer("11"), customer("bad"), customer("12"))
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     ((_, error),) = await host.dead()
     assert "stauts" in error
-    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["11", "12"]
 
 
 class _DiesAfterTheHeader(Invoices):
@@ -65,7 +65,7 @@ async def test_lesson_03_a_line_that_is_refused_takes_its_header_along(erp: Host
     assert counts == {Outcome.APPLIED: 1, Outcome.DEAD_LETTER: 1}
     assert await erp.count(tables.invoices) == 0
     assert await erp.count(tables.invoice_lines) == 0
-    assert [row["version_rank"] for row in await erp.rows(library.ledger, entity_id="i1")] == [None]
+    assert [row["version_rank"] for row in await erp.rows(library.ledger, entity_id="21")] == [None]
 
 
 class _OrmClients(Clients):
@@ -90,13 +90,13 @@ async def test_lesson_37_failure_handling_reads_no_expired_state(
     sessions = async_sessionmaker(engine)  # expire_on_commit=True
     host = await open_host(sessions, [_OrmClients])
     bad = customer("bad", contact_name="", email=email)
-    counts = await host.take(customer("c1"), bad, customer("c2", email=email))
+    counts = await host.take(customer("11"), bad, customer("12", email=email))
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     ((_, error),) = await host.dead()
     assert "name" in error
     assert "greenlet" not in error
     assert "INSERT" not in error
-    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["11", "12"]
 
 
 @pytest.mark.databases("sqlite", "postgresql", "mariadb")
@@ -104,12 +104,12 @@ async def test_lesson_37_failure_handling_reads_no_expired_state(
 async def test_ruling_ledger_is_untouched_by_what_was_not_applied(erp: Host) -> None:
     """A version raised by a parked or failed event would make the event itself stale."""
     await erp.take(invoice(), item())
-    before = await erp.row(library.ledger, entity_id="p1")
+    before = await erp.row(library.ledger, entity_id="41")
     await erp.take(item(name="", last_modified_time=at(5)))  # NOT NULL
     await erp.take(item(rate="x", last_modified_time=at(6)))  # not a number
     assert len(await erp.dead()) == 2
-    assert await erp.row(library.ledger, entity_id="p1") == before
-    parked = await erp.row(library.ledger, entity_id="i1")
+    assert await erp.row(library.ledger, entity_id="41") == before
+    parked = await erp.row(library.ledger, entity_id="21")
     assert (parked["effective_time"], parked["event_id"]) == (None, None)
     assert await erp.take(item(name="Nut", last_modified_time=at(4))) == {Outcome.APPLIED: 1}
     assert await erp.take(customer()) == {Outcome.APPLIED: 2}

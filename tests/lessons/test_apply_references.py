@@ -14,7 +14,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 
 async def test_lesson_13_line_of_an_unknown_product_waits(erp: Host) -> None:
     """It would be back if the invoice were applied without the line, or called a success."""
-    body = invoice(line_items=[line("l1"), line("l2", item_id="p1")])
+    body = invoice(line_items=[line("l1"), line("l2", item_id="41")])
     assert await erp.take(customer(), body) == {Outcome.APPLIED: 1, Outcome.PARKED: 1}
     assert await erp.count(tables.invoices) == 0
     assert await erp.take(item()) == {Outcome.APPLIED: 2}
@@ -28,7 +28,7 @@ async def test_lesson_14_missing_customer_is_awaited_not_invented(erp: Host) -> 
     assert await erp.take(invoice()) == {Outcome.PARKED: 1}
     assert (await erp.count(tables.clients), await erp.count(tables.invoices)) == (0, 0)
     (waiting,) = await erp.sync.parked.list()
-    assert (waiting.waiting_type, waiting.waiting_id) == ("customer", "c1")
+    assert (waiting.waiting_type, waiting.waiting_id) == ("customer", "11")
     await erp.take(customer())
     client = await erp.row(tables.clients)
     assert client["name"] == "Acme"
@@ -37,8 +37,8 @@ async def test_lesson_14_missing_customer_is_awaited_not_invented(erp: Host) -> 
 
 async def test_lesson_53_deleted_parent_keeps_its_history(erp: Host) -> None:
     """It would be back if a deleted customer, invoice or item took other rows along."""
-    bill = invoice(line_items=[line(item_id="p1")])
-    applied = [{"invoice_payment_id": "a1", "invoice_id": "i1", "amount_applied": "10"}]
+    bill = invoice(line_items=[line(item_id="41")])
+    applied = [{"invoice_payment_id": "a1", "invoice_id": "21", "amount_applied": "10"}]
     await erp.take(customer(), item(), bill, payment(invoices=applied))
     for body in (customer(), item(), bill):
         assert await erp.take(body, operation="delete") == {Outcome.APPLIED: 1}
@@ -52,6 +52,6 @@ async def test_lesson_55_deleted_product_does_not_block_orders(erp: Host) -> Non
     """It would be back if an order with a deleted product could never be synced."""
     await erp.take(customer(), item())
     await erp.take(item(), operation="delete")
-    body = invoice(line_items=[line("l1", item_id="p1"), line("l2")])
+    body = invoice(line_items=[line("l1", item_id="41"), line("l2")])
     assert await erp.take(body) == {Outcome.APPLIED: 1}
     assert await erp.count(tables.invoice_lines) == 2

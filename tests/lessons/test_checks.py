@@ -48,7 +48,7 @@ async def test_lesson_22_integer_column_does_not_cut(sessions: Sessions) -> None
     await make(sessions, shelf_metadata)
     host = await open_host(sessions, [_Shelves])
     counts = await host.take(
-        item("p1", stock_on_hand="12.7"), item("p2", stock_on_hand="12.0"), item("p3")
+        item("41", stock_on_hand="12.7"), item("42", stock_on_hand="12.0"), item("43")
     )
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     assert [row["pieces"] for row in await host.rows(shelves)] == [12, None]

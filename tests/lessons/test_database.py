@@ -103,7 +103,7 @@ async def memory() -> AsyncIterator[Sessions]:
 async def test_ruling_one_shared_connection_is_serialised(memory: Sessions) -> None:
     """Otherwise parallel callers would commit, and roll back, each other's halves."""
     host = await open_host(memory)
-    bodies = [customer(f"c{n}", email=["x"] if n % 3 == 0 else "a") for n in range(12)]
+    bodies = [customer(f"1{n}", email=["x"] if n % 3 == 0 else "a") for n in range(12)]
     await asyncio.gather(*(host.sync.ingest(body) for body in bodies))
     await asyncio.gather(host.sync.drain(), host.sync.drain(), host.sync.ingest(customer("last")))
     await host.sync.drain()

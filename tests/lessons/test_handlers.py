@@ -24,7 +24,7 @@ async def test_lesson_17_handlers_change_no_schema(erp: Host, engine: AsyncEngin
         sent.append(arguments[2].split(maxsplit=1)[0].upper())
 
     event.listen(engine.sync_engine, "before_cursor_execute", record)
-    await erp.take(customer(), item(), invoice(line_items=[line(item_id="p1")]))
+    await erp.take(customer(), item(), invoice(line_items=[line(item_id="41")]))
     await erp.take(invoice(), operation="delete")
     assert {"INSERT", "SELECT"} <= set(sent)
     assert not {"CREATE", "ALTER", "DROP", "TRUNCATE"} & set(sent)

@@ -53,13 +53,13 @@ class _Fragile(Clients):
 async def test_lesson_60_alarm_is_not_drowned_by_users_errors(sessions: Sessions) -> None:
     """It would be back if what users get wrong could not be told from what we get wrong."""
     host = await open_host(sessions, [_Fragile, *HANDLERS[1:]], retry=RetryPolicy(max_attempts=1))
-    good = [customer(f"c{number}") for number in range(9)]
-    taken = {**item("p1")["item"], "sku": "S1"}
+    good = [customer(f"1{number}") for number in range(9)]
+    taken = {**item("41")["item"], "sku": "S1"}
     await host.take(*good, {"item": taken})
     wrong = [
-        customer("u1", email=["x"]),  # cannot be read
-        customer("u2", contact_name="x" * 101),  # too long, unless the database does not mind
-        {"item": taken | {"item_id": "p2"}},  # another one has the number
+        customer("61", email=["x"]),  # cannot be read
+        customer("62", contact_name="x" * 101),  # too long, unless the database does not mind
+        {"item": taken | {"item_id": "42"}},  # another one has the number
         b"{not json",
     ]
     await host.take(*wrong)

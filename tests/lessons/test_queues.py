@@ -27,7 +27,7 @@ async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> 
     clock = Clock()
     host = await open_host(sessions, clock=clock)
     twin = await open_host(sessions, clock=clock)
-    await host.receive(*(customer(f"c{number}") for number in range(4)))
+    await host.receive(*(customer(f"1{number}") for number in range(4)))
     queue, other = host.sync._runtime.queue, twin.sync._runtime.queue
     mine, theirs = await queue.claim(2, lease=LEASE), await other.claim(2, lease=LEASE)
     tokens = {job.lease_token for job in (*mine, *theirs)}
@@ -75,17 +75,17 @@ async def test_ruling_suspects_are_claimed_alone(sessions: Sessions) -> None:
     clock = Clock(datetime(2024, 5, 17, 10, tzinfo=UTC))
     clock.now += timedelta(days=1)
     host = await open_host(sessions, clock=clock)
-    await host.receive(customer("c1"), customer("c2"), customer("c3"))
+    await host.receive(customer("11"), customer("12"), customer("13"))
     queue = host.sync._runtime.queue
     assert len(await queue.claim(50, lease=LEASE)) == 3
     clock.now += timedelta(minutes=2)  # the worker died
-    await host.receive(customer("c4"))
+    await host.receive(customer("14"))
     claims: list[list[Job]] = [await queue.claim(50, lease=LEASE) for _ in range(5)]
     assert [[job.event.entity_id for job in jobs] for jobs in claims] == [
-        ["c1"],
-        ["c2"],
-        ["c3"],
-        ["c4"],
+        ["11"],
+        ["12"],
+        ["13"],
+        ["14"],
         [],
     ]
     assert {job.deaths for jobs in claims for job in jobs} == {0}
@@ -93,4 +93,4 @@ async def test_ruling_suspects_are_claimed_alone(sessions: Sessions) -> None:
     claims = [await queue.claim(50, lease=LEASE) for _ in range(5)]
     assert sorted(len(jobs) for jobs in claims) == [0, 1, 1, 1, 1]
     deaths = {job.event.entity_id: job.deaths for jobs in claims for job in jobs}
-    assert deaths == {"c1": 1, "c2": 1, "c3": 1, "c4": 0}
+    assert deaths == {"11": 1, "12": 1, "13": 1, "14": 0}

@@ -54,7 +54,7 @@ class _WeirdError(Exception):
 
 async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> None:
     """It would be back if only errors with certain words in them were tried again."""
-    FailsAtFirst.left = {"c1": 1}
+    FailsAtFirst.left = {"11": 1}
     clock, minute = Clock(), timedelta(minutes=1)
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
 
@@ -204,7 +204,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     host = await open_host(sessions, [_Poison], clock=lambda: now)
     monkeypatch.setattr(host.sync._runtime.queue, "release", nothing)
-    await host.receive(customer("c1"), customer("poison"), customer("c2"))
+    await host.receive(customer("11"), customer("poison"), customer("12"))
     deaths = 0
     while True:
         try:
@@ -216,7 +216,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
         else:
             break
     assert deaths == 1 + 3  # once with the others, then alone
-    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["c1", "c2"]
+    assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["11", "12"]
     (letter,) = await host.sync.dead_letters.list()
     assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
 
@@ -225,7 +225,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
 async def test_lesson_46_shutdown_keeps_the_job(sessions: Sessions, way: str) -> None:
     """It would be back if a cancelled worker lost the job, its row half-way, or an attempt."""
     host = await open_host(sessions, [SlowAtFirst])
-    await host.receive(customer("c1"), customer("c2"))
+    await host.receive(customer("11"), customer("12"))
     await cancelled(host.sync.drain() if way == "drain" else host.sync.run())
     assert await host.count(tables.clients) == 0
     jobs = await host.rows(library.jobs)

@@ -70,7 +70,7 @@ async def test_lesson_48_deadlock_of_two_deliveries(sessions: Sessions) -> None:
     for name in ("a", "b"):
         row = {"zoho_id": name, "name": name, "created_by": "x"}
         await host.write(insert(tables.clients).values(row))
-    await host.receive(customer("c1", notes="a b"), customer("c2", notes="b a"))
+    await host.receive(customer("11", notes="a b"), customer("12", notes="b a"))
     # Of workers that share nothing but the database.
     twin = await open_host(sessions, [_Points], batch_size=1)
     counts = await asyncio.gather(host.sync.drain(), twin.sync.drain())
@@ -79,7 +79,7 @@ async def test_lesson_48_deadlock_of_two_deliveries(sessions: Sessions) -> None:
     assert {row["zoho_id"]: row["points"] for row in rows} == {
         "a": 2,
         "b": 2,
-        "c1": 0,
-        "c2": 0,
+        "11": 0,
+        "12": 0,
     }
     assert {row["attempts"] for row in await host.rows(library.journal)} == {0}

@@ -31,13 +31,13 @@ from zoho_sync.mapping.callables import named
 
 PRIVATE = "4711-private"
 CLIENT: Mapping[str, Any] = {
-    "contact": {"contact_id": "c1", "contact_type": "customer", "contact_name": PRIVATE}
+    "contact": {"contact_id": "11", "contact_type": "customer", "contact_name": PRIVATE}
 }
 INVOICE: Mapping[str, Any] = {
     "invoice": {
-        "invoice_id": "i1",
+        "invoice_id": "21",
         "invoice_number": "INV-1",
-        "customer_id": "c1",
+        "customer_id": "11",
         "notes": PRIVATE,
         "line_items": [{"line_item_id": "l1", "description": PRIVATE}],
     }
@@ -125,7 +125,7 @@ async def test_a_mistake_in_a_callable_is_a_dead_letter_that_names_its_place(
     (record,) = [each for each in caplog.records if each.name == "zoho_sync.worker.settlement"]
     assert record.levelno == logging.WARNING
     line = record.getMessage()
-    assert line.startswith(f"event {receipt.event_ids[0]} (invoice i1) is a dead letter: ")
+    assert line.startswith(f"event {receipt.event_ids[0]} (invoice 21) is a dead letter: ")
     assert f"Invoices.{place}: the callable raised AttributeError" in line
     assert PRIVATE not in caplog.text
 
@@ -136,7 +136,7 @@ async def test_an_error_that_may_pass_comes_again_and_names_its_place(
     sync = await open_shop(engine, sessions, INVOICES, replace(CLIENTS, columns={"name": unlucky}))
     await sync.ingest(CLIENT)
     assert await sync.drain() == {Outcome.RETRY: 1}
-    assert "(customer c1) failed in attempt 1, and comes again: ConnectionError" in caplog.text
+    assert "(customer 11) failed in attempt 1, and comes again: ConnectionError" in caplog.text
     assert "in Clients.columns['name'] at " in caplog.text
 
 

@@ -256,7 +256,7 @@ class TestOutages:
                 assert time.monotonic() - began < 1
             private_server.start()
             assert (await fragile.depth()).total == 3
-        assert ids(await fragile.claim(10, lease=LEASE)) == ["i2", "i3"]
+        assert ids(await fragile.claim(10, lease=LEASE)) == ["22", "23"]
         await fragile.ack([held])
         assert (await fragile.depth()).total == 2
 
@@ -452,7 +452,7 @@ class TestGivingBack:
             with pytest.raises(asyncio.CancelledError):
                 await claim
         jobs = await queue.claim(2, lease=LEASE)
-        assert {(job.event.entity_id, job.deliveries) for job in jobs} == {("i0", 1), ("i1", 1)}
+        assert {(job.event.entity_id, job.deliveries) for job in jobs} == {("20", 1), ("21", 1)}
 
     async def test_a_cancelled_claim_that_fails_is_only_cancelled(
         self, queue: NATSQueue, monkeypatch: pytest.MonkeyPatch
@@ -516,7 +516,7 @@ class TestWhatIsTold:
         put = queue._put
 
         async def failing(event: SyncEvent, body: bytes) -> Any:
-            if event.entity_id == "i301":
+            if event.entity_id == "2301":
                 raise QueueUnavailable
             return await put(event, body)
 
@@ -546,7 +546,7 @@ class TestWhatIsTold:
         await queue.enqueue(events_of(1))
         with pytest.raises(QueueUnavailable, match="maximum messages exceeded"):
             await queue.enqueue(events_of(1, first=1))
-        assert ids([await claimed(queue)]) == ["i0"]
+        assert ids([await claimed(queue)]) == ["20"]
 
 
 class TestSettings:
@@ -614,14 +614,14 @@ class TestSettings:
         await other.enqueue(events_of(1))
         await other.close()
         assert await queue._waiting() == LEASE
-        assert ids([await claimed(queue)]) == ["i0"]
+        assert ids([await claimed(queue)]) == ["20"]
 
     async def test_ten_that_set_up_at_once(self, nats_server: NATSServer) -> None:
         stream = new_stream()
         queues = [NATSQueue(nats_server.url(stream)) for _ in range(10)]
         await asyncio.gather(*(queue.setup() for queue in queues))
         await queues[0].enqueue(events_of(1))
-        assert ids([await claimed(queues[1])]) == ["i0"]
+        assert ids([await claimed(queues[1])]) == ["20"]
         await queues[0]._server.ask(f"STREAM.DELETE.{stream}")
         for queue in queues:
             await queue.close()
@@ -772,4 +772,4 @@ class TestConnections:
             return inbox
 
         monkeypatch.setattr(client, "subscribe", breaking)
-        assert ids(await queue.claim(2, lease=LEASE)) == ["i0"]
+        assert ids(await queue.claim(2, lease=LEASE)) == ["20"]

@@ -114,8 +114,8 @@ class TestLeases:
         assert await queue.extend([first, second], lease=MINUTE) == [first]
         jobs = await queue.claim(9, lease=MINUTE)
         assert {(job.event.entity_id, job.deliveries, job.suspect) for job in jobs} == {
-            ("i0", 2, True),
-            ("i2", 1, False),
+            ("20", 2, True),
+            ("22", 1, False),
         }
 
     async def test_it_counts_however_often_it_comes(self, queue: RabbitMQQueue) -> None:
@@ -133,7 +133,7 @@ class TestLeases:
         await job.handle.channel.close()
         await asyncio.sleep(SHORT.total_seconds() * 1.5)
         assert (await queue.depth()).leased == 0
-        assert ids(await comes_again(queue)) == ["i0"]
+        assert ids(await comes_again(queue)) == ["20"]
 
     async def test_a_channel_that_ends_while_a_message_is_given_back(
         self, queue: RabbitMQQueue
@@ -142,7 +142,7 @@ class TestLeases:
         job = await claimed(queue)
         await job.handle.channel.close()
         await queue._refuse(job.handle)
-        assert ids(await comes_again(queue)) == ["i0"]
+        assert ids(await comes_again(queue)) == ["20"]
 
     async def test_two_clients_share_a_queue_and_not_what_they_hold(
         self, queue: RabbitMQQueue, rabbitmq_server: RabbitMQServer
@@ -150,7 +150,7 @@ class TestLeases:
         other = RabbitMQQueue(rabbitmq_server.url(queue._server.queue))
         await queue.enqueue(events_of(2))
         mine, others = await claimed(queue), await claimed(other)
-        assert ids([mine, others]) == ["i0", "i1"]
+        assert ids([mine, others]) == ["20", "21"]
         assert (await queue.depth()).leased == (await other.depth()).leased == 1
         await queue.ack([mine])
         await other.close()
@@ -173,7 +173,7 @@ class TestGivingBack:
     async def test_it_comes_again_after_what_waits(self, queue: RabbitMQQueue) -> None:
         await queue.enqueue(events_of(2))
         await queue.release([await claimed(queue)], delay=MINUTE)
-        assert ids(await queue.claim(2, lease=MINUTE)) == ["i1", "i0"]
+        assert ids(await queue.claim(2, lease=MINUTE)) == ["21", "20"]
 
     async def test_what_cannot_be_decoded_is_given_back_as_well(self, queue: RabbitMQQueue) -> None:
         await published(queue, b"no event")
@@ -206,7 +206,7 @@ class TestGivingBack:
         assert await queue.extend([kept, late], lease=MINUTE) == [late]
         await queue.release([kept])
         jobs = await queue.claim(2, lease=MINUTE)
-        assert [(job.event.entity_id, job.deliveries) for job in jobs] == [("i1", 2), ("i0", 1)]
+        assert [(job.event.entity_id, job.deliveries) for job in jobs] == [("21", 2), ("20", 1)]
 
     async def test_a_claim_that_is_cancelled_gives_back_at_once(self, queue: RabbitMQQueue) -> None:
         await queue.enqueue(events_of(2))
@@ -218,7 +218,7 @@ class TestGivingBack:
             with suppress(asyncio.CancelledError):
                 await queue.release(await claim)
         jobs = await queue.claim(3, lease=MINUTE)
-        assert {(job.event.entity_id, job.deliveries) for job in jobs} == {("i0", 1), ("i1", 1)}
+        assert {(job.event.entity_id, job.deliveries) for job in jobs} == {("20", 1), ("21", 1)}
 
     async def test_a_cancelled_claim_that_fails_is_only_cancelled(
         self, queue: RabbitMQQueue, monkeypatch: pytest.MonkeyPatch

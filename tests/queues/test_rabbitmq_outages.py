@@ -102,7 +102,7 @@ class TestServers:
             assert (await fragile.depth()).total == 3
             await fragile.setup()
         jobs = await fragile.claim(9, lease=MINUTE)
-        assert sorted(ids(jobs)) == ["i1", "i2", "i3"]
+        assert sorted(ids(jobs)) == ["21", "22", "23"]
         assert {job.suspect for job in jobs if job.event.entity_id == held.event.entity_id} == {
             True
         }
@@ -150,11 +150,11 @@ class TestServers:
                 with pytest.raises(QueueUnavailable, match="memory or its disk"):
                     await call
             await queue.ack([first])
-            assert ids(await queue.claim(1, lease=MINUTE)) == ["i2"]
+            assert ids(await queue.claim(1, lease=MINUTE)) == ["22"]
             private_server.control("set_vm_memory_high_watermark", "0.6")
             queue._server._publishing._timeout = 20
             await queue.release([second])
-            assert "i1" in ids(await hosted.claim(9, lease=MINUTE))
+            assert "21" in ids(await hosted.claim(9, lease=MINUTE))
             await hosted.close()
             await connection.close()
 
@@ -215,7 +215,7 @@ class TestServers:
         await queue.setup()
         assert "its settings cannot be checked" in caplog.text
         await fragile.enqueue(events_of(1))
-        assert ids([await claimed(queue)]) == ["i0"]
+        assert ids([await claimed(queue)]) == ["20"]
         await queue.close()
 
 
@@ -231,7 +231,7 @@ class TestConnections:
             await working
             await asyncio.sleep(0.1)
             assert (await queue.depth()).total == 0
-        assert stored == [f"i{number}" for number in range(COUNT)]
+        assert stored == [f"2{number}" for number in range(COUNT)]
         assert set(settled) == set(stored)
 
     @staticmethod
@@ -269,7 +269,7 @@ class TestConnections:
                 await enqueuing
             way.silent = False
             jobs = await queue.claim(9, lease=MINUTE)
-            assert ids(jobs) == ["i0", "i1"]
+            assert ids(jobs) == ["20", "21"]
 
     async def test_one_that_is_cut_in_the_middle_of_a_claim_loses_nothing(self, way: Way) -> None:
         async with new_queue(way.url(new_name())) as queue:
@@ -303,7 +303,7 @@ class TestConnections:
             monkeypatch.setattr(job.handle.channel, "basic_ack", cut)
             with pytest.raises(QueueUnavailable):
                 await queue.ack([job])
-            assert ids(await comes_again(queue)) == ["i0"]
+            assert ids(await comes_again(queue)) == ["20"]
 
     async def test_a_connection_that_ends_while_it_is_waited_for_cancels_nobody(
         self, way: Way

@@ -101,7 +101,7 @@ class TestSettings:
             await channel.queue_declare(name, durable=True, arguments=dict(FIT))
         await asyncio.gather(*(each.setup() for each in queues))
         await queues[0].enqueue(events_of(1))
-        assert ids([await claimed(queues[1])]) == ["i0"]
+        assert ids([await claimed(queues[1])]) == ["20"]
         await deleted(queues[0])
         for each in queues:
             await each.close()
@@ -154,7 +154,7 @@ class TestSettings:
                 await call
         await queue.setup()
         await queue.enqueue(events_of(1))
-        assert ids([await claimed(queue)]) == ["i0"]
+        assert ids([await claimed(queue)]) == ["20"]
         await deleted(queue)
         await queue.close()
 
@@ -329,7 +329,7 @@ class TestConnections:
             await queue.enqueue(events_of(1))
 
         async def second() -> None:
-            assert ids([await claimed(queue)]) == ["i0"]
+            assert ids([await claimed(queue)]) == ["20"]
             await queue.enqueue(events_of(1))
             await deleted(queue)
             await queue.close()

@@ -66,7 +66,7 @@ async def test_a_restart_keeps_what_was_accepted(
     assert await queue.extend(job, lease=MINUTE) == []
     await queue.ack(job)
     jobs = await queue.claim(9, lease=MINUTE)
-    assert sorted(ids(jobs)) == ["i0", "i2", "i3", "i4"]
+    assert sorted(ids(jobs)) == ["20", "22", "23", "24"]
     assert {each.deliveries for each in jobs} == {1}
     await queue.ack(jobs)
     assert await client.xlen(key(queue, "events")) == 0
@@ -95,7 +95,7 @@ async def test_killed_connections_are_made_anew(server: PrivateRedis) -> None:
         await asyncio.gather(produce(queue, stored), working, kill(working))
         assert (await queue.depth()).total == 0
         await client.aclose()
-    assert stored == [f"i{number}" for number in range(COUNT)]
+    assert stored == [f"2{number}" for number in range(COUNT)]
     # Of a few it was not heard that they were.
     assert len(acknowledged) > COUNT / 2
     assert len(acknowledged) == len({job.handle.id for job in acknowledged})
@@ -144,7 +144,7 @@ async def test_a_server_that_lost_its_data_is_used_again(opened: Opened) -> None
     jobs = await queue.claim(1, lease=MINUTE)
     await client.flushall()
     assert (await queue.depth()).total == 0
-    assert [job.event.entity_id for job in await queue.extend(jobs, lease=MINUTE)] == ["i0"]
+    assert [job.event.entity_id for job in await queue.extend(jobs, lease=MINUTE)] == ["20"]
     with pytest.raises(LeaseLost):
         await queue.ack(jobs)
     await queue.release(jobs)
@@ -159,7 +159,7 @@ async def test_a_group_that_was_destroyed_begins_at_the_beginning(opened: Opened
     await client.xgroup_destroy(key(queue, "events"), "workers")
     assert (await queue.depth()).total == 3
     new = await queue.claim(9, lease=MINUTE)
-    assert ids(new) == ["i0", "i1", "i2"]
+    assert ids(new) == ["20", "21", "22"]
     with pytest.raises(LeaseLost):
         await queue.ack(old)
     await queue.ack(new)
@@ -182,7 +182,7 @@ async def test_leases_that_were_deleted_end_at_once(opened: Opened) -> None:
     await client.xreadgroup("workers", "somebody", {key(queue, "events"): ">"}, count=1)
     await client.zadd(key(queue, "leases"), {"1-1": 9e12})
     jobs = await queue.claim(9, lease=MINUTE)
-    assert sorted(ids(jobs)) == ["i0", "i1", "i2"]
+    assert sorted(ids(jobs)) == ["20", "21", "22"]
     with pytest.raises(LeaseLost):
         await queue.ack([old])
     await queue.ack(jobs)
@@ -197,7 +197,7 @@ async def test_a_lease_on_nothing_is_dropped(opened: Opened) -> None:
     await client.delete(key(queue, "leases"))
     await client.zadd(key(queue, "leases"), {"1-1": 1})
     assert await queue.claim(1, lease=MINUTE) == []
-    assert ids(await queue.claim(1, lease=MINUTE)) == ["i0"]
+    assert ids(await queue.claim(1, lease=MINUTE)) == ["20"]
 
 
 async def test_what_somebody_trimmed_is_told_and_swallows_nothing(
@@ -211,7 +211,7 @@ async def test_what_somebody_trimmed_is_told_and_swallows_nothing(
     assert await queue.claim(9, lease=MINUTE) == []
     assert "1 message(s) were deleted from the queue by somebody else" in caplog.text
     assert [each.duplicate for each in await queue.enqueue(events_of(2))] == [False, False]
-    assert ids(await queue.claim(9, lease=MINUTE)) == ["i0", "i1"]
+    assert ids(await queue.claim(9, lease=MINUTE)) == ["20", "21"]
 
 
 async def test_a_full_server_refuses_events_and_is_worked_off(opened: Opened) -> None:
@@ -227,4 +227,4 @@ async def test_a_full_server_refuses_events_and_is_worked_off(opened: Opened) ->
     assert (await queue.depth()).total == 2
     jobs = await queue.claim(9, lease=MINUTE)
     await queue.ack(jobs)
-    assert sorted(ids(jobs)) == ["i1", "i3"]
+    assert sorted(ids(jobs)) == ["21", "23"]

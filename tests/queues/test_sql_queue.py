@@ -50,7 +50,7 @@ async def queue(engine: AsyncEngine, sessions: Sessions, clock: Clock) -> AsyncI
 
 def events(count: int, second: int | None = 0) -> list[SyncEvent]:
     """Return events of as many entities."""
-    return [customer(f"c{number}", second, stamp=f"s{number}") for number in range(count)]
+    return [customer(f"1{number}", second, stamp=f"s{number}") for number in range(count)]
 
 
 def syncing(
@@ -88,7 +88,7 @@ async def test_equals_keep_their_order(queue: SQLQueue) -> None:
     """2: what was enqueued first is claimed first."""
     await queue.enqueue(events(30))
     claimed = [*await queue.claim(20, lease=LEASE), *await queue.claim(20, lease=LEASE)]
-    assert ids(claimed) == [f"c{number}" for number in range(30)]
+    assert ids(claimed) == [f"1{number}" for number in range(30)]
 
 
 async def test_a_not_before_is_measured_by_the_engines_clock(
@@ -217,7 +217,7 @@ async def test_a_cancelled_claim_loses_nothing(queue: SQLQueue, clock: Clock) ->
         with suppress(asyncio.CancelledError):
             await queue.release(await claim)
         jobs = await queue.claim(3, lease=LEASE)
-        assert sorted(ids(jobs)) == ["c0", "c1", "c2"], f"after {turns} turns"
+        assert sorted(ids(jobs)) == ["10", "11", "12"], f"after {turns} turns"
         await queue.release(jobs)
     clock.move(hours=1)
     assert not any(job.suspect for job in await queue.claim(3, lease=LEASE))
@@ -409,9 +409,9 @@ async def test_a_suspect_is_claimed_alone(queue: SQLQueue, clock: Clock) -> None
         (job,) = await queue.claim(10, lease=timedelta(hours=9))
         deaths.append((job.event.entity_id, job.suspect, job.deaths))
     assert deaths == [
-        ("c0", True, 0),
-        ("c1", True, 0),
-        ("c2", True, 0),
+        ("10", True, 0),
+        ("11", True, 0),
+        ("12", True, 0),
         ("new", False, 0),
     ]
 
@@ -427,7 +427,7 @@ async def test_a_suspect_that_died_alone_waits_for_the_others(
         clock.move(seconds=61)
         (job,) = await queue.claim(10, lease=LEASE)
         order.append((job.event.entity_id, job.deaths))
-    assert order == [("c0", 0), ("c1", 0), ("c2", 0), ("c0", 1), ("c1", 1), ("c2", 1)]
+    assert order == [("10", 0), ("11", 0), ("12", 0), ("10", 1), ("11", 1), ("12", 1)]
 
 
 async def test_the_poison_dies_and_the_innocents_live(
@@ -540,7 +540,7 @@ async def test_two_events_of_one_entity_are_never_applied_at_once(
     script = Script(before=watch)
     workers = [syncing(sessions, None, script, batch_size=2) for _ in range(4)]
     await workers[0].enqueue(
-        [customer(f"c{n % 3}", n, contact_name=f"{n}", stamp=f"{n}") for n in range(24)]
+        [customer(f"1{n % 3}", n, contact_name=f"{n}", stamp=f"{n}") for n in range(24)]
     )
     await asyncio.gather(*(worker.drain() for worker in workers))
     while (await queue.depth()).total:

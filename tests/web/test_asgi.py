@@ -17,7 +17,7 @@ from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.web.asgi import ASGIApp, ReceiverApp
 
 MAX_BODY = 100
-ACCEPTED = Receipt(ReceiptStatus.ACCEPTED, event_ids=("e1",))
+ACCEPTED = Receipt(ReceiptStatus.ACCEPTED, event_ids=("91",))
 NAMES = {"invoice", "invoices", "customer"}
 
 
@@ -89,7 +89,7 @@ async def test_a_delivery_is_handed_over_whole(app: ASGIApp, door: Door, method:
         app, method, url, content=b"{}", headers={"X-Token": "tä".encode("latin-1")}
     )
     assert answer.status_code == 200
-    assert answer.json() == {"status": "accepted", "event_ids": ["e1"]}
+    assert answer.json() == {"status": "accepted", "event_ids": ["91"]}
     (seen,) = door.seen
     assert seen["headers"]["x-token"] == "tä"
     assert seen["query"] == (("op", "delete"), ("blank", ""), ("name", "a b"), ("op", "x"))
@@ -242,7 +242,7 @@ async def test_repeated_headers_are_joined(app: ASGIApp, door: Door) -> None:
     [
         Receipt(ReceiptStatus.REFUSED, 401, reason="wrong token in header X-Token"),
         Receipt(ReceiptStatus.REFUSED, 413, reason="too large"),
-        Receipt(ReceiptStatus.DEAD_LETTER, 200, ("e2",), "invoice.date: not a date"),
+        Receipt(ReceiptStatus.DEAD_LETTER, 200, ("92",), "invoice.date: not a date"),
         Receipt(ReceiptStatus.PING),
     ],
 )

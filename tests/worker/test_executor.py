@@ -47,7 +47,7 @@ async def tables(engine: AsyncEngine, sessions: Sessions) -> None:
 
 
 def clients(count: int) -> list[SyncEvent]:
-    return [customer(f"c{number}", 1, stamp=f"s{number}") for number in range(count)]
+    return [customer(f"1{number}", 1, stamp=f"s{number}") for number in range(count)]
 
 
 async def jobs(sessions: Sessions) -> list[dict[str, Any]]:
@@ -68,11 +68,11 @@ def failing(error: Exception, *guilty: str) -> Script:
 
 
 async def test_a_document_that_is_wrong_is_dead_at_once_and_alone(sessions: Sessions) -> None:
-    sync = ZohoSync(sessions, registry=registry(failing(PayloadError("a.b", "no"), "c3")))
+    sync = ZohoSync(sessions, registry=registry(failing(PayloadError("a.b", "no"), "13")))
     await sync.enqueue(clients(7))
     assert await sync.drain() == {Outcome.APPLIED: 6, Outcome.DEAD_LETTER: 1}
     (letter,) = await sync.dead_letters.list()
-    assert (letter.entity_id, letter.attempts, letter.path) == ("c3", 1, "a.b")
+    assert (letter.entity_id, letter.attempts, letter.path) == ("13", 1, "a.b")
     assert await count(sessions, Client.__table__) == 6
 
 
@@ -80,7 +80,7 @@ async def test_an_error_that_nobody_knows_is_tried_again(sessions: Sessions) -> 
     """36: whatever is on no list is retried with its history, and never dead at once."""
     error = RuntimeError("greenlet_spawn has not been called")
     late = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
-    sync = ZohoSync(sessions, registry=registry(failing(error, "c1")), retry=late)
+    sync = ZohoSync(sessions, registry=registry(failing(error, "11")), retry=late)
     await sync.enqueue(clients(3))
     assert await sync.drain() == {Outcome.APPLIED: 2, Outcome.RETRY: 1}
     (job,) = await jobs(sessions)
@@ -96,13 +96,13 @@ async def test_what_the_hosts_schema_refuses_is_dead_and_takes_nobody_along(
 ) -> None:
     sync = ZohoSync(sessions, registry=registry(), retry=RetryPolicy(max_attempts=1))
     sent = clients(4)
-    sent[2] = customer("c2", 1, contact_name="Client c1")
+    sent[2] = customer("12", 1, contact_name="Client 11")
     await sync.enqueue(sent)
     assert await sync.drain() == {Outcome.APPLIED: 3, Outcome.DEAD_LETTER: 1}
     (letter,) = await sync.dead_letters.list()
-    assert (letter.entity_id, letter.error_type) == ("c2", "ValueTaken")
+    assert (letter.entity_id, letter.error_type) == ("12", "ValueTaken")
     assert "clients.name: row 2 has the value that a new row is to get" in letter.error
-    assert "Client c1" not in letter.error
+    assert "Client 11" not in letter.error
 
 
 @pytest.mark.databases("postgresql")  # only PostgreSQL has constraint triggers
@@ -129,8 +129,8 @@ async def test_an_error_at_the_commit_falls_on_the_guilty_alone(
     await sync.enqueue(clients(9))
     assert await sync.drain() == {Outcome.APPLIED: 8, Outcome.DEAD_LETTER: 1}
     (letter,) = await sync.dead_letters.list()
-    assert (letter.entity_id, letter.attempts) == ("c5", 1)
-    assert sorted(event.event.entity_id for event in told) == [f"c{n}" for n in range(9)]
+    assert (letter.entity_id, letter.attempts) == ("15", 1)
+    assert sorted(event.event.entity_id for event in told) == [f"1{n}" for n in range(9)]
 
 
 async def test_hooks_hear_once_after_the_commit_and_can_harm_nothing(
@@ -147,15 +147,15 @@ async def test_hooks_hear_once_after_the_commit_and_can_harm_nothing(
     def fail(settled: SettledEvent) -> None:
         raise RuntimeError(f"no mail for {settled.event.entity_id}")
 
-    script = failing(PayloadError("a", "no"), "c1")
+    script = failing(PayloadError("a", "no"), "11")
     sync = ZohoSync(sessions, registry=registry(script), hooks=[fail, look], batch_size=2)
     await sync.enqueue([*clients(3), invoice("i", "unknown", 1)])
     counts = await sync.drain()
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1, Outcome.PARKED: 1}
     assert sorted(heard) == [
-        ("c0", Outcome.APPLIED),
-        ("c1", Outcome.DEAD_LETTER),
-        ("c2", Outcome.APPLIED),
+        ("10", Outcome.APPLIED),
+        ("11", Outcome.DEAD_LETTER),
+        ("12", Outcome.APPLIED),
         ("i", Outcome.PARKED),
     ]
     assert visible == [1, 1, 2, 2]
@@ -184,7 +184,7 @@ async def test_a_cancelled_batch_is_released_at_no_attempt(
     )
     sent: list[str] = []
     for turns in range(0, 120, 3):
-        entity = f"e{turns}"
+        entity = f"9{turns}"
         event = customer(entity, 1, stamp=entity)
         sent.append(event.id)
         await sync.enqueue([event])
@@ -360,16 +360,16 @@ async def test_in_memory_a_long_batch_does_not_wait_for_itself() -> None:
 async def test_a_direct_call_raises_what_would_be_a_dead_letter_or_a_retry(
     sessions: Sessions,
 ) -> None:
-    sync = ZohoSync(sessions, registry=registry(failing(RuntimeError("no"), "c1")))
+    sync = ZohoSync(sessions, registry=registry(failing(RuntimeError("no"), "11")))
     with pytest.raises(RuntimeError, match="no"):
-        await sync.apply(customer("c1", 1))
+        await sync.apply(customer("11", 1))
     with pytest.raises(PayloadError):
-        await sync.apply(invoice("i", "c0", 1, total="a lot"))
-    assert (await sync.apply(customer("c0", 1))).outcome is Outcome.APPLIED
+        await sync.apply(invoice("i", "10", 1, total="a lot"))
+    assert (await sync.apply(customer("10", 1))).outcome is Outcome.APPLIED
     with pytest.raises(RowRejected):
-        await sync.apply(customer("c9", 1, contact_name="Client c0"))
-    assert (await sync.apply(invoice("i", "c7", 1))).outcome is Outcome.PARKED
-    assert (await sync.apply(customer("c7", 1))).outcome is Outcome.APPLIED
+        await sync.apply(customer("19", 1, contact_name="Client 10"))
+    assert (await sync.apply(invoice("i", "17", 1))).outcome is Outcome.PARKED
+    assert (await sync.apply(customer("17", 1))).outcome is Outcome.APPLIED
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert await count(sessions, Invoice.__table__) == 1
     assert await count(sessions, TABLES.dead_letters) == 0
@@ -498,7 +498,7 @@ async def test_what_always_fails_is_a_dead_letter_in_the_end(sessions: Sessions)
     retry = RetryPolicy(
         max_attempts=3, base_delay=timedelta(microseconds=1), max_delay=timedelta(microseconds=1)
     )
-    sync = ZohoSync(sessions, registry=registry(failing(error, "c0")), retry=retry)
+    sync = ZohoSync(sessions, registry=registry(failing(error, "10")), retry=retry)
     await sync.enqueue(clients(1))
     total: dict[Outcome, int] = {}
     for _ in range(10):
@@ -511,7 +511,7 @@ async def test_what_always_fails_is_a_dead_letter_in_the_end(sessions: Sessions)
 
 
 async def test_a_reference_that_must_exist_is_a_dead_letter(sessions: Sessions) -> None:
-    sync = ZohoSync(sessions, registry=registry(failing(ReferenceFailed("customer", "9"), "c0")))
+    sync = ZohoSync(sessions, registry=registry(failing(ReferenceFailed("customer", "9"), "10")))
     await sync.enqueue(clients(1))
     assert await sync.drain() == {Outcome.DEAD_LETTER: 1}
 
@@ -520,7 +520,7 @@ async def test_what_a_hook_adds_belongs_to_its_event(sessions: Sessions) -> None
     """Flushed with it: what the schema refuses there takes nobody along."""
 
     async def add(event: SyncEvent, session: AsyncSession) -> None:
-        twin = "Client c0" if event.entity_id == "c1" else f"twin of {event.entity_id}"
+        twin = "Client 10" if event.entity_id == "11" else f"twin of {event.entity_id}"
         session.add(Client(name=twin))
 
     sync = ZohoSync(sessions, registry=registry(Script(after=add)))
@@ -528,9 +528,9 @@ async def test_what_a_hook_adds_belongs_to_its_event(sessions: Sessions) -> None
     assert await sync.drain() == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     async with sessions() as session:
         names = list(await session.scalars(select(Client.name).order_by(Client.name)))
-    assert names == ["Client c0", "Client c2", "twin of c0", "twin of c2"]
+    assert names == ["Client 10", "Client 12", "twin of 10", "twin of 12"]
     (letter,) = await sync.dead_letters.list()
-    assert letter.entity_id == "c1"
+    assert letter.entity_id == "11"
 
 
 LOST = OperationalError("COMMIT", {}, ConnectionError("gone"), connection_invalidated=True)
@@ -555,7 +555,7 @@ async def test_a_commit_that_was_not_heard_of_is_not_repeated(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, outcome: Outcome
 ) -> None:
     """A dead letter is in no journal: that its job is gone says it all."""
-    guilty = ["c0"] if outcome is Outcome.DEAD_LETTER else []
+    guilty = ["10"] if outcome is Outcome.DEAD_LETTER else []
     sync = ZohoSync(sessions, registry=registry(failing(PayloadError("a", "no"), *guilty)))
     await sync.enqueue(clients(1))
     losing_the_answer(monkeypatch)

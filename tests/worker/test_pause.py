@@ -101,12 +101,12 @@ async def test_a_worker_finishes_what_it_has_and_goes_on_when_told(
 
 async def test_a_deadline_stands_still(sync: ZohoSync, clock: Clock) -> None:
     """What is awaited may be in the queue; both begin where they were."""
-    await sync.enqueue([invoice("i1", "c1", 1)])
+    await sync.enqueue([invoice("21", "11", 1)])
     assert await sync.drain() == {Outcome.PARKED: 1}
     clock.now += timedelta(hours=23)
     await sync.pause()
-    await sync.enqueue([customer("c1", 1)])
-    assert (await sync.apply(invoice("i2", "c2", 1))).outcome is Outcome.PARKED
+    await sync.enqueue([customer("11", 1)])
+    assert (await sync.apply(invoice("22", "12", 1))).outcome is Outcome.PARKED
     clock.now += timedelta(hours=50)
     assert await sync.drain() == {}
     await sync._worker._maintenance.run_if_leader()
@@ -125,7 +125,7 @@ async def test_nobody_is_woken_meanwhile(sessions: Sessions) -> None:
     host = await application.open_host(sessions)
     assert await host.take(invoice_document()) == {Outcome.PARKED: 1}
     await host.sync.pause()
-    own = {"zoho_id": "c1", "name": "Own", "created_by": "host"}
+    own = {"zoho_id": "11", "name": "Own", "created_by": "host"}
     await host.write(insert(tables.clients).values(own))
     assert await host.sync.drain() == {}
     assert await host.sync._worker._maintenance.sweep() == 0

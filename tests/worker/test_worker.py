@@ -110,7 +110,7 @@ async def test_run_applies_what_comes_at_once(sessions: Sessions) -> None:
     for number in range(3):
         await asyncio.sleep(0.1)
         done.clear()
-        await sync.enqueue([customer(f"c{number}", 1)])
+        await sync.enqueue([customer(f"1{number}", 1)])
         async with asyncio.timeout(5):
             await done.wait()
     await stop(running)
@@ -127,8 +127,8 @@ async def test_run_refuses_a_shared_connection() -> None:
 
 async def test_many_loops_share_the_work(sessions: Sessions) -> None:
     sync = ZohoSync(sessions, registry=registry(), concurrency=4, batch_size=5)
-    sent = [customer(f"c{number}", 1) for number in range(60)]
-    sent += [invoice(f"i{number}", f"c{59 - number}", 1) for number in range(60)]
+    sent = [customer(f"1{number}", 1) for number in range(60)]
+    sent += [invoice(f"2{number}", f"1{59 - number}", 1) for number in range(60)]
     await sync.enqueue(sent)
     running = asyncio.create_task(sync.run())
     await until_empty(sessions)
@@ -271,7 +271,7 @@ async def test_a_restart_of_the_database_needs_none_of_the_worker(
     if not isinstance(postgres_server, PrivatePostgres):
         pytest.skip("needs a PostgreSQL server of its own")
     sync = ZohoSync(sessions, registry=registry(), concurrency=2, batch_size=4)
-    await sync.enqueue([customer(f"c{number}", 1) for number in range(120)])
+    await sync.enqueue([customer(f"1{number}", 1) for number in range(120)])
     running = asyncio.create_task(sync.run())
     await asyncio.sleep(0.15)
     await asyncio.to_thread(postgres_server.kill)
