@@ -351,11 +351,11 @@ async def test_links_wake_what_waited(engine: AsyncEngine, sessions: Sessions) -
     await create_shop(engine)
     sync = ZohoSync(sessions, registry=registry())
     await sync.create_tables()
-    await sync.enqueue([invoice("i", "c", 1)])
+    await sync.enqueue([invoice("9", "3", 1)])
     assert await sync.drain() == {Outcome.PARKED: 1}
     async with sessions.begin() as host:
         host.add(Client(id=5, name="Theirs"))
-    await sync.link("customer", [("c", 5)])
+    await sync.link("customer", [("3", 5)])
     assert await sync.drain() == {Outcome.APPLIED: 1}
     async with sessions() as session:
         assert await session.scalar(select(Invoice.client_id)) == 5

@@ -117,13 +117,13 @@ async def test_the_newest_type_has_the_living_row(sync: ZohoSync, sessions: Sess
 async def test_what_the_former_row_owed_is_forgotten(sync: ZohoSync, sessions: Sessions) -> None:
     await each(
         sync,
-        contact("customer", 1, "a", "x"),
-        contact("vendor", 2, "b", "x"),
-        contact("customer", 3, "c"),
-        SyncEvent("product", "x", {"item_id": "x"}),
+        contact("customer", 1, "1", "24"),
+        contact("vendor", 2, "2", "24"),
+        contact("customer", 3, "3"),
+        SyncEvent("product", "24", {"item_id": "24"}),
     )
-    assert await rows(sessions, Client) == [("c", None, False)]
-    assert await rows(sessions, Supplier) == [("b", None, True)]
+    assert await rows(sessions, Client) == [("3", None, False)]
+    assert await rows(sessions, Supplier) == [("2", None, True)]
     assert await sync.dead_letters.list() == []
 
 

@@ -76,15 +76,15 @@ def invoices_that_lose_their_client(sessions: Sessions) -> type[BaseEntityHandle
 async def test_a_hard_delete_waits_for_those_that_refer_to_its_row(sessions: Sessions) -> None:
     """It is parked, at no attempt, until the host's own rows have gone."""
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients]))
-    await sync.enqueue([customer("c", 1), customer("d", 1)])
+    await sync.enqueue([customer("3", 1), customer("4", 1)])
     await sync.drain()
     async with sessions.begin() as host:
         ours = (await host.execute(select(Client.id).where(Client.name == "Client c"))).scalar_one()
         host.add(Contract(client_id=ours))
-    await sync.enqueue([deletion(customer("c"), 2), deletion(customer("d"), 2)])
+    await sync.enqueue([deletion(customer("3"), 2), deletion(customer("4"), 2)])
     assert await sync.drain() == {Outcome.APPLIED: 1, Outcome.PARKED: 1}
     (waiting,) = await sync.parked.list()
-    assert (waiting.event.entity_id, waiting.waiting_id) == ("c", "c")
+    assert (waiting.event.entity_id, waiting.waiting_id) == ("3", "3")
     assert "still refer" in waiting.reason
     assert await sync.drain() == {Outcome.PARKED: 1}
     assert await count(sessions, Client) == 1
@@ -104,11 +104,11 @@ async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(sessions: S
     """The event is tried once more, with the client's row held, and finds that it has gone."""
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
-    await sync.enqueue([customer("c", 1)])
+    await sync.enqueue([customer("3", 1)])
     await sync.drain()
-    await sync.enqueue([invoice("i", "c", 1)])
+    await sync.enqueue([invoice("9", "3", 1)])
     assert await sync.drain() == {Outcome.PARKED: 1}
-    await sync.enqueue([customer("c", 2)])
+    await sync.enqueue([customer("3", 2)])
     assert await sync.drain() == {Outcome.APPLIED: 2}
     assert (await count(sessions, Invoice), await sync.dead_letters.list()) == (1, [])
 
@@ -118,12 +118,12 @@ async def test_a_client_that_goes_while_it_is_referred_to_is_awaited(sessions: S
 async def test_a_direct_call_is_told_that_the_client_has_gone(sessions: Sessions) -> None:
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
-    await sync.apply(customer("c", 1))
+    await sync.apply(customer("3", 1))
     async with sessions() as session:
         handler = losing(session)
         handler.context = sync._runtime.context
         with pytest.raises(ReferencePending, match="customer c"):
-            await handler.sync(invoice("i", "c", 1).payload)
+            await handler.sync(invoice("9", "3", 1).payload)
     assert await count(sessions, Invoice) == 0
 
 
@@ -133,14 +133,14 @@ async def test_inside_the_hosts_transaction_nothing_is_repeated(sessions: Sessio
     """The host hears what was refused, and its transaction goes on."""
     losing = invoices_that_lose_their_client(sessions)
     sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, losing]))
-    await sync.apply(customer("c", 1))
+    await sync.apply(customer("3", 1))
     async with sessions.begin() as session:
         session.add(Client(name="own"))
         await session.flush()
         handler = losing(session)
         handler.context = sync._runtime.context
         with pytest.raises(RowRejected) as rejected:
-            await handler.sync(invoice("i", "c", 1).payload)
+            await handler.sync(invoice("9", "3", 1).payload)
         assert isinstance(rejected.value, RowGone)
         assert "INV-i" not in str(rejected.value.__cause__)
     async with sessions() as session:

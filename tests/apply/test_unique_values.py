@@ -160,16 +160,16 @@ async def test_two_rows_swap_in_one_batch(host: Sessions) -> None:
     sync = syncing(host)
     await take(
         sync,
-        item("a", 1, sku="A", upc="1", unit="1"),
-        item("b", 1, sku="B", upc="2", unit="2"),
+        item("1", 1, sku="A", upc="1", unit="1"),
+        item("2", 1, sku="B", upc="2", unit="2"),
     )
     counts = await take(
         sync,
-        item("a", 2, sku="B", upc="2", unit="2"),
-        item("b", 2, sku="A", upc="1", unit="1"),
+        item("1", 2, sku="B", upc="2", unit="2"),
+        item("2", 2, sku="A", upc="1", unit="1"),
     )
     assert counts == {Outcome.APPLIED: 2}
-    assert await skus(host) == {"a": ("B", "2", "2"), "b": ("A", "1", "1")}
+    assert await skus(host) == {"1": ("B", "2", "2"), "2": ("A", "1", "1")}
 
 
 async def test_a_ring_of_rows_moves_on(host: Sessions) -> None:
@@ -178,37 +178,37 @@ async def test_a_ring_of_rows_moves_on(host: Sessions) -> None:
     moved = [item(n, 2, sku=to) for n, to in zip(names, names[1:] + names[0], strict=True)]
     assert await take(sync, *moved) == {Outcome.APPLIED: 5}
     assert {name: row[0] for name, row in (await skus(host)).items()} == {
-        "a": "b",
-        "b": "c",
-        "c": "d",
-        "d": "e",
-        "e": "a",
+        "1": "2",
+        "2": "3",
+        "3": "4",
+        "4": "5",
+        "5": "1",
     }
 
 
 async def test_a_value_is_freed_later_in_the_batch(host: Sessions) -> None:
     """The event that takes it is for a new row even."""
     sync = syncing(host)
-    await take(sync, item("z", 1, sku="Z"))
-    assert await take(sync, item("a", 2, sku="Z"), item("z", 3, sku="Y")) == {Outcome.APPLIED: 2}
-    assert {name: row[0] for name, row in (await skus(host)).items()} == {"a": "Z", "z": "Y"}
+    await take(sync, item("26", 1, sku="Z"))
+    assert await take(sync, item("1", 2, sku="Z"), item("26", 3, sku="Y")) == {Outcome.APPLIED: 2}
+    assert {name: row[0] for name, row in (await skus(host)).items()} == {"1": "Z", "26": "Y"}
 
 
 async def test_events_that_one_constraint_refused_are_claimed_together(host: Sessions) -> None:
     """Each comes alone, an hour before its next attempt; whichever is due takes the other along."""
     sync = syncing(host, LATER)
-    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B"), item("c", 1, sku="C"))
-    for event in (item("a", 2, sku="B"), item("b", 2, sku="A")):
+    await take(sync, item("1", 1, sku="A"), item("2", 1, sku="B"), item("3", 1, sku="C"))
+    for event in (item("1", 2, sku="B"), item("2", 2, sku="A")):
         await sync.enqueue([event])
         assert await sync.drain() == {Outcome.RETRY: 1}
-    await sync.enqueue([item("c", 2, sku="D")])
+    await sync.enqueue([item("3", 2, sku="D")])
     assert await sync.drain() == {Outcome.APPLIED: 1}
     await make_due(host, sync)
     assert await sync.drain() == {Outcome.APPLIED: 2}
     assert {name: row[0] for name, row in (await skus(host)).items()} == {
-        "a": "B",
-        "b": "A",
-        "c": "D",
+        "1": "B",
+        "2": "A",
+        "3": "D",
     }
 
 
@@ -236,30 +236,30 @@ async def test_who_is_taken_along_in_vain_spends_no_attempt(host: Sessions) -> N
 
 async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: Sessions) -> None:
     sync = syncing(host)
-    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B"), item("c", 1, sku="C"))
+    await take(sync, item("1", 1, sku="A"), item("2", 1, sku="B"), item("3", 1, sku="C"))
     async with host() as session, session.begin():
         session.add(Item(zoho_id="ours", sku="OURS"))
     counts = await take(
         sync,
-        item("a", 2, sku="B"),
-        item("c", 2, sku="OURS"),
-        item("b", 2, sku="A"),
+        item("1", 2, sku="B"),
+        item("3", 2, sku="OURS"),
+        item("2", 2, sku="A"),
         item("new", 2, sku="OURS"),
     )
     # An event that comes again is counted once, as what it is in the end.
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 2}
     rows = await skus(host)
     assert {name: row[0] for name, row in rows.items()} == {
-        "a": "B",
-        "b": "A",
-        "c": "C",
+        "1": "B",
+        "2": "A",
+        "3": "C",
         "ours": "OURS",
     }
     letters = {letter.entity_id: letter for letter in await sync.dead_letters.list()}
     assert {letter.error_type for letter in letters.values()} == {"ValueTaken"}
     async with host() as session:
         keys = {item.zoho_id: item.id for item in await session.scalars(select(Item))}
-    assert letters["c"].error == (
+    assert letters["3"].error == (
         f"u_items.sku: row {keys['ours']} has the value that row {keys['c']} is to get"
     )
     assert letters["new"].error == (
@@ -271,58 +271,58 @@ async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: 
 async def test_an_event_without_the_value_sets_nothing_aside(host: Sessions) -> None:
     """The newest state of b has no sku: its row keeps the one that it has."""
     sync = syncing(host)
-    await take(sync, item("a", 1, sku="A"), item("b", 1, sku="B", upc="2"))
-    counts = await take(sync, item("a", 2, sku="B", upc="2"), item("b", 2, upc="1"))
+    await take(sync, item("1", 1, sku="A"), item("2", 1, sku="B", upc="2"))
+    counts = await take(sync, item("1", 2, sku="B", upc="2"), item("2", 2, upc="1"))
     assert counts[Outcome.DEAD_LETTER] == 1
-    assert await skus(host) == {"a": ("A", None, None), "b": ("B", "1", None)}
+    assert await skus(host) == {"1": ("A", None, None), "2": ("B", "1", None)}
 
 
 async def test_lines_change_places(host: Sessions) -> None:
     """In a column that may not be NULL and must be positive, and with a serial that moves along."""
     sync = syncing(host)
-    await take(sync, invoice("i", 1, ("x", 1, "X"), ("y", 2, "Y"), ("z", 3, "Z")))
-    counts = await take(sync, invoice("i", 2, ("y", 1, "X"), ("x", 2, "Y"), ("w", 3, "Z")))
+    await take(sync, invoice("9", 1, ("24", 1, "X"), ("25", 2, "Y"), ("26", 3, "Z")))
+    counts = await take(sync, invoice("9", 2, ("25", 1, "X"), ("24", 2, "Y"), ("23", 3, "Z")))
     assert counts == {Outcome.APPLIED: 1}
-    assert await lines(host) == {("i", 1): "X", ("i", 2): "Y", ("i", 3): "Z"}
+    assert await lines(host) == {("9", 1): "X", ("9", 2): "Y", ("9", 3): "Z"}
 
 
 async def test_lines_of_two_documents_swap_their_serials(host: Sessions) -> None:
     sync = syncing(host)
-    await take(sync, invoice("i", 1, ("x", 1, "X")), invoice("j", 1, ("y", 1, "Y")))
-    counts = await take(sync, invoice("i", 2, ("x", 1, "Y")), invoice("j", 2, ("y", 1, "X")))
+    await take(sync, invoice("9", 1, ("24", 1, "X")), invoice("10", 1, ("25", 1, "Y")))
+    counts = await take(sync, invoice("9", 2, ("24", 1, "Y")), invoice("10", 2, ("25", 1, "X")))
     assert counts == {Outcome.APPLIED: 2}
-    assert await lines(host) == {("i", 1): "Y", ("j", 1): "X"}
+    assert await lines(host) == {("9", 1): "Y", ("10", 1): "X"}
 
 
 async def test_a_direct_call_sets_its_own_lines_aside(host: Sessions) -> None:
     sync = syncing(host)
-    await sync.apply(invoice("i", 1, ("x", 1, "X"), ("y", 2, "Y")))
-    result = await sync.apply(invoice("i", 2, ("y", 1, "Y"), ("x", 2, "X")))
+    await sync.apply(invoice("9", 1, ("24", 1, "X"), ("25", 2, "Y")))
+    result = await sync.apply(invoice("9", 2, ("25", 1, "Y"), ("24", 2, "X")))
     assert result.outcome is Outcome.APPLIED
-    assert await lines(host) == {("i", 1): "Y", ("i", 2): "X"}
+    assert await lines(host) == {("9", 1): "Y", ("9", 2): "X"}
     async with host() as session, session.begin():
         session.add(Invoice(zoho_id="ours"))
         await session.flush()
-        again = invoice("i", 3, ("y", 2, "Y"), ("x", 1, "X")).payload
+        again = invoice("9", 3, ("25", 2, "Y"), ("24", 1, "X")).payload
         assert (await Invoices(session).sync(dict(again))).outcome is Outcome.APPLIED
-    assert await lines(host) == {("i", 1): "X", ("i", 2): "Y"}
+    assert await lines(host) == {("9", 1): "X", ("9", 2): "Y"}
 
 
 async def test_a_direct_call_raises_and_names_both_rows(host: Sessions) -> None:
     sync = syncing(host)
-    await sync.apply(item("a", 1, sku="A"))
-    await sync.apply(item("b", 1, sku="B"))
+    await sync.apply(item("1", 1, sku="A"))
+    await sync.apply(item("2", 1, sku="B"))
     with pytest.raises(ValueTaken, match=r"u_items\.sku: row 1 has the value that row 2 is"):
-        await sync.apply(item("b", 2, sku="A"))
+        await sync.apply(item("2", 2, sku="A"))
     async with host() as session, session.begin():
         session.add(Invoice(zoho_id="ours"))
         await session.flush()
         with pytest.raises(ValueTaken) as raised:
-            await Items(session).sync({"item_id": "b", "sku": "A"})
+            await Items(session).sync({"item_id": "2", "sku": "A"})
         assert (raised.value.row, raised.value.holder) == ((2,), (1,))
     async with host() as session:
         assert await session.scalar(select(Invoice.zoho_id)) == "ours"
-    assert (await skus(host))["b"][0] == "B"
+    assert (await skus(host))["2"][0] == "B"
 
 
 async def test_what_own_code_writes_comes_again_as_well(host: Sessions) -> None:
@@ -334,8 +334,8 @@ async def test_what_own_code_writes_comes_again_as_well(host: Sessions) -> None:
             return row.id
 
     sync = ZohoSync(host, registry=HandlerRegistry([Own]), retry=LATER)
-    await take(sync, item("a", 1, sku="A"))
-    await sync.enqueue([item("b", 1, sku="A")])
+    await take(sync, item("1", 1, sku="A"))
+    await sync.enqueue([item("2", 1, sku="A")])
     assert await sync.drain() == {Outcome.RETRY: 1}
     async with host() as session, session.begin():
         await session.delete((await session.scalars(select(Item))).one())

@@ -230,7 +230,7 @@ async def test_a_delete_of_what_nobody_knows_is_remembered(session: AsyncSession
     [
         ({}, "shipment.shipment_id"),
         ({"shipment_id": ""}, "shipment.shipment_id"),
-        ({"shipment_id": "1" * 256}, "entity_id"),
+        ({"shipment_id": "1" * 256}, "shipment.shipment_id"),
         (shipment(weight="heavy"), "shipment.weight"),
         (shipment(number="a\x00b"), "shipment.number"),
         (shipment() | {"last_modified_time": "yesterday"}, "shipment.last_modified_time"),

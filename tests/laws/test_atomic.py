@@ -267,9 +267,9 @@ async def struck_everywhere(host: Host, place: str, kind: str) -> int:
     turns = (kind == "cancellation") + (host.engine.dialect.name == "postgresql")
     number, step = (1 + turns % 2, 2) if is_core() and place != CALL else (1, 1)
     for turn in range(1000):
-        old, new = f"old{turn}", f"new{turn}"
+        old, new = f"1{turn}", f"2{turn}"
         if turn % 25 == 0:  # what is there before the fault comes in one batch for many turns
-            first = [invoice_event(f"old{turn + after}", "1", "a") for after in range(25)]
+            first = [invoice_event(f"1{turn + after}", "1", "a") for after in range(25)]
             await host.sync.enqueue(first)
             await host.recover(first)
         # A change of one invoice, whose lines are replaced, and a new one, in one batch.
@@ -318,13 +318,13 @@ async def test_a_commit_that_fails_costs_the_guilty_event_alone(host: Host) -> N
         await connection.execute(insert(Branch).values(code="here"))
     events = [
         invoice_event(str(number), str(number), "a", reference_number=branch)
-        for number, branch in enumerate(["here", "", "nowhere", "here", "here"])
+        for number, branch in enumerate(["here", "", "nowhere", "here", "here"], 1)
     ]
     assert await host.take(*events) == {Outcome.APPLIED: 4, Outcome.DEAD_LETTER: 1}
     for each in events:
         found = await host.effects(each.entity_id, each.id)
-        assert found == ((None, [], 0, 0, 0) if each.entity_id == "2" else found)
-        assert found[3] == (each.entity_id != "2")
+        assert found == ((None, [], 0, 0, 0) if each.entity_id == "3" else found)
+        assert found[3] == (each.entity_id != "3")
     (letter,) = await host.sync.dead_letters.list()
     assert letter.id == events[2].id
     assert "foreign key" in letter.error

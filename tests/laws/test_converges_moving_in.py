@@ -136,7 +136,7 @@ class Month:
     def event(self, name: str, second: int) -> SyncEvent:
         """Return a whole document of an entity, the newest so far."""
         mark = f"{name}.{second}"
-        make = {"c": self._client, "p": self._item, "i": self._invoice, "y": self._payment}
+        make = {"1": self._client, "4": self._item, "2": self._invoice, "5": self._payment}
         kind, document = make[name[0]](name, mark)
         self.told[name] = document
         return dated(kind, name, document, second)

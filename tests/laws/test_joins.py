@@ -866,8 +866,8 @@ async def test_in_memory_transactions_do_not_run_into_one_another() -> None:
     async with in_memory() as engine:
         factory = async_sessionmaker(engine)
         sync = ZohoSync(factory, registry=HandlerRegistry([Clients]), batch_size=2, concurrency=4)
-        await asyncio.gather(*(sync.apply(customer_event(number)) for number in range(5)))
-        await sync.enqueue([customer_event(number) for number in range(5, 10)])
+        await asyncio.gather(*(sync.apply(customer_event(number)) for number in range(1, 6)))
+        await sync.enqueue([customer_event(number) for number in range(6, 11)])
         drained = await asyncio.gather(sync.drain(), sync.drain())
         assert sum(each.get(Outcome.APPLIED, 0) for each in drained) == 5
         assert (await counts(engine))["clients"] == 10

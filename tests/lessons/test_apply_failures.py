@@ -16,12 +16,14 @@ from tests.hosts.sql import Sessions, library
 from zoho_sync import Outcome, SyncEvent, SyncResult
 from zoho_sync.payloads import CustomerPayload, InvoicePayload
 
+BAD = "19"
+
 
 class _Marks(Clients):
     """Marks one client in a column that does not exist."""
 
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
-        if event.entity_id == "bad":
+        if event.entity_id == BAD:
             statement = text("UPDATE clients SET stauts = 'done' WHERE id = :id")
             await self.execute_with_context(statement, {"id": result.primary_key})
 
@@ -30,7 +32,7 @@ async def test_lesson_01_failing_status_update_surfaces(engine: AsyncEngine) -> 
     """It would be back if the error were swallowed, or a neighbour failed with MissingGreenlet."""
     sessions = async_sessionmaker(engine)  # expire_on_commit=True
     host = await open_host(sessions, [_Marks])
-    counts = await host.take(customer("11"), customer("bad"), customer("12"))
+    counts = await host.take(customer("11"), customer(BAD), customer("12"))
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     ((_, error),) = await host.dead()
     assert "stauts" in error
@@ -89,7 +91,7 @@ async def test_lesson_37_failure_handling_reads_no_expired_state(
     """It would be back if recording a failed flush failed itself, or lost the neighbours."""
     sessions = async_sessionmaker(engine)  # expire_on_commit=True
     host = await open_host(sessions, [_OrmClients])
-    bad = customer("bad", contact_name="", email=email)
+    bad = customer(BAD, contact_name="", email=email)
     counts = await host.take(customer("11"), bad, customer("12", email=email))
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1}
     ((_, error),) = await host.dead()

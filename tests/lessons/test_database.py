@@ -105,7 +105,7 @@ async def test_ruling_one_shared_connection_is_serialised(memory: Sessions) -> N
     host = await open_host(memory)
     bodies = [customer(f"1{n}", email=["x"] if n % 3 == 0 else "a") for n in range(12)]
     await asyncio.gather(*(host.sync.ingest(body) for body in bodies))
-    await asyncio.gather(host.sync.drain(), host.sync.drain(), host.sync.ingest(customer("last")))
+    await asyncio.gather(host.sync.drain(), host.sync.drain(), host.sync.ingest(customer("99")))
     await host.sync.drain()
     assert await host.count(tables.clients) == 9
     assert (await host.sync.status()).dead_letters == 4

@@ -121,7 +121,12 @@ async def test_lesson_31_key_is_stored_and_logged_nowhere(
     caplog.set_level(logging.DEBUG, logger="zoho_sync")
     host = await open_host(sessions, verifier=HeaderToken("X-Token", SECRET))
     headers = {"X-Token": SECRET, "X-Zoho-Sync-Entity": "invoice"}
-    for body in (b'{"invoice_id":"1","customer_id":""}', b"{not json", b'{"invoice":{}}', b"[]"):
+    for body in (
+        b'{"invoice_id":"1","customer_id":""}',
+        b"{not json",
+        b'{"invoice":{"x":1}}',
+        b"[]",
+    ):
         await host.sync.receive(body, headers=headers, query=f"token={SECRET}&op=update")
     await host.sync.receive(b"{}", headers={"X-Token": SECRET[:-1]})
     await host.sync.drain()

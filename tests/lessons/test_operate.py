@@ -13,6 +13,8 @@ from zoho_sync import Outcome, RetryPolicy, SyncEvent, SyncResult
 from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.operate.dead_letters import DeadLetterFilter
 
+OURS = "19"
+
 
 @pytest.mark.breaks_connections
 async def test_lesson_38_poison_stays_in_the_dead_letters(erp: Host) -> None:
@@ -45,7 +47,7 @@ class _Fragile(Clients):
 
     async def after_apply(self, event: SyncEvent, result: SyncResult) -> None:
         await super().after_apply(event, result)
-        if event.entity_id == "ours":
+        if event.entity_id == OURS:
             raise LookupError("a mistake of ours")
 
 
@@ -66,14 +68,14 @@ async def test_lesson_60_alarm_is_not_drowned_by_users_errors(sessions: Sessions
     report = await host.sync.status()
     assert report.dead_letters >= 3
     assert (report.failures, report.problems) == (0, ())
-    await host.take(customer("ours"))
+    await host.take(customer(OURS))
     report = await host.sync.status()
     assert report.failures == 1
     assert report.problems == (
         "1 event(s) are dead letters since the application failed: LookupError",
     )
     (letter,) = await host.sync.dead_letters.list(DeadLetterFilter(kind=DeadLetterKind.FAILURE))
-    assert (letter.entity_id, letter.kind) == ("ours", DeadLetterKind.FAILURE)
+    assert (letter.entity_id, letter.kind) == (OURS, DeadLetterKind.FAILURE)
     users = await host.sync.dead_letters.list(DeadLetterFilter(kind=DeadLetterKind.DATA))
     assert len(users) == report.dead_letters - 1
     await host.sync.dead_letters.purge(DeadLetterFilter(kind=DeadLetterKind.DATA))

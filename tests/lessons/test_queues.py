@@ -20,6 +20,7 @@ from zoho_sync.worker.executor import Executor
 pytestmark = pytest.mark.breaks_connections
 
 LEASE = timedelta(seconds=60)
+RETRIED = "19"
 
 
 async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> None:
@@ -50,20 +51,20 @@ async def test_lesson_33_a_lease_has_no_name_but_its_own(sessions: Sessions) -> 
 async def test_lesson_35_full_batches_starve_no_retry(sessions: Sessions) -> None:
     """It would be back if what failed were looked for only in what is left of a batch."""
     clock = Clock()
-    FailsAtFirst.left = {"retried": 1}
+    FailsAtFirst.left = {RETRIED: 1}
     second = timedelta(seconds=1)
     policy = RetryPolicy(base_delay=second, max_delay=second)
     host = await open_host(sessions, [FailsAtFirst], clock=clock, retry=policy)
     queue, executor = host.sync._runtime.queue, Executor(host.sync._runtime)
-    await host.receive(customer("retried"), *(customer(f"a{number}") for number in range(9)))
+    await host.receive(customer(RETRIED), *(customer(f"2{number}") for number in range(9)))
     rounds = 0
     while await host.count(library.jobs):
         clock.now += second
         # As much comes in as goes out: the queue is never empty, and each batch is full.
-        await host.receive(*(customer(f"b{rounds}{number}") for number in range(3)))
+        await host.receive(*(customer(f"3{rounds}{number}") for number in range(3)))
         await executor.execute(await queue.claim(3, lease=LEASE))
         rounds += 1
-        if await host.rows(tables.clients, zoho_id="retried"):
+        if await host.rows(tables.clients, zoho_id=RETRIED):
             break
         assert rounds < 10, "the retry never had its turn"
     assert await host.count(library.jobs) >= 9

@@ -29,7 +29,7 @@ async def test_ruling_job_ids_are_never_used_twice(erp: Host) -> None:
     async with erp.sessions() as session:
         seen = []
         for number in range(3):
-            await erp.receive(customer(str(number)))
+            await erp.receive(customer(f"1{number}"))
             seen += list(await session.scalars(select(library.jobs.c.id)))
             await session.rollback()
             await erp.sync.drain()

@@ -29,6 +29,7 @@ from zoho_sync.worker.loop import Worker
 pytestmark = pytest.mark.breaks_connections
 
 LEASE = timedelta(seconds=60)
+POISON = "19"
 
 
 async def test_lesson_34_a_stalled_worker_finishes_nothing(sessions: Sessions) -> None:
@@ -73,10 +74,10 @@ async def test_lesson_36_an_unknown_error_is_tried_again(sessions: Sessions) -> 
 async def test_lesson_43_failures_close_nothing(sessions: Sessions) -> None:
     """It would be back if failures with successes between them added up to a closed door."""
     clock, minute = Clock(), timedelta(minutes=1)
-    FailsAtFirst.left = {f"bad{number}": 2 for number in range(20)}
+    FailsAtFirst.left = {f"1{number}": 2 for number in range(20)}
     policy = RetryPolicy(base_delay=minute, max_delay=minute)
     host = await open_host(sessions, [FailsAtFirst], clock=clock, retry=policy, batch_size=2)
-    mixed = [customer(f"{kind}{number}") for number in range(20) for kind in ("bad", "good")]
+    mixed = [customer(f"{kind}{number}") for number in range(20) for kind in ("1", "2")]
     await host.receive(*mixed)
     assert (await host.sync.drain())[Outcome.APPLIED] == 20
     for _ in range(2):
@@ -189,7 +190,7 @@ class _Poison(Clients):
     """Kills the worker that applies one certain client."""
 
     async def before_apply(self, event: SyncEvent) -> None:
-        if event.entity_id == "poison":
+        if event.entity_id == POISON:
             raise _Killed
 
 
@@ -204,7 +205,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     host = await open_host(sessions, [_Poison], clock=lambda: now)
     monkeypatch.setattr(host.sync._runtime.queue, "release", nothing)
-    await host.receive(customer("11"), customer("poison"), customer("12"))
+    await host.receive(customer("11"), customer(POISON), customer("12"))
     deaths = 0
     while True:
         try:
@@ -218,7 +219,7 @@ async def test_lesson_45_crash_looping_poison_reaches_the_dead_letters(
     assert deaths == 1 + 3  # once with the others, then alone
     assert [row["zoho_id"] for row in await host.rows(tables.clients)] == ["11", "12"]
     (letter,) = await host.sync.dead_letters.list()
-    assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
+    assert (letter.entity_id, letter.error_type) == (POISON, "WorkerDied")
 
 
 @pytest.mark.parametrize("way", ["drain", "run"])

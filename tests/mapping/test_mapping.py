@@ -49,7 +49,7 @@ def second(payload: Any) -> bool:
         ("billing_address.a.b", {"billing_address": {"a": "text"}}, None),
         ("taxes", {"taxes": ""}, []),
         (custom_field("cf_note"), {}, ABSENT),
-        (custom_field("cf_note"), {"custom_fields": []}, ABSENT),
+        (custom_field("cf_note"), {"custom_fields": []}, None),
         (custom_field("cf_note"), {"cf_note": "x"}, "x"),
         (custom_field("cf_note"), {"cf_note": ""}, None),
         (custom_field("cf_note"), {"custom_field_hash": {"cf_note": "x"}}, "x"),

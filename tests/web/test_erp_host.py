@@ -130,8 +130,11 @@ async def test_updates_leave_what_is_the_hosts_and_deletes_do_what_the_mapping_s
     await erp.post("customer", {"contact": {**contact, "email": "", **newer}})
     line = {"line_item_id": "12", "name": "Courier", "quantity": 1, "rate": 5}
     await erp.post("invoice", {"invoice_id": INVOICE, "line_items": [line], **newer})
-    await erp.post(f"payment/{PAYMENT}", b"", method="DELETE")
-    await erp.post("sales_order", {}, query=[("op", "delete"), ("id", "982000000720001")])
+    gone = [("entity", "payment"), ("op", "delete"), ("id", PAYMENT)]
+    await erp.post(f"payment/{PAYMENT}", b"", query=gone, method="DELETE")
+    await erp.post(
+        "sales_order", {}, query=[("op", "delete"), ("salesorder_id", "982000000720001")]
+    )
     report = await erp.settled()
     assert report["settled"] == {"applied": len(SAMPLES) + 4}
 

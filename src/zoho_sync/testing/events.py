@@ -34,7 +34,7 @@ def events_of(count: int, *, second: int | None = 0, first: int = 0) -> list[Syn
     if second is not None:
         moment = datetime(2024, 6, 1, tzinfo=UTC) + timedelta(seconds=second)
     return [
-        SyncEvent("invoice", f"i{number}", {"invoice_id": f"i{number}"}, effective_time=moment)
+        SyncEvent("invoice", f"2{number}", {"invoice_id": f"2{number}"}, effective_time=moment)
         for number in range(first, first + count)
     ]
 

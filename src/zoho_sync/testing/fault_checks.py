@@ -84,7 +84,7 @@ class FaultChecks(QueueBench):
         await self.cut(queue)
         assert (await self._again(queue.depth)).total == 3
         rest = await self._again(lambda: queue.claim(10, lease=MINUTE))
-        assert sorted([*ids([job]), *ids(rest)]) == ["i0", "i1", "i2", "i3"]
+        assert sorted([*ids([job]), *ids(rest)]) == ["20", "21", "22", "23"]
 
     async def _step(
         self, queue: QueueBackend, name: str, number: int

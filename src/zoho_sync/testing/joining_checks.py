@@ -56,7 +56,7 @@ class JoiningChecks(WorkBench):
             assert not seen or early.result() == []
             await session.commit()
         found = [*await early, *await queue.claim(1, lease=MINUTE)]
-        assert ids(found) == ["i0"]
+        assert ids(found) == ["20"]
 
     @on_host(needs="completes_in_transaction")
     async def test_a_completion_that_is_rolled_back_has_not_happened(self, host: Host) -> None:
@@ -101,7 +101,7 @@ class JoiningChecks(WorkBench):
             assert not reaped or reaping.result() == []
             await (session.commit() if end == "commit" else session.rollback())
         found = [*await reaping, *await queue.claim(1, lease=self.lease)]
-        assert ids(found) == ([] if end == "commit" else ["i0"])
+        assert ids(found) == ([] if end == "commit" else ["20"])
         assert (await queue.depth()).total == len(found)
 
     @staticmethod

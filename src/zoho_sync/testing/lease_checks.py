@@ -31,7 +31,7 @@ class LeaseChecks(QueueBench):
         assert await queue.claim(1, lease=self.lease) == []
         assert (await queue.depth()).delayed == 1
         await self.elapse(self.lease.total_seconds() * 1.5)
-        assert ids(await queue.claim(1, lease=self.lease)) == ["i0"]
+        assert ids(await queue.claim(1, lease=self.lease)) == ["20"]
 
     @on_queue()
     async def test_no_two_hold_one_job(self, queue: QueueBackend) -> None:
@@ -67,7 +67,7 @@ class LeaseChecks(QueueBench):
             with suppress(asyncio.CancelledError):
                 await queue.release(await claim)
         found = await self.claimed_again(queue, 2, lease=MINUTE)
-        assert sorted(ids(found)) == ["i0", "i1"]
+        assert sorted(ids(found)) == ["20", "21"]
 
     @on_queue()
     async def test_an_expired_lease_is_claimed_again_and_counted(self, queue: QueueBackend) -> None:
@@ -153,7 +153,7 @@ class LeaseChecks(QueueBench):
         await queue.enqueue(events_of(2))
         for _ in range(3):
             jobs = await queue.claim(2, lease=MINUTE)
-            assert sorted(ids(jobs)) == ["i0", "i1"]
+            assert sorted(ids(jobs)) == ["20", "21"]
             assert {(job.attempts, job.deaths, job.suspect) for job in jobs} == {(0, 0, False)}
             assert {job.deliveries for job in jobs} == {1}
             await queue.release(jobs)

@@ -40,7 +40,7 @@ class StoringChecks(QueueBench):
             await queue.enqueue([event])
         jobs = await queue.claim(4, lease=self.lease)
         jobs += await queue.claim(10, lease=self.lease)
-        assert ids(jobs) == [f"i{number}" for number in range(10)]
+        assert ids(jobs) == [f"2{number}" for number in range(10)]
 
     @on_queue(needs="deduplicates")
     async def test_answers_stand_in_their_positions(self, queue: QueueBackend) -> None:
@@ -52,7 +52,7 @@ class StoringChecks(QueueBench):
         assert [each.event_id for each in stored] == [first.id, first.id, second.id]
         (later,) = await queue.enqueue(events_of(1))
         assert (later.duplicate, later.event_id) == (True, first.id)
-        assert ids(await queue.claim(10, lease=self.lease)) == ["i0", "i1"]
+        assert ids(await queue.claim(10, lease=self.lease)) == ["20", "21"]
 
     @on_queue()
     async def test_what_cannot_be_recognised_is_kept(self, queue: QueueBackend) -> None:
@@ -117,7 +117,7 @@ class StoringChecks(QueueBench):
         """30: ten that set up at once all succeed, and nothing that is stored is touched by it."""
         await queue.enqueue(events_of(1))
         await asyncio.gather(*(queue.setup() for _ in range(10)))
-        assert ids(await queue.claim(1, lease=self.lease)) == ["i0"]
+        assert ids(await queue.claim(1, lease=self.lease)) == ["20"]
 
     @on_queue(needs="prioritises")
     async def test_the_smaller_priority_comes_first(self, queue: QueueBackend) -> None:
@@ -125,7 +125,7 @@ class StoringChecks(QueueBench):
         for number, priority in enumerate((5, 0, -3, 0, 5)):
             await queue.enqueue(events_of(1, first=number), priority=priority)
         order = [each for _ in range(3) for each in ids(await queue.claim(2, lease=MINUTE))]
-        assert order == ["i2", "i1", "i3", "i0", "i4"]
+        assert order == ["22", "21", "23", "20", "24"]
 
     @on_queue()
     async def test_its_capabilities_are_declared(self, queue: QueueBackend) -> None:

@@ -86,14 +86,14 @@ class WorkChecks(WorkBench):
     async def test_who_lost_the_lease_applies_nothing(self, host: Host) -> None:
         """15: a worker whose jobs another one has by now leaves no row, and the other one does."""
         sync = host.open()
-        await sync.enqueue([change("i0")])
+        await sync.enqueue([change("20")])
         old = await _queue(sync).claim(1, lease=self.lease)
         new = await self.claimed_again(_queue(sync), 1)
         executor = Executor(sync._runtime)  # noqa: SLF001  # as above
         assert await executor.execute(old) == []
         assert await host.written() == []
         await executor.execute(new)
-        assert await host.written() == ["i0@0"]
+        assert await host.written() == ["20@0"]
         report = await sync.status()
         assert (report.settled, report.dead_letters) == ({Outcome.APPLIED: 1}, 0)
         assert await sync.drain() == {}
@@ -135,7 +135,7 @@ class WorkChecks(WorkBench):
 
         host.step = fail
         sync = host.open(retry=_QUICK)
-        await sync.enqueue([change("i0")])
+        await sync.enqueue([change("20")])
         for _ in range(5):
             await sync.drain()
             host.clock.forward(61)
@@ -176,14 +176,14 @@ class WorkChecks(WorkBench):
         """23: the ledger knows what came meanwhile; and nobody means all of them by nothing."""
 
         async def fail(event: SyncEvent) -> None:
-            if event.effective_time == change("i0", 1).effective_time:
+            if event.effective_time == change("20", 1).effective_time:
                 raise ConfigurationError
 
         host.step = fail
         sync = host.open()
-        await sync.enqueue([change("i0", 1)])
+        await sync.enqueue([change("20", 1)])
         await sync.drain()
-        await sync.enqueue([change("i0", 2)])
+        await sync.enqueue([change("20", 2)])
         assert await sync.drain() == {Outcome.APPLIED: 1}
         (letter,) = await sync.dead_letters.list()
         nothings: tuple[DeadLetterFilter | list[str], ...] = (DeadLetterFilter(), [])
@@ -194,7 +194,7 @@ class WorkChecks(WorkBench):
         assert (await sync.dead_letters.replay(letter.id)).queued == (letter.id,)
         assert (await sync.dead_letters.replay(letter.id)).queued == ()
         assert await sync.drain() == {Outcome.STALE: 1}
-        assert await host.written() == ["i0@2"]
+        assert await host.written() == ["20@2"]
 
     @on_host()
     async def test_one_entity_is_never_in_two_hands(self, host: Host) -> None:
@@ -214,12 +214,12 @@ class WorkChecks(WorkBench):
         host.step = watch
         workers = [host.open(batch_size=1), host.open(batch_size=1)]
         seconds = (3, 1, 4, 2)
-        await workers[0].enqueue([change(f"i{n}", s) for s in seconds for n in range(2)])
+        await workers[0].enqueue([change(f"2{n}", s) for s in seconds for n in range(2)])
         await asyncio.gather(*(worker.drain() for worker in workers))
         await workers[0].drain()
         assert crowds == []
         written = await host.written()
-        for name in ("i0", "i1"):
+        for name in ("20", "21"):
             last = [notes for notes in written if notes.startswith(name)][-1]
             assert last == f"{name}@4"
 
@@ -229,11 +229,11 @@ class WorkChecks(WorkBench):
         sync = host.open()
         await sync.enqueue([change("stuck", 1), change("stuck", 2)])
         held = await _queue(sync).claim(1, lease=timedelta(minutes=5))
-        others = [change(f"i{number}") for number in range(5)]
+        others = [change(f"2{number}") for number in range(5)]
         await sync.enqueue(others)
         await sync.drain()
         written = await host.written()
-        assert {f"i{number}@0" for number in range(5)} <= {*written}
+        assert {f"2{number}@0" for number in range(5)} <= {*written}
         await _queue(sync).release(held)
         await sync.drain()
         assert (await host.written())[-1] == "stuck@2" or "stuck@2" in written
@@ -243,10 +243,10 @@ class WorkChecks(WorkBench):
     async def test_a_pause_outlives_its_process(self, host: Host) -> None:
         """25: nothing is claimed until somebody resumes, whoever starts; what comes is kept."""
         first = host.open()
-        await first.enqueue([change("i0")])
+        await first.enqueue([change("20")])
         assert await first.pause()
         again = host.open()
-        await again.enqueue([change("i1")])
+        await again.enqueue([change("21")])
         assert await again.drain() == {}
         report = await again.status()
         assert (report.paused_since is not None, report.healthy) == (True, False)
@@ -269,7 +269,7 @@ class WorkChecks(WorkBench):
 
         host.step = linger
         sync = host.open()
-        await sync.enqueue([change(f"i{number}") for number in range(3)])
+        await sync.enqueue([change(f"2{number}") for number in range(3)])
         before = asyncio.all_tasks()
         running = asyncio.create_task(sync.run())
         async with asyncio.timeout(_PATIENCE):
@@ -290,7 +290,7 @@ class WorkChecks(WorkBench):
     @on_host()
     async def test_ten_make_the_tables_at_once(self, host: Host) -> None:
         """30: each succeeds, and what is queued stays."""
-        await host.open().enqueue([change("i0")])
+        await host.open().enqueue([change("20")])
         await asyncio.gather(*(host.open().create_tables() for _ in range(10)))
         assert await host.open().drain() == {Outcome.APPLIED: 1}
 
