@@ -26,12 +26,13 @@ from zoho_sync.intake.tokens import Unverified
 from zoho_sync.intake.verdict import Verdict, Verifier
 from zoho_sync.store.dead_letter_rows import Undecoded
 
-__all__ = ["Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
+__all__ = ["LARGE", "Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_LARGE: Final = 64 * 1024
+LARGE: Final = 64 * 1024
+"""Bytes of a body; what is done with a larger one is done in a thread."""
 _NO_VERIFIER: Final = "no verifier is configured, so everything is refused; pass verifier=…"
 _TOO_MANY: Final = "the query has more parameters than any webhook"
 _UNBOUND: Final = (
@@ -198,7 +199,7 @@ def _mapping(headers: Headers) -> Mapping[str, str]:
 
 async def _beside(body: bytes, work: Callable[..., _T], *given: Any) -> _T:
     """Do what takes long for a large body in a thread, so that the loop serves others."""
-    if len(body) <= _LARGE:
+    if len(body) <= LARGE:
         return work(*given)
     return await asyncio.to_thread(work, *given)
 
