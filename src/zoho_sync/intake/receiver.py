@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from zoho_sync.abc import Enqueued
 from zoho_sync.database.dialects import Clock
@@ -30,6 +31,7 @@ __all__ = ["LARGE", "Body", "Headers", "Query", "Receiver", "Request", "receipt_
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_turns = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
 
 LARGE: Final = 64 * 1024
 """Bytes of a body; what is done with a larger one is done in a thread."""
@@ -198,10 +200,14 @@ def _mapping(headers: Headers) -> Mapping[str, str]:
 
 
 async def _beside(body: bytes, work: Callable[..., _T], *given: Any) -> _T:
-    """Do what takes long for a large body in a thread, so that the loop serves others."""
+    """Do what takes long for a large body in a thread, so that the loop serves others.
+
+    One after the other: each may need several times the memory of its body.
+    """
     if len(body) <= LARGE:
         return work(*given)
-    return await asyncio.to_thread(work, *given)
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore()):
+        return await asyncio.to_thread(work, *given)
 
 
 def receipt_of(stored: Enqueued) -> Receipt:
