@@ -14,6 +14,7 @@ import httpx2
 import pytest
 import uvicorn
 import waitress  # type: ignore[import-untyped]  # it has no annotations
+from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from tests.web.hosts import (
@@ -31,7 +32,7 @@ from zoho_sync.blocking import BlockingSync
 
 
 def make_sync(url: str) -> ZohoSync:
-    sessions = async_sessionmaker(create_async_engine(url), expire_on_commit=False)
+    sessions = async_sessionmaker(create_async_engine(url, poolclass=NullPool))
     return ZohoSync(sessions, verifier=HeaderToken("X-Token", TOKEN), max_body=MAX_BODY)
 
 
@@ -59,7 +60,6 @@ async def test_over_asgi(name: str, sqlite_url: str, empty_url: str) -> None:
         app = ASGI_HOSTS[name](sync)
         answers = [(each, await over_asgi(app, each)) for each in asked_of(name, table)]
         assert [*filter(None, (differences(*each) for each in answers))] == []
-        await sync._runtime.sessions.kw["bind"].dispose()  # type: ignore[attr-defined]  # it is a sessionmaker
 
 
 @pytest.mark.parametrize("name", WSGI_HOSTS)

@@ -26,6 +26,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 _LITTLE: Final = 256 * 1024
+"""Bytes that a server may well read after the answer."""
 
 
 class _DisconnectedError(Exception):
@@ -34,6 +35,10 @@ class _DisconnectedError(Exception):
 
 class _TooLargeError(Exception):
     """The body is larger than allowed."""
+
+
+class _TooSlowError(Exception):
+    """The body has not arrived in time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,53 +73,56 @@ class ReceiverApp:
             raise RuntimeError(message)
 
     async def _answer(self, asked: Asked, receive: Receive, send: Send, version: str) -> None:
-        refused = await self.door.refusal(asked)
-        if refused is not None:
-            await _send(send, asked, refused, closes=_is_endless(asked) and version < "2")
-            return
-        try:
-            with self.door.budget.share(asked.announced) as share:
-                # What is read is held until it is answered.
-                body = await self._body(receive, share)
-                answer = await self.door.deliver(asked, body)
-        except _DisconnectedError:
-            return
-        except (NoRoomError, TimeoutError, _TooLargeError) as error:
-            endless = isinstance(error, TimeoutError) or _is_endless(asked)
-            await _send(send, asked, _unread(error), closes=endless and version < "2")
-            return
-        await _send(send, asked, answer)
+        answer = await self.door.refusal(asked)
+        is_read = False
+        if answer is None:
+            try:
+                with self.door.budget.share(asked.announced) as share:
+                    # What is read is held until it is answered.
+                    body, is_read = await self._body(receive, share), True
+                    answer = await self.door.deliver(asked, body)
+            except _DisconnectedError:
+                return
+            except NoRoomError:
+                answer = UNAVAILABLE
+            except _TooLargeError:
+                answer = TOO_LARGE
+            except _TooSlowError:
+                answer = TOO_SLOW
+        closes = not is_read and version < "2" and self._ends(asked, answer)
+        await _send(send, asked, answer, closes=closes)
+
+    def _ends(self, asked: Asked, answer: Answer) -> bool:
+        """Return whether the connection ends with an answer before the end of the body.
+
+        Otherwise the server would read the rest, of which there may be much. But a sender that is
+        cut off while it sends may not see the answer: one that is honest is not cut off.
+        """
+        most = 2 * self.door.max_body if answer is TOO_LARGE else _LITTLE
+        is_endless = asked.has_body and not 0 < (asked.announced or 0) <= most
+        return is_endless or answer is TOO_SLOW
 
     async def _body(self, receive: Receive, share: Share) -> bytes:
         body = bytearray()
         more = True
-        async with asyncio.timeout(self.door.patience):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _DisconnectedError
-                chunk = message.get("body", b"")
-                if len(body) + len(chunk) > self.door.max_body:
-                    raise _TooLargeError
-                share.grow(len(chunk))
-                body += chunk
-                more = message.get("more_body", False)
+        deadline = asyncio.timeout(self.door.patience)
+        try:
+            async with deadline:
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _DisconnectedError
+                    chunk = message.get("body", b"")
+                    if len(body) + len(chunk) > self.door.max_body:
+                        raise _TooLargeError
+                    share.grow(len(chunk))
+                    body += chunk
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            if not deadline.expired():
+                raise  # the server's own
+            raise _TooSlowError from None
         return bytes(body)
-
-
-def _is_endless(asked: Asked) -> bool:
-    """Return whether a server had much to read until it could read the next request.
-
-    Then the connection ends with the answer. It does not end otherwise: a sender that is cut off
-    while it sends may never see the answer.
-    """
-    return asked.has_body and not 0 < (asked.announced or 0) <= _LITTLE
-
-
-def _unread(error: Exception) -> Answer:
-    if isinstance(error, NoRoomError):
-        return UNAVAILABLE
-    return TOO_SLOW if isinstance(error, TimeoutError) else TOO_LARGE
 
 
 async def _live(receive: Receive, send: Send) -> None:
