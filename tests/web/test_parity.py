@@ -89,7 +89,8 @@ def wsgi_sync(url: str, *, blocking: bool) -> Iterator[ZohoSync | BlockingSync]:
 
 @contextlib.contextmanager
 def uvicorn_server(url: str) -> Iterator[int]:
-    with socket.socket() as listener:
+    # With its protocol named: otherwise asyncio would not send small answers at once.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(ASGI_HOSTS["FastAPI, wrapped"](make_sync(url)), log_config=None)
         server = uvicorn.Server(config)
