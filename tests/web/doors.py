@@ -26,6 +26,7 @@ class Inside:
     error: Exception | None = None
     refusal: Receipt | None = None
     seen: list[dict[str, Any]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     async def __call__(self, body: bytes, **told: Any) -> Receipt:
         """Take a delivery."""
@@ -39,6 +40,10 @@ class Inside:
         del headers, query
         return self.refusal
 
+    async def note(self, reason: str) -> None:
+        """Remember why something was not read."""
+        self.unread.append(reason)
+
 
 def door_to(inside: Inside, **options: Any) -> Door:
     """Return a door to an inside."""
@@ -49,4 +54,4 @@ def door_to(inside: Inside, **options: Any) -> Door:
         "budget": Budget(small=10_000_000, large=10_000_000),
         **options,
     }
-    return Door(inside, inside.preview, **given)
+    return Door(inside, inside.preview, inside.note, **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -127,14 +127,17 @@ def configured_django() -> Iterator[None]:
         settings._wrapped = before
 
 
-async def over_asgi(app: Any, asked: Asked) -> Given:
-    """Send a request to an ASGI application."""
+async def over_asgi(app: Any, table: Sequence[Asked]) -> list[Given]:
+    """Send requests to an ASGI application, one after the other."""
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://host") as client:
-        answer = await client.request(
-            asked.method, MOUNT + asked.path, content=asked.body, headers=dict(asked.headers)
-        )
-    return Given(answer.status_code, dict(answer.headers), answer.content)
+        answers = [
+            await client.request(
+                asked.method, MOUNT + asked.path, content=asked.body, headers=dict(asked.headers)
+            )
+            for asked in table
+        ]
+    return [Given(each.status_code, dict(each.headers), each.content) for each in answers]
 
 
 def over_wsgi(app: Any, asked: Asked, **more: Any) -> Given:

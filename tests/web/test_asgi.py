@@ -201,6 +201,7 @@ async def test_a_body_that_announces_itself_too_large_is_not_read(
     wire = Wire()
     await app(http(headers=[(b"Content-Length", announced)]), wire.receive, wire.send)
     assert wire.sent[0]["status"] == 413
+    assert inside.unread == ["the body is larger than max_body"]
     assert not inside.seen
 
 

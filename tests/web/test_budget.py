@@ -106,6 +106,7 @@ async def test_larger_bodies_leave_small_ones_their_room(door: Door, inside: Ins
     late = Connection(door, announced=LARGE + 1)
     assert await late.status() == 503
     assert late.header["retry-after"] == "30"
+    assert inside.unread == ["too many bodies were being read at once"]
     small = [Connection(door, announced=LARGE), Connection(door)]
     for each in small:
         await each.send(LARGE, more=False)
@@ -172,6 +173,7 @@ async def test_a_body_must_arrive_in_time(inside: Inside, sent: int, announced: 
     assert await slow.status() == 408
     assert slow.header["connection"] == "close"
     assert (left(door), inside.seen) == ((SMALL, BIG), [])
+    assert inside.unread == ["the body did not arrive in time"]
 
 
 async def test_the_queue_may_take_its_time(inside: Inside) -> None:
@@ -184,7 +186,14 @@ async def test_the_queue_may_take_its_time(inside: Inside) -> None:
 
     inside.refusal = None
     door = Door(
-        late, inside.preview, max_body=9, knows=bool, names=(), budget=Budget(), patience=0.02
+        late,
+        inside.preview,
+        inside.note,
+        max_body=9,
+        knows=bool,
+        names=(),
+        budget=Budget(),
+        patience=0.02,
     )
     request = Connection(door, announced=1)
     await request.send(1, more=False)

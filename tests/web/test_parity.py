@@ -58,7 +58,8 @@ async def test_over_asgi(name: str, sqlite_url: str, empty_url: str) -> None:
     for url, table in ((sqlite_url, TABLE), (empty_url, AWAY)):
         sync = make_sync(url)
         app = ASGI_HOSTS[name](sync)
-        answers = [(each, await over_asgi(app, each)) for each in asked_of(name, table)]
+        reaching = asked_of(name, table)
+        answers = zip(reaching, await over_asgi(app, reaching), strict=True)
         assert [*filter(None, (differences(*each) for each in answers))] == []
 
 

@@ -133,6 +133,7 @@ def test_a_body_whose_end_is_not_known_is_not_taken_for_an_empty_one(
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "wsgi.input": BytesIO(b"{}"), **told}
     app(environ, lambda status, _: started.append(status))
     assert (started, inside.seen) == (["411 Length Required"], [])
+    assert inside.unread == ["the server does not say where the body ends"]
 
 
 @pytest.mark.parametrize("body", [BytesIO(b'{"invoice'), Breaking(b"x" * 20)])

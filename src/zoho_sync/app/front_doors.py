@@ -35,6 +35,7 @@ class FrontDoors:
         self._door = Door(
             receive,
             receiver.preview,
+            receiver.refusals.note,
             max_body=receiver.max_body,
             knows=catalog.knows,
             names=catalog.names,

@@ -36,6 +36,7 @@ _turns = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
 LARGE: Final = 64 * 1024
 """Bytes of a body; what is done with a larger one is done in a thread."""
 _NO_VERIFIER: Final = "no verifier is configured, so everything is refused; pass verifier=…"
+_TOO_LARGE: Final = "the body is larger than max_body"
 _TOO_MANY: Final = "the query has more parameters than any webhook"
 _UNBOUND: Final = (
     "several organizations are configured, and the verifier does not say to which one the secret "
@@ -96,7 +97,8 @@ class Receiver:
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
         if len(request.body) > self.max_body:
-            return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
+            await self.refusals.note(_TOO_LARGE)
+            return Receipt(ReceiptStatus.REFUSED, 413, reason=_TOO_LARGE)
         refused = await self.preview(request.headers, request.query)
         if refused is not None or self.verifier is None:
             return refused or await self._refused(Verdict(ok=False, reason=_NO_VERIFIER))

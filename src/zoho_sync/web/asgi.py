@@ -84,11 +84,11 @@ class ReceiverApp:
             except _DisconnectedError:
                 return
             except NoRoomError:
-                answer = UNAVAILABLE
+                answer = await self.door.unread(UNAVAILABLE)
             except _TooLargeError:
-                answer = TOO_LARGE
+                answer = await self.door.unread(TOO_LARGE)
             except _TooSlowError:
-                answer = TOO_SLOW
+                answer = await self.door.unread(TOO_SLOW)
         closes = not is_read and version < "2" and self._ends(asked, answer)
         await _send(send, asked, answer, closes=closes)
 

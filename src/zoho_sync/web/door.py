@@ -15,9 +15,11 @@ from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.web.answers import (
+    LENGTH_REQUIRED,
     METHODS,
     NOT_FOUND,
     TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     WRONG_METHOD,
     Answer,
@@ -32,6 +34,13 @@ _log = logging.getLogger(__name__)
 _LONGEST_ROUTE: Final = 2
 _LONGEST_NUMBER: Final = 10
 """Digits that are more than any limit; longer numbers are not worth converting."""
+
+_UNREAD: Final = {
+    TOO_SLOW.http_status: "the body did not arrive in time",
+    LENGTH_REQUIRED.http_status: "the server does not say where the body ends",
+    TOO_LARGE.http_status: "the body is larger than max_body",
+    UNAVAILABLE.http_status: "too many bodies were being read at once",
+}
 
 
 class FrontDoor(Protocol):
@@ -100,6 +109,7 @@ class Door:
     Attributes:
         receive: What each delivery is handed to.
         preview: Returns the receipt of what is refused whatever its body, and None otherwise.
+        note: Counts what is not taken in, by its reason.
         max_body: The largest body that is accepted, in bytes; reading stops beyond it.
         knows: Whether an entity type goes by a name; routes of other names do not exist.
         names: Of entity types: the log suggests the nearest for a route that does not exist.
@@ -109,6 +119,7 @@ class Door:
 
     receive: FrontDoor
     preview: Callable[[Mapping[str, str], str], Awaitable[Receipt | None]]
+    note: Callable[[str], Awaitable[None]]
     _: KW_ONLY
     max_body: int
     knows: Callable[[str], bool]
@@ -123,7 +134,7 @@ class Door:
         if asked.method not in METHODS:
             return WRONG_METHOD
         if (asked.announced or 0) > self.max_body:
-            return TOO_LARGE
+            return await self.unread(TOO_LARGE)
         receipt = await self.preview(asked.headers, asked.query)
         return None if receipt is None else answer_of(receipt)
 
@@ -143,6 +154,16 @@ class Door:
         except QueueUnavailable:
             return UNAVAILABLE
         return answer_of(receipt)
+
+    async def unread(self, answer: Answer) -> Answer:
+        """Count a body that is not read, or not to its end, and return its answer.
+
+        It may be an honest one: an operator is told.
+        """
+        reason = _UNREAD[answer.http_status]
+        _log.warning("delivery not read: %s", reason)
+        await self.note(reason)
+        return answer
 
     def _exists(self, route: Sequence[str]) -> bool:
         # A missing one is logged: a typo in Zoho would lose every delivery.

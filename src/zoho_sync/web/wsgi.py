@@ -83,8 +83,14 @@ class WSGIReceiver:
 
         try:
             door, refused = self.ask(look)
-            if refused is not None:
-                return refused
+            return refused or self._read(asked, environ, door)
+        except ConfigurationError as error:
+            # Not started yet, or closed: the sender is to come again.
+            _log.error("delivery not taken in: %s", error)  # a traceback says no more
+            return UNAVAILABLE
+
+    def _read(self, asked: Asked, environ: Environ, door: Door) -> Answer:
+        try:
             with door.budget.share(asked.announced) as share:
                 body = bytearray()
                 for piece in _pieces(environ, asked, door):
@@ -93,13 +99,10 @@ class WSGIReceiver:
                 whole = bytes(body)
                 return self.ask(lambda door: door.deliver(asked, whole))
         except _UnreadableError as error:
-            return error.answer
+            answer = error.answer
         except NoRoomError:
-            return UNAVAILABLE
-        except ConfigurationError as error:
-            # Not started yet, or closed: the sender is to come again.
-            _log.error("delivery not taken in: %s", error)  # a traceback says no more
-            return UNAVAILABLE
+            answer = UNAVAILABLE
+        return self.ask(lambda door: door.unread(answer))
 
 
 def _pieces(environ: Environ, asked: Asked, door: Door) -> Iterator[bytes]:
