@@ -55,7 +55,7 @@ class FrontDoors:
             path: Of the webhooks, ``"/webhooks/zoho"`` for example.
 
         Raises:
-            ConfigurationError: There is an application and no path, or that is none.
+            ConfigurationError: The path is missing beside an application, or begins with no slash.
         """
         return ReceiverApp(self._door, checked_path(path, app), app)
 
@@ -71,7 +71,7 @@ class FrontDoors:
             path: Of the webhooks, ``"/webhooks/zoho"`` for example.
 
         Raises:
-            ConfigurationError: There is an application and no path, or that is none.
+            ConfigurationError: The path is missing beside an application, or begins with no slash.
         """
 
         def ask(work: Callable[[Door], Awaitable[_T]]) -> _T:
