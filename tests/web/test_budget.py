@@ -238,6 +238,27 @@ async def test_what_is_refused_before_is_not_read(door: Door, inside: Inside) ->
     assert "connection" not in later.header  # HTTP/2 has no such header
 
 
+@pytest.mark.parametrize(
+    ("limit", "announced", "closes"),
+    [
+        (100, 101, None),
+        (100, 256 * 1024, None),
+        (100, 256 * 1024 + 1, "close"),
+        (5 * MB, 5 * MB + 1, None),
+        (5 * MB, 10 * MB, None),
+        (5 * MB, 10 * MB + 1, "close"),
+        (5 * MB, 10**20, "close"),
+    ],
+)
+async def test_a_sender_of_a_little_too_much_is_not_cut_off(
+    inside: Inside, limit: int, announced: int, closes: str | None
+) -> None:
+    """It may be honest, and would not see the answer if it were."""
+    refused = Connection(door_to(inside, max_body=limit), announced=announced)
+    assert await refused.status() == 413
+    assert refused.header.get("connection") == closes
+
+
 def test_the_largest_body_always_has_room() -> None:
     for largest in (1, MB, 500 * MB):
         budget = Budget.fitting(largest)

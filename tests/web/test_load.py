@@ -24,7 +24,7 @@ from tests.web.load import Honest
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = (2_000, 20_000, 64 * 1024)
-SECONDS = amount(core=2, everything=20)
+SECONDS = amount(core=1, everything=20)
 WARM = 0.5
 TRIES = 3
 TIMES = 5

@@ -98,7 +98,7 @@ class ReceiverApp:
         Otherwise the server would read the rest, of which there may be much. But a sender that is
         cut off while it sends may not see the answer: one that is honest is not cut off.
         """
-        most = 2 * self.door.max_body if answer is TOO_LARGE else _LITTLE
+        most = max(_LITTLE, 2 * self.door.max_body if answer is TOO_LARGE else 0)
         is_endless = asked.has_body and not 0 < (asked.announced or 0) <= most
         return is_endless or answer is TOO_SLOW
 
