@@ -1,6 +1,6 @@
 """A Flask application with a database of its own, which it reaches by synchronous SQLAlchemy.
 
-Zoho's deliveries arrive at a route, a worker applies them in a thread, and a route of the
+Zoho's deliveries arrive below a path, a worker applies them in a thread, and a route of the
 application's own stores an order and queues an event in one transaction.
 
 Run it with ``python examples/flask_host.py``; it needs ``pip install "zoho-sync[sqlite]" flask``.
@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from zoho_sync import QueueUnavailable, SignedRequest, SyncEvent, ZohoSync, mirror
+from zoho_sync import SignedRequest, SyncEvent, ZohoSync, mirror
 from zoho_sync.blocking import BlockingSync
 from zoho_sync.web import SIGNATURE_HEADER, sign
 
@@ -44,22 +44,8 @@ class Order(Base):
 def create_app(sync: BlockingSync, engine: Engine) -> Flask:
     """Return the application."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = 5 * 1024 * 1024
-
-    @app.route("/webhooks/zoho/", methods=["POST", "DELETE"])
-    @app.route("/webhooks/zoho/<entity>", methods=["POST", "DELETE"])
-    def webhook(entity: str | None = None) -> tuple[dict[str, str], int]:
-        try:
-            receipt = sync.receive(
-                request.get_data(),
-                headers=list(request.headers.items()),
-                query=request.query_string.decode(),
-                entity=entity,
-                method=request.method,
-            )
-        except QueueUnavailable:
-            return {"status": "unavailable"}, 503
-        return {"status": receipt.status}, receipt.http_status
+    wrapped = sync.wsgi(app.wsgi_app, path="/webhooks/zoho")
+    app.wsgi_app = wrapped  # type: ignore[method-assign, assignment]  # Flask's own way
 
     @app.post("/orders")
     def order() -> tuple[dict[str, str], int]:

@@ -61,6 +61,7 @@ OPTIONAL = (
     "django",
     "fastapi",
     "flask",
+    "litestar",
     "nats",
     "psycopg",
     "redis",
@@ -68,6 +69,7 @@ OPTIONAL = (
     "starlette",
     "uvicorn",
     "valkey",
+    "waitress",
 )
 FACES: dict[str, str] = {
     "abc": """AcknowledgesAfterCommit BULK_PRIORITY Capabilities DEFAULT_PRIORITY Depth Enqueued Job
@@ -102,7 +104,7 @@ FACES: dict[str, str] = {
     "queues": """MemoryQueue NATSQueue Outbox OutsideQueue RabbitMQQueue RedisQueue SQLQueue decode
         encode undecodable_event""",
     "testing": "QueueMachine QueueSuite",
-    "web": "ASGIApp SIGNATURE_HEADER Verdict Verifier sign",
+    "web": "ASGIApp SIGNATURE_HEADER Verdict Verifier WSGIApp sign",
 }
 """What users import from each public package; nothing else below `zoho_sync` is promised."""
 NEEDS_AN_EXTRA = {"cli", "testing"}

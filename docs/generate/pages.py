@@ -158,7 +158,7 @@ PAGES = (
                 "zoho_sync.web",
                 "sign SIGNATURE_HEADER Verifier PreviewingVerifier Verdict Part WHOLE_REQUEST",
             ),
-            Face("zoho_sync.web", "ASGIApp"),
+            Face("zoho_sync.web", "ASGIApp WSGIApp"),
         ),
     ),
     Page(

@@ -69,7 +69,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(title="ERP", lifespan=lifespan)
-app.mount("/webhooks/zoho", sync.asgi())
+app.add_middleware(sync.asgi, path="/webhooks/zoho")
 
 
 @app.get("/health")

@@ -51,7 +51,6 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.abc import Capabilities
-from zoho_sync.blocking import loop_thread
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
@@ -63,6 +62,7 @@ from zoho_sync.operate.dead_letters import DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
 from zoho_sync.queues import SQLQueue
 from zoho_sync.store.tables import library_tables
+from zoho_sync.web import loop_thread
 
 # The host's drivers are others as well.
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

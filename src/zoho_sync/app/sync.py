@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync import mirror
 from zoho_sync.abc import DEFAULT_PRIORITY, QueueBackend, SettledHook
+from zoho_sync.app.front_doors import FrontDoors, opened
 from zoho_sync.app.parts import Parts, context_of
 from zoho_sync.app.wiring import check_arguments
 from zoho_sync.database.creation import create_all
@@ -29,13 +30,12 @@ from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
 from zoho_sync.queues.choice import queue_from
 from zoho_sync.queues.outbox import Outbox
-from zoho_sync.web.asgi import ASGIApp, ReceiverApp
 from zoho_sync.worker.runtime import Runtime
 
 __all__ = ["ZohoSync"]
 
 
-class ZohoSync:
+class ZohoSync(FrontDoors):
     """Keeps the host's tables in step with Zoho Books and Zoho Inventory.
 
     ::
@@ -102,6 +102,9 @@ class ZohoSync:
         )
         self._parts = Parts(self._runtime, verifier, organization_id, max_body)
         self._worker, self._receiver = self._parts.worker, self._parts.receiver
+        super().__init__(
+            self.receive, self._receiver, context.catalog, lambda: opened(self, sessions)
+        )
         self.registry = registry
         self.dead_letters = self._parts.dead_letters
         """What could not be applied: list, get, replay, resolve, purge."""
@@ -340,11 +343,3 @@ class ZohoSync:
     async def status(self, window: timedelta = timedelta(hours=24)) -> StatusReport:
         """Return a report: where every event is, and what is wrong."""
         return await self._parts.read_status(window)
-
-    def asgi(self) -> ASGIApp:
-        """Return the front door as an ASGI application, to be mounted in any framework.
-
-        It answers ``/``, ``/{entity}`` and ``/{entity}/{id}`` to POST, PUT and DELETE.
-        """
-        catalog, limit = self._runtime.context.catalog, self._receiver.max_body
-        return ReceiverApp(self.receive, max_body=limit, knows=catalog.knows, names=catalog.names)

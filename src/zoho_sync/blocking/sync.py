@@ -22,24 +22,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from sqlalchemy import Insert
 
 from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
+from zoho_sync.app.front_doors import opened
 from zoho_sync.app.sync import ZohoSync
-from zoho_sync.blocking.loop_thread import LoopThread
 from zoho_sync.database.faults import is_of_database, without_values
-from zoho_sync.database.sessions import engine_of
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
 from zoho_sync.store.new_events import check_priority, enqueueing
+from zoho_sync.web.door import Door, checked_path
+from zoho_sync.web.loop_thread import LoopThread
+from zoho_sync.web.wsgi import WSGIApp, WSGIReceiver
 
 __all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
 
@@ -99,14 +101,13 @@ async def _hosted(factory: Callable[[], ZohoSync]) -> AsyncIterator[_Hosted]:
     if not isinstance(sync, ZohoSync):
         message = f"the factory of a BlockingSync gives {type(sync).__name__}, not a ZohoSync"
         raise ConfigurationError(message)
-    async with AsyncExitStack() as stack:
-        engine = engine_of(sync._runtime.sessions)  # noqa: SLF001  # the sessions are the factory's
-        if engine is not None:
-            stack.push_async_callback(engine.dispose)
-        await stack.enter_async_context(sync)
+    sessions = sync._runtime.sessions  # noqa: SLF001  # they are the factory's
+    async with opened(sync, sessions):
         made = _Hosted(sync)
-        stack.push_async_callback(made.stop_worker)
-        yield made
+        try:
+            yield made
+        finally:
+            await made.stop_worker()
 
 
 def _report(worker: asyncio.Task[None]) -> None:
@@ -255,6 +256,17 @@ class BlockingSync(_Blocking[ZohoSync]):
         See `zoho_sync.blocking.sync.enqueue_statement`.
         """
         return enqueue_statement(self._thread.resource().sync, events, priority=priority)
+
+    def wsgi(self, app: Callable[..., Iterable[bytes]] | None = None, *, path: str = "") -> WSGIApp:
+        """Return the front door as a WSGI application; see `ZohoSync.wsgi`.
+
+        It works in the loop of this object, and answers 503 while that is not started.
+        """
+
+        def ask(work: Callable[[Door], Awaitable[_T]]) -> _T:
+            return self.call(lambda sync: work(sync._door))  # noqa: SLF001  # its other half
+
+        return WSGIReceiver(ask, checked_path(path, app), app)
 
     def start_worker(self) -> None:
         """Run `ZohoSync.run` in the loop, until `stop_worker` or `close`; harmless while it runs.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from binascii import unhexlify
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
-from urllib.parse import parse_qsl
 
 __all__ = ["Pairs", "first_value", "header_value", "is_form", "media_type", "pairs"]
 
@@ -13,6 +14,9 @@ Pairs = tuple[tuple[str, str], ...]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MOST_FIELDS: Final = 1_000
+_PIECE: Final = 16 * 1024
+"""Bytes of a value that are decoded at once."""
+_ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 
 
 def header_value(headers: Mapping[str, str], name: str) -> str | None:
@@ -47,12 +51,27 @@ def pairs(encoded: bytes, *, errors: Literal["strict", "replace"] = "strict") ->
         ValueError: Not UTF-8, before or after percent-decoding, and ``errors`` is strict; or more
             than 1,000 pairs.
     """
-    return tuple(
-        parse_qsl(
-            encoded.decode("utf-8", errors),
-            keep_blank_values=True,
-            encoding="utf-8",
-            errors=errors,
-            max_num_fields=_MOST_FIELDS,
-        )
-    )
+    if encoded.count(b"&") >= _MOST_FIELDS:
+        message = "more fields than any webhook has"
+        raise ValueError(message)
+    # By now: an escape completes no character that was begun without one.
+    known = encoded.decode("utf-8", errors).encode()
+    cut = [field.partition(b"=") for field in known.split(b"&") if field]
+    return tuple((_decoded(name, errors), _decoded(value, errors)) for name, _, value in cut)
+
+
+def _decoded(text: bytes, errors: Literal["strict", "replace"]) -> str:
+    # In pieces, none of which cuts an escape: there is an object for each run of escapes, which in
+    # a body of 5 MB would be hundreds of megabytes, and let no other thread work meanwhile.
+    text, decoded, start = text.replace(b"+", b" "), bytearray(), 0
+    while start < len(text):
+        end = start + _PIECE
+        cut = text.rfind(b"%", end - 2, end)
+        end = cut if cut >= 0 else end
+        decoded += _ESCAPES.sub(_unescaped, text[start:end])
+        start = end
+    return decoded.decode("utf-8", errors)
+
+
+def _unescaped(escapes: re.Match[bytes]) -> bytes:
+    return unhexlify(escapes[0].replace(b"%", b""))

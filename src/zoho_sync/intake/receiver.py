@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from zoho_sync.abc import Enqueued
 from zoho_sync.database.dialects import Clock
@@ -26,13 +27,16 @@ from zoho_sync.intake.tokens import Unverified
 from zoho_sync.intake.verdict import Verdict, Verifier
 from zoho_sync.store.dead_letter_rows import Undecoded
 
-__all__ = ["Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
+__all__ = ["LARGE", "Body", "Headers", "Query", "Receiver", "Request", "receipt_of"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_turns = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]()
 
-_LARGE: Final = 64 * 1024
+LARGE: Final = 64 * 1024
+"""Bytes of a body; what is done with a larger one is done in a thread."""
 _NO_VERIFIER: Final = "no verifier is configured, so everything is refused; pass verifier=…"
+_TOO_LARGE: Final = "the body is larger than max_body"
 _TOO_MANY: Final = "the query has more parameters than any webhook"
 _UNBOUND: Final = (
     "several organizations are configured, and the verifier does not say to which one the secret "
@@ -93,7 +97,8 @@ class Receiver:
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
         if len(request.body) > self.max_body:
-            return Receipt(ReceiptStatus.REFUSED, 413, reason="the body is too large")
+            await self.refusals.note(_TOO_LARGE)
+            return Receipt(ReceiptStatus.REFUSED, 413, reason=_TOO_LARGE)
         refused = await self.preview(request.headers, request.query)
         if refused is not None or self.verifier is None:
             return refused or await self._refused(Verdict(ok=False, reason=_NO_VERIFIER))
@@ -197,10 +202,14 @@ def _mapping(headers: Headers) -> Mapping[str, str]:
 
 
 async def _beside(body: bytes, work: Callable[..., _T], *given: Any) -> _T:
-    """Do what takes long for a large body in a thread, so that the loop serves others."""
-    if len(body) <= _LARGE:
+    """Do what takes long for a large body in a thread, so that the loop serves others.
+
+    One after the other: each may need several times the memory of its body.
+    """
+    if len(body) <= LARGE:
         return work(*given)
-    return await asyncio.to_thread(work, *given)
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore()):
+        return await asyncio.to_thread(work, *given)
 
 
 def receipt_of(stored: Enqueued) -> Receipt:

@@ -1,7 +1,7 @@
-"""Serves the front door over ASGI, and says how deliveries are verified.
+"""Serves the front door over ASGI and WSGI, and says how deliveries are verified.
 
 Comes before `zoho_sync.intake`: it reads a request, hands it on, and says what became of it.
-`ZohoSync.asgi` makes the application.
+`ZohoSync.asgi` and `ZohoSync.wsgi` make the applications.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from zoho_sync.intake.signature import SIGNATURE_HEADER
 from zoho_sync.intake.signed_string import sign
 from zoho_sync.intake.verdict import WHOLE_REQUEST, Part, PreviewingVerifier, Verdict, Verifier
 from zoho_sync.web.asgi import ASGIApp
+from zoho_sync.web.wsgi import WSGIApp
 
 __all__ = [
     "SIGNATURE_HEADER",
@@ -19,5 +20,6 @@ __all__ = [
     "PreviewingVerifier",
     "Verdict",
     "Verifier",
+    "WSGIApp",
     "sign",
 ]
