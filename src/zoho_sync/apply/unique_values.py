@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.apply.statements import find_row, update_row
 from zoho_sync.database.faults import (
     breaks_uniqueness,
-    hide_values,
     primary_message,
     unique_columns,
 )
@@ -86,7 +85,6 @@ def wanting(wanted: WantedValues) -> Iterator[None]:
 
 def value_taken(error: Exception, table: str) -> ValueTaken:
     """Return what a unique constraint refuses, in our words."""
-    hide_values(error)
     problem, constraint = primary_message(error)
     return ValueTaken(problem, table=table, constraint=constraint or unique_columns(error))
 

@@ -32,7 +32,8 @@ from sqlalchemy import Insert
 from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
 from zoho_sync.app.sync import ZohoSync
 from zoho_sync.blocking.loop_thread import LoopThread
-from zoho_sync.database.faults import is_of_database, without_values
+from zoho_sync.database.faults import is_of_database
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.sessions import engine_of
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Receipt
