@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import Job
 from zoho_sync.database.dialects import chunks
 from zoho_sync.database.faults import primary_message, refuses_values
-from zoho_sync.database.insertion import insert_absent
+from zoho_sync.database.insertion import insert_or_update
 from zoho_sync.events.event import new_event_id
 from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
@@ -178,26 +178,12 @@ class DeadLetterRows(Rows):
         if event_id:
             await self._connection.execute(insert(self._table).values(row))
             return event_id
-        # Any conflict is one about the hash, since the id is new. To name the constraint would let
-        # MariaDB look for the row first, in what was there when the transaction began.
-        returned = [self._table.c.id]
-        while not await insert_absent(self._connection, self._table, [row], returning=returned):
-            # It may be replayed or closed at this moment: then this one is a letter of its own.
-            if known := await self._count_again(received.hash, now):
-                return known
-        return str(row["event_id"])
-
-    async def _count_again(self, body_hash: str, now: datetime) -> str | None:
-        """Count one delivery more of a body, and return the id of its letter; None without one."""
-        letters = self._table.c
-        again = update(self._table).where(letters.body_hash == body_hash)
-        counted = await self._connection.execute(
-            again.values(deliveries=letters.deliveries + 1, last_arrived_at=now)
-        )
-        if not counted.rowcount:
-            return None
-        found = select(letters.event_id).where(letters.body_hash == body_hash)
-        return str((await self._connection.execute(found)).scalar_one())
+        # One statement, which locks the row at once: of two that looked first, one would end.
+        again = {"deliveries": self._table.c.deliveries + 1, "last_arrived_at": now}
+        statement = insert_or_update(
+            self._connection.dialect.name, self._table, row, "body_hash", again
+        ).returning(self._table.c.event_id)
+        return str((await self._connection.execute(statement)).scalar_one())
 
     async def select(
         self, condition: ColumnElement[bool] | None, limit: int | None = None, *, lock: bool = False
