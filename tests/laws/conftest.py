@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.conftest import databases
 from tests.laws.engines import DATABASES, QueueEngine, engine_of
+from tests.laws.written import DRIVERS, Written
 
 LAWS = (pytest.mark.law, pytest.mark.databases("sqlite", "postgresql", "mariadb"))
 
@@ -52,3 +54,12 @@ async def queues(queue_engine: QueueEngine) -> AsyncIterator[QueueEngine]:
     await queue_engine.begin()
     yield queue_engine
     await queue_engine.end()
+
+
+@pytest.fixture
+def written(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Written:
+    """Hold everything that is written: the root logs at DEBUG, drivers at WARNING."""
+    caplog.set_level(logging.DEBUG)
+    for driver in DRIVERS:
+        caplog.set_level(logging.WARNING, logger=driver)
+    return Written(caplog, capsys)

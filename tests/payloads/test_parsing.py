@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -212,3 +212,35 @@ def test_amounts_keep_every_digit_from_the_first_byte(number: Decimal) -> None:
         body = f'{{"invoice_id": "1", "line_items": [{{"rate": {spelling}}}]}}'
         (line,) = parse(InvoicePayload, exact_json.loads(body)).line_items
         assert f"{line.rate:f}" == text
+
+
+FORGED = st.text(st.characters(), min_size=1, max_size=3).map(
+    lambda text: f"k{text}\x1b[31m\n\u2028WARNING forged\u202e" + "x" * 3_000_000
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(FORGED)
+def test_key_forges_no_line_and_is_cut_in_every_error_that_names_it(key: str) -> None:
+    """Whoever sends a document chooses its keys, and an error with a path is a line of a log."""
+    errors = [PayloadError(key, f"wrong: {key}"), PayloadError(f"contact.{key}", "wrong")]
+    for document in ({key: 1.5}, {"custom_fields": [{key: {key: {key: float("nan")}}}]}):
+        with pytest.raises(PayloadError) as caught:
+            parse(CustomerPayload, {"contact_id": "1", **document})
+        errors.append(caught.value)
+        with pytest.raises(exact_json.InexactError) as inexact:
+            exact_json.dumps(document)
+        errors.append(PayloadError(inexact.value.path, inexact.value.problem))
+        assert str(inexact.value).isprintable()
+    for error in errors:
+        assert str(error).isprintable()
+        assert error.path.isprintable()
+        assert len(str(error)) < 3_000
+    assert len(errors[-1].path) < 500
+
+
+def test_keys_of_everyday_length_are_named_whole() -> None:
+    name = "cf_" + "long_name_of_a_custom_field_" * 3
+    with pytest.raises(PayloadError) as caught:
+        parse(CustomerPayload, {"contact_id": "1", "custom_field_hash": {name: 1.5}})
+    assert caught.value.path == f"customer.custom_field_hash.{name}"

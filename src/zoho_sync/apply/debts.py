@@ -16,7 +16,8 @@ from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.lines import line_rows
 from zoho_sync.apply.resolving import find_entity, locate
 from zoho_sync.apply.statements import find_row, update_row
-from zoho_sync.database.faults import Fault, classify, without_values
+from zoho_sync.database.faults import Fault, classify
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import savepoint
 from zoho_sync.exceptions import RowRejected
 from zoho_sync.mapping.binding import BoundChild, BoundRows

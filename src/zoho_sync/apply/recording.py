@@ -14,7 +14,7 @@ from zoho_sync.abc import Job, SettledEvent, SettledHook
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.debts import pay_debts
 from zoho_sync.apply.one_event import Applied
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.ledger import LedgerKey

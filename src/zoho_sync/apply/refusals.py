@@ -14,7 +14,6 @@ from zoho_sync.database.faults import (
     breaks_reference,
     breaks_uniqueness,
     classify,
-    hide_values,
     named_column,
     noted_place,
     primary_message,
@@ -54,7 +53,6 @@ def _refusal(
         # By the handler's own code: what it was to write is not known here.
         return value_taken(error, bound.table.name if bound is not None else "")
     problem, constraint = primary_message(error)
-    hide_values(error)
     dangling = breaks_reference(error)
     if dangling and deletes and bound is not None:
         why = f"rows of the host still refer to the deleted row ({constraint or problem})"

@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.apply.statements import find_row, update_row
 from zoho_sync.database.faults import (
     breaks_uniqueness,
-    hide_values,
     primary_message,
     unique_columns,
 )
@@ -86,7 +85,6 @@ def wanting(wanted: WantedValues) -> Iterator[None]:
 
 def value_taken(error: Exception, table: str) -> ValueTaken:
     """Return what a unique constraint refuses, in our words."""
-    hide_values(error)
     problem, constraint = primary_message(error)
     return ValueTaken(problem, table=table, constraint=constraint or unique_columns(error))
 
@@ -147,8 +145,8 @@ async def name_both_rows(connection: AsyncConnection, ledger: Table, taken: Valu
     table = columns[0].table.name
     taken.path = field_of(rows, table, columns[-1].name, wanted.path)
     where = f"{table}.{', '.join(taken.columns)}"
-    whose = "another row" if taken.holder is None else f"row {_told(taken.holder)}"
-    mine = "a new row" if taken.row is None else f"row {_told(taken.row)}"
+    whose = _told(taken.holder) if taken.holder is not None else "another row"
+    mine = _told(taken.row) if taken.row is not None else "a new row"
     taken.args = (f"{where}: {whose} has the value that {mine} is to get",)
 
 
@@ -171,7 +169,10 @@ async def _entity_of(
 
 
 def _told(key: Key) -> str:
-    return str(key[0] if len(key) == 1 else key)
+    """Name a row by its primary key, but for one of text: that may be of the document."""
+    if not all(isinstance(each, (int, uuid.UUID)) for each in key):
+        return "a row that was there"
+    return f"row {key[0] if len(key) == 1 else key}"
 
 
 async def _values_in(

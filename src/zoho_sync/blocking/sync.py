@@ -32,7 +32,8 @@ from sqlalchemy import Insert
 from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
 from zoho_sync.app.front_doors import opened
 from zoho_sync.app.sync import ZohoSync
-from zoho_sync.database.faults import is_of_database, without_values
+from zoho_sync.database.faults import is_of_database
+from zoho_sync.database.hiding import without_values
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError

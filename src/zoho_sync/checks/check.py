@@ -24,7 +24,8 @@ from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import RowsCheck
-from zoho_sync.database.faults import is_of_database, without_values
+from zoho_sync.database.faults import is_of_database
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.reflection import TableFacts, read_table, table_names
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.exceptions import MappingError

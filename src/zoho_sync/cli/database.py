@@ -43,6 +43,11 @@ def parsed_url(given: str) -> URL:
             "the database URL cannot be read; it looks like sqlite:///file.db, "
             "postgresql://user:password@host/name or mariadb://user:password@host/name"
         ) from None
+    if url.host and "@" in f"{url.host}{url.database}":
+        # What follows is a part of the password, which drivers would quote as the host's name.
+        raise ConfigurationError(
+            "the database URL has more than one @; in a user or a password, @ is %40 and / is %2F"
+        )
     candidates = _DRIVERS.get(url.drivername, (url.drivername,))
     installed = (name for name in candidates if find_spec(name.partition("+")[2] or "-"))
     chosen = next(installed, candidates[0])

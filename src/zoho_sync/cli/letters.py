@@ -36,7 +36,7 @@ def summary(letter: DeadLetter, now: datetime) -> dict[str, Any]:
     """Return what is known of a dead letter, without its body."""
     names = (
         "id organization_id entity_type entity_id operation kind error_type path error attempts "
-        "arrived_at died_at"
+        "arrived_at last_arrived_at deliveries died_at"
     )
     return {**picked(letter, names), "age_seconds": now - letter.died_at}
 
@@ -85,11 +85,18 @@ def _facts(letter: DeadLetter, now: datetime) -> list[tuple[str, str]]:
         ("", letter.error),
         ("field", letter.path),
         ("arrived", letter.arrived_at.isoformat()),
+        ("delivered", _again(letter)),
         ("died", f"{letter.died_at.isoformat()}, {age(now - letter.died_at)} ago"),
         ("attempts", str(letter.attempts)),
         ("content type", letter.content_type or ""),
         ("told", ", ".join(f"{name}={value}" for name, value in hints.items())),
     ]
+
+
+def _again(letter: DeadLetter) -> str:
+    if letter.deliveries == 1:
+        return ""
+    return f"{letter.deliveries} times, last {letter.last_arrived_at.isoformat()}"
 
 
 def _entity(letter: DeadLetter) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "one_line",
     "picked",
     "print_json",
-    "redacted",
     "safe",
     "show",
     "shown_url",
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 _WIDTH: Final = 100
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s@]*@")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -129,12 +127,12 @@ def age(since: timedelta) -> str:
 def shown_url(url: URL) -> str:
     """Return where a URL leads, without user, password and options."""
     host = f"{url.host or ''}{f':{url.port}' if url.port else ''}"
-    return f"{url.drivername}://{host}/{url.database or ''}"
-
-
-def redacted(text: str) -> str:
-    """Return text without the user and the password of any URL in it."""
-    return _CREDENTIALS.sub("…@", text)
+    place = f"{host}/{url.database or ''}"
+    if host:
+        # Of a password with an @ that nobody has escaped, a part is the host's and the database's.
+        _, at, last = place.rpartition("@")
+        place = f"…@{last}" if at else place
+    return f"{url.drivername}://{place}"
 
 
 def counted(count: int, singular: str, plural: str = "") -> str:

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from zoho_sync.cli.output import redacted
 from zoho_sync.database.faults import Fault, classify, is_of_database, primary_message
 from zoho_sync.exceptions import (
     ConfigurationError,
@@ -19,6 +18,7 @@ from zoho_sync.exceptions import (
     QueueUnavailable,
     ZohoSyncError,
 )
+from zoho_sync.exceptions.wording import without_credentials
 
 __all__ = ["FAILED", "REFUSED", "UNREACHABLE", "USAGE", "Failure", "at_signals", "reason", "run"]
 
@@ -36,7 +36,7 @@ class Failure(click.ClickException):
     """A command that cannot be done: a sentence, and an exit code."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
-        super().__init__(redacted(message))
+        super().__init__(without_credentials(message))
         # click declares it for the class, and reads it from the instance.
         self.exit_code = exit_code  # type: ignore[misc]
 
@@ -88,4 +88,4 @@ def failure(error: Exception) -> Failure:
 def reason(error: BaseException) -> str:
     """Return what is wrong, in one line, without statements and without credentials."""
     # Never the statement and its parameters: those hold documents.
-    return redacted(primary_message(error)[0] or type(error).__name__)
+    return without_credentials(primary_message(error)[0] or type(error).__name__)

@@ -14,11 +14,12 @@ from typing import Any
 import click
 
 from zoho_sync.cli.opening import opened
-from zoho_sync.cli.output import numbered, print_json, redacted, show
+from zoho_sync.cli.output import numbered, print_json, show
 from zoho_sync.cli.processes import supervise
 from zoho_sync.cli.running import FAILED, at_signals, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import Outcome
+from zoho_sync.exceptions.wording import without_credentials
 
 __all__ = ["worker"]
 
@@ -148,7 +149,7 @@ class _Plain(logging.Formatter):
         return f"  {type(ei[1]).__name__}: {reason(ei[1])}"
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return without_credentials(super().format(record))
 
 
 def _log_to_stderr() -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.database.dialects import is_mariadb
-from zoho_sync.database.faults import hide_values, lacks_table
+from zoho_sync.database.faults import lacks_table
 from zoho_sync.database.unit_of_work import finish, unit_of_work
 from zoho_sync.exceptions import ConfigurationError
 
@@ -89,6 +89,5 @@ def needing_tables() -> Iterator[None]:
     except SQLAlchemyError as error:
         if not lacks_table(error):
             raise
-        hide_values(error)
         message = "the library's tables are missing; call await sync.create_tables()"
         raise ConfigurationError(message) from error

@@ -1,10 +1,9 @@
-"""Tells what an error of a database means, and words it without the values of a document."""
+"""Tells what an error of a database means, and what the database says without its values."""
 
 from __future__ import annotations
 
 import enum
 import re
-import traceback
 from typing import Any
 
 from sqlalchemy.exc import (
@@ -18,8 +17,8 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
-from zoho_sync.exceptions import HostTransactionLost, RowRejected, ZohoSyncError
-from zoho_sync.exceptions.wording import noted, raised_in
+from zoho_sync.exceptions import HostTransactionLost, RowRejected
+from zoho_sync.exceptions.wording import noted
 
 __all__ = [
     "Fault",
@@ -27,7 +26,6 @@ __all__ = [
     "breaks_uniqueness",
     "classify",
     "ends_transaction",
-    "hide_values",
     "is_of_database",
     "lacks_table",
     "mariadb_code",
@@ -35,9 +33,10 @@ __all__ = [
     "note_place",
     "noted_place",
     "primary_message",
+    "raised_by_host",
     "refuses_values",
+    "remember",
     "unique_columns",
-    "without_values",
 ]
 
 
@@ -191,40 +190,23 @@ def lacks_table(error: BaseException) -> bool:
     return known or str(error.orig).startswith("no such table")
 
 
-def without_values(error: BaseException) -> str:
-    """Return an error for a log: what it is and where it was raised, down to its first cause.
+_TOLD = "_zoho_sync_told"
 
-    Drivers quote the values of a document, and so does a traceback; nothing of that is in it. An
-    error that a mapping's callable raised is told with the attribute that holds the callable.
+
+def remember(error: BaseException) -> None:
+    """Keep with an error what it tells now, for when its text will have been taken away."""
+    if _TOLD not in vars(error):
+        vars(error)[_TOLD] = primary_message(error), named_column(error)
+
+
+def raised_by_host(error: BaseException) -> bool:
+    """Return whether a trigger or function of the host's own refused something, in its own words.
+
+    These may quote what it was given.
     """
-    causes, seen = [], error
-    while True:
-        place = raised_in(seen)
-        causes.append(f"{type(seen).__name__}{_text(seen)}{f' in {place}' if place else ''}")
-        if seen.__cause__ is None or isinstance(seen, DBAPIError):
-            break
-        seen = seen.__cause__
-    # The first cause is nearest to the mistake; but a driver's error is raised in the driver.
-    origin = error if isinstance(seen, DBAPIError) else seen
-    frames = traceback.extract_tb(origin.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return " from ".join(causes) + place
-
-
-def hide_values(error: BaseException) -> None:
-    """Keep the values that were sent out of the text of a driver's error."""
-    if isinstance(error, StatementError):
-        error.hide_parameters = True
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, DBAPIError) and not isinstance(error, DataError):
-        return f": {primary_message(error)[0]}"
-    if isinstance(error, RowRejected):
-        # Its text may be the driver's; names are the schema's.
-        names = [name for name in (error.table, error.constraint) if name]
-        return f" ({', '.join(names)})" if names else ""
-    return f": {error}" if isinstance(error, (ZohoSyncError, OSError)) else ""
+    if not isinstance(error, DBAPIError) or breaks_reference(error):
+        return False
+    return sqlstate(error)[:2] in _RAISED or _sqlite_name(error) == "SQLITE_CONSTRAINT_TRIGGER"
 
 
 def primary_message(error: BaseException) -> tuple[str, str]:
@@ -232,6 +214,9 @@ def primary_message(error: BaseException) -> tuple[str, str]:
 
     Only the first line, and never a value, nor the statement's parameters: those hold the document.
     """
+    if _TOLD in vars(error):
+        told: tuple[str, str] = vars(error)[_TOLD][0]
+        return told
     origin = getattr(error, "orig", None) or error
     if isinstance(error, DBAPIError) and mariadb_code(error):
         return _of_mariadb(error)
@@ -256,7 +241,7 @@ _MARIADB_NAMES_ALONE = {
 _MARIADB_DUPLICATE = re.compile(r"Duplicate entry '.*' for key '([^']*)'", re.DOTALL)
 _MARIADB_COLUMN = re.compile(r"(?:[Cc]olumn|Field) '([^']+)'|\.`([^`.]+)` at row")
 _MARIADB_NAMED = re.compile(rf"for key '([^']+)'|CONSTRAINT `([^`]+)`|{_MARIADB_COLUMN.pattern}")
-_RAISED = "45"
+_RAISED = {"45", "P0"}
 
 
 def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
@@ -265,7 +250,7 @@ def _of_mariadb(error: DBAPIError) -> tuple[str, str]:
     message = str(origin.args[-1]) if origin is not None else ""
     if duplicate := _MARIADB_DUPLICATE.search(message):
         return f"Duplicate entry for key '{duplicate[1]}'", duplicate[1]
-    by_host = sqlstate(error)[:2] == _RAISED
+    by_host = sqlstate(error)[:2] in _RAISED
     found = None if by_host else _MARIADB_NAMED.search(message)
     named = next(filter(None, found.groups()), "") if found else ""
     if not by_host and mariadb_code(error) not in _MARIADB_NAMES_ALONE:
@@ -316,6 +301,9 @@ _SQLITE_COLUMN = re.compile(r"(?:NOT NULL|UNIQUE) constraint failed: ([^.,]+)\.(
 
 def named_column(error: BaseException) -> tuple[str, str]:
     """Return the table and the one column that the database names; ``""`` where it names none."""
+    if _TOLD in vars(error):
+        told: tuple[str, str] = vars(error)[_TOLD][1]
+        return told
     origin = getattr(error, "orig", None) or error
     if found := _SQLITE_COLUMN.fullmatch(str(origin)):
         return found[1], found[2]

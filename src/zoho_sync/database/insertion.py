@@ -1,4 +1,4 @@
-"""Inserts rows that are not there already, which every database does in a way of its own."""
+"""Inserts rows, or finds that they are there, which every database does in a way of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Insert, Table, insert, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +15,7 @@ from zoho_sync.database.faults import breaks_uniqueness
 from zoho_sync.database.types import MARIADB
 from zoho_sync.exceptions import ConfigurationError
 
-__all__ = ["insert_absent", "insert_if_absent"]
+__all__ = ["insert_absent", "insert_if_absent", "insert_or_update"]
 
 
 async def insert_absent(
@@ -125,5 +125,33 @@ def insert_if_absent(
         return own.values(values).on_conflict_do_nothing(index_elements=elements)
     if dialect in MARIADB and not unique:
         return _plain(table, rows).prefix_with("IGNORE")
+    raise _unsupported(dialect)
+
+
+def insert_or_update(
+    dialect: str,
+    table: Table,
+    row: Mapping[str, Any],
+    unique: str,
+    changes: Mapping[str, Any],
+) -> Insert:
+    """Return an INSERT that changes the row which has the same value in a unique column instead.
+
+    ``changes`` are values by column, which may be made of the columns of the row that is there. On
+    MariaDB no other unique column of the row may be in conflict.
+
+    Raises:
+        ConfigurationError: The database is not supported.
+    """
+    if dialect in MARIADB:
+        return mysql.insert(table).values(dict(row)).on_duplicate_key_update(dict(changes))
+    if dialect in {"postgresql", "sqlite"}:
+        own = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+        inserted = own.values(dict(row))
+        return inserted.on_conflict_do_update(index_elements=[table.c[unique]], set_=dict(changes))
+    raise _unsupported(dialect)
+
+
+def _unsupported(dialect: str) -> ConfigurationError:
     message = f"{dialect} is not supported; supported are postgresql, mariadb and sqlite"
-    raise ConfigurationError(message)
+    return ConfigurationError(message)

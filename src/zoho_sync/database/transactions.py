@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.database.dialects import bound_waits
-from zoho_sync.database.faults import Fault, classify, is_of_database, without_values
+from zoho_sync.database.faults import Fault, classify, is_of_database
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
 from zoho_sync.exceptions import QueueUnavailable
 

@@ -25,6 +25,7 @@ from sqlalchemy.pool import Pool, StaticPool
 
 from zoho_sync.database.dialects import begin_immediately, in_driver_transaction, isolated
 from zoho_sync.database.faults import Fault, classify
+from zoho_sync.database.hiding import hiding_values
 from zoho_sync.exceptions import HostTransactionLost, SessionBusy
 
 __all__ = ["UnitOfWork", "finish", "one_snapshot", "savepoint", "unit_of_work"]
@@ -34,9 +35,8 @@ _T = TypeVar("_T")
 _OWNER: Final = "zoho_sync.task"
 _GRACE: Final = 5.0
 
-# Sessions over a StaticPool share one connection, so their transactions would run into one
-# another: one at a time. A lock belongs to an event loop. Weak keys: the locks go with the host's
-# pool, and with the loop.
+# Sessions over a StaticPool share one connection: one transaction at a time. A lock belongs to an
+# event loop. Weak keys: the locks go with the host's pool, and with the loop.
 _Locks = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
 _shared_connections: WeakKeyDictionary[Pool, _Locks] = WeakKeyDictionary()
 
@@ -92,7 +92,7 @@ async def unit_of_work(session: AsyncSession) -> AsyncIterator[UnitOfWork]:
         SessionBusy: Another task is using the session.
         HostTransactionLost: The database ended the host's transaction.
     """
-    with _exclusive(session) as outermost:
+    with hiding_values(), _exclusive(session) as outermost:
         if not outermost:
             # Of a handler, inside its `sync`: whoever began looks after the session.
             work = UnitOfWork(session, await session.connection(), joined=True)

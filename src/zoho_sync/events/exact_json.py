@@ -9,6 +9,8 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from zoho_sync.exceptions.wording import shown_key
+
 __all__ = [
     "InexactError",
     "canonical_hash",
@@ -89,8 +91,9 @@ def canonical_hash(operation: str, document: Mapping[str, Any]) -> str:
 
 
 def path_text(root: str, steps: Iterable[str | int]) -> str:
-    """Return a path as it is written: ``invoice.line_items[2].quantity``."""
-    text = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    """Return a path as it is written, its keys cut: ``invoice.line_items[2].quantity``."""
+    named = (f"[{step}]" if isinstance(step, int) else f".{shown_key(step)}" for step in steps)
+    text = root + "".join(named)
     return text.removeprefix(".")
 
 

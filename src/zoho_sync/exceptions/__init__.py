@@ -29,7 +29,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from zoho_sync.exceptions.wording import did_you_mean
+from zoho_sync.exceptions.wording import did_you_mean, one_line
 
 __all__ = [
     "AmbiguousMatch",
@@ -128,16 +128,18 @@ class PayloadError(ZohoSyncError):
 
     Attributes:
         path: The field, for example ``invoice.line_items[2].quantity``; ``""`` for the whole body.
-            Where a callable of a mapping cannot read the document, the mapping's attribute.
+            Where a callable of a mapping cannot read the document, the mapping's attribute. A key
+            of the document is cut in it, and its control characters are replaced: an error is one
+            line of a log, whoever chose the key.
         problem: What is wrong with it, without the value (bodies reach no log).
     """
 
     permanent = True
 
     def __init__(self, path: str, problem: str) -> None:
-        self.path = path
-        self.problem = problem
-        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = one_line(path)
+        self.problem = one_line(problem, 2_000)
+        super().__init__(f"{self.path}: {self.problem}" if path else self.problem)
 
 
 class ReferenceFailed(ZohoSyncError):

@@ -7,9 +7,22 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["did_you_mean", "listed", "meant", "note_callable", "noted", "raised_in", "shown"]
+__all__ = [
+    "did_you_mean",
+    "listed",
+    "meant",
+    "note_callable",
+    "noted",
+    "one_line",
+    "raised_in",
+    "shown",
+    "shown_key",
+    "without_credentials",
+]
 
 _LONGEST: Final = 40
+_LONGEST_KEY: Final = 100
+_LONGEST_LINE: Final = 400
 _TYPO: Final = 0.8
 """The likeness from which on a word is taken for a slip of the fingers."""
 
@@ -18,12 +31,45 @@ _MOST_LISTED: Final = 12
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BETWEEN: Final = re.compile(r"[\W_]+")
 _NOTE: Final = "zoho_sync: raised in "
+_URL: Final = re.compile(r"(?<=://)\S+")
 
 
 def shown(word: str) -> str:
     """Return a word fit for a log or a message: quoted, short, without control characters."""
-    text = "".join(each if each.isprintable() else "�" for each in word[: _LONGEST + 1])
-    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+    return repr(one_line(word, _LONGEST))
+
+
+def shown_key(key: str) -> str:
+    """Return a key of a document as a path names it: cut, and without control characters."""
+    return one_line(key, _LONGEST_KEY)
+
+
+def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
+    """Return text that forges no line of a log and steers no terminal, cut to so many characters.
+
+    Line breaks, other control characters, marks that turn the direction of writing and halves of
+    surrogate pairs become ``�``.
+    """
+    kept = text if len(text) <= longest else f"{text[:longest]}…"
+    return kept if kept.isprintable() else "".join(c if c.isprintable() else "�" for c in kept)
+
+
+def without_credentials(text: str) -> str:
+    """Return text without user, password and options of any URL in it, rather too little than more.
+
+    A URL is taken to end at the next blank, and its credentials at its last ``@``: a password that
+    nobody has escaped holds ``@`` and ``/`` itself.
+    """
+    return _URL.sub(_place_alone, text)
+
+
+def _place_alone(found: re.Match[str]) -> str:
+    login, at, place = found[0].rpartition("@")
+    if "?" in login:
+        # A password with a ? in it, or an option with an @: nobody can tell.
+        return "…"
+    where, asked, _ = place.partition("?")
+    return ("…@" if at else "") + where + ("?…" if asked else "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

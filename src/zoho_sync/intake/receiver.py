@@ -126,6 +126,9 @@ class Receiver:
             # The tables are missing, say: the sender is to come again when that is mended.
             _log.error("delivery not taken in: %s", error)  # a traceback quotes values
             raise QueueUnavailable(str(error)) from error
+        except QueueUnavailable as error:
+            _log.error("delivery not taken in: %s", error)  # as above
+            raise
 
     def _lacks_organization(self, verdict: Verdict) -> bool:
         is_unbound = verdict.organization_id is None and not isinstance(self.verifier, Unverified)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, QueueBackend
 from zoho_sync.database.creation import needing_tables
 from zoho_sync.database.dialects import Clock, database_time
-from zoho_sync.database.faults import hide_values, is_of_database
+from zoho_sync.database.faults import Fault, classify, is_of_database, primary_message
+from zoho_sync.database.transactions import repeat_conflicts
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import PayloadError, QueueUnavailable
@@ -44,24 +46,47 @@ class Intake:
         session: AsyncSession | None = None,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
-        """Store events durably; see `QueueBackend.enqueue`."""
-        stored = await self.queue.enqueue(
-            events, session=session, fingerprints=self.fingerprints, priority=priority
-        )
+        """Store events durably; see `QueueBackend.enqueue`.
+
+        Raises:
+            QueueUnavailable: Nothing was stored; also where the library's tables are not what they
+                should be. In a session of the host's the error is the database's own.
+        """
+        with nullcontext() if session is not None else _available():
+            stored = await self.queue.enqueue(
+                events, session=session, fingerprints=self.fingerprints, priority=priority
+            )
         self.notify()
         return stored
 
     async def keep(self, received: Undecoded, error: PayloadError) -> str:
         """Keep a body that is not understood, and return the id of its dead letter."""
-        try:
-            with needing_tables():
-                async with self.sessions() as session, unit_of_work(session) as work:
-                    now = await database_time(work.connection, self.clock)
-                    rows = DeadLetterRows(work.connection, self.tables)
-                    return await rows.keep_body(received, error, now)
-        except Exception as failure:
-            if not is_of_database(failure):
-                raise
-            hide_values(failure)
-            message = "the database does not answer"
-            raise QueueUnavailable(message) from failure
+
+        async def kept() -> str:
+            async with self.sessions() as session, unit_of_work(session) as work:
+                now = await database_time(work.connection, self.clock)
+                return await DeadLetterRows(work.connection, self.tables).keep_body(
+                    received, error, now
+                )
+
+        with _available(), needing_tables():
+            # Equal bodies that come at once want one row.
+            return await repeat_conflicts(kept)
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Let whatever is wrong with the database mean that the sender is to come again.
+
+    Raises:
+        QueueUnavailable: It does not answer, or refuses our own statements: nothing was stored.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_of_database(error):
+            raise
+        refused = classify(error) is Fault.REJECTED
+        problem = "refuses to store events" if refused else "does not answer"
+        message = f"the database {problem}: {primary_message(error)[0]}"
+        raise QueueUnavailable(message) from error

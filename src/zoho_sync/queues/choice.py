@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -29,6 +30,8 @@ _ENGINES: Final[Mapping[str, Callable[[str], QueueBackend]]] = {
     "nats": NATSQueue,
     **dict.fromkeys(sorted(REDIS_SCHEMES), RedisQueue),
 }
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,20}://", re.IGNORECASE)
 
 
 def queue_from(
@@ -59,7 +62,7 @@ def _engine_of(url: str) -> QueueBackend:
     if scheme in _ENGINES:
         return _ENGINES[scheme](url)
     # What has no scheme is not repeated: it may be a secret.
-    named = f"the scheme {scheme!r}" if scheme != url else "no scheme"
+    named = f"the scheme {scheme!r}" if _SCHEME.match(url) else "no scheme"
     known = ", ".join(f"{each}://" for each in _ENGINES)
     message = (
         f"no queue engine has URLs of {named}; known are {known}. Leave queue= out for the queue "

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued
 from zoho_sync.database.creation import needing_tables
 from zoho_sync.database.dialects import Clock, bound_waits, database_time
-from zoho_sync.database.faults import Fault, classify, hide_values, is_of_database, primary_message
+from zoho_sync.database.faults import Fault, classify, is_of_database, primary_message
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import QueueUnavailable
@@ -59,7 +59,6 @@ class HostDatabase:
         except Exception as error:
             if not is_of_database(error):
                 raise
-            hide_values(error)
             if classify(error) is Fault.REJECTED:
                 raise
             message = f"the queue's database does not answer: {primary_message(error)[0]}"

@@ -21,7 +21,7 @@ from zoho_sync.abc import (
     QueueBackend,
     Relayed,
 )
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job, QueueBackend
 from zoho_sync.database.dialects import Clock
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import finish, unit_of_work
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, Table, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.reserved import room_of
 from zoho_sync.database.unit_of_work import finish
 

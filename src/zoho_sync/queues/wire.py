@@ -52,7 +52,8 @@ def decode(message: bytes) -> SyncEvent:
         return _event(read)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         problem = f"is no event of this library: {type(error).__name__}"
-        raise PayloadError("message", problem) from error
+        # Without that error: its text may quote the message.
+        raise PayloadError("message", problem) from None
 
 
 def _event(read: Mapping[str, Any]) -> SyncEvent:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import Job
 from zoho_sync.database.dialects import chunks
 from zoho_sync.database.faults import primary_message, refuses_values
+from zoho_sync.database.insertion import insert_or_update
 from zoho_sync.events.event import new_event_id
 from zoho_sync.events.outcome import DeadLetterKind
 from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
@@ -47,7 +50,9 @@ class DeadLetter:
         path: The field that is wrong; ``""`` where it is none.
         attempts: Failed attempts.
         history: One entry for each of them: ``{"at", "error_type", "error"}``.
-        arrived_at: When it was received.
+        arrived_at: When it was received, first.
+        deliveries: How often: a body that is not understood is kept once, however often it comes.
+        last_arrived_at: When it was received last.
         died_at: When it became a dead letter.
     """
 
@@ -67,6 +72,8 @@ class DeadLetter:
     attempts: int
     history: Sequence[Mapping[str, Any]]
     arrived_at: datetime
+    deliveries: int
+    last_arrived_at: datetime
     died_at: datetime
 
 
@@ -79,10 +86,24 @@ class Undecoded:
     hints: Mapping[str, str | None]
     organization_id: str
 
+    @property
+    def told(self) -> dict[str, str]:
+        """What was said about the body, without what was not."""
+        return {name: value for name, value in self.hints.items() if value is not None}
+
+    @property
+    def hash(self) -> str:
+        """What equal deliveries have in common: SHA-256, hex."""
+        about = [self.organization_id, self.content_type, sorted(self.told.items())]
+        hashed = hashlib.sha256(json.dumps(about).encode())
+        hashed.update(self.body)
+        return hashed.hexdigest()
+
 
 def letter_from_row(row: Mapping[Any, Any]) -> DeadLetter:
     """Return what operators see of a row."""
     renamed = {"id": row["event_id"], "arrived_at": row["arrival_time"]}
+    renamed["last_arrived_at"] = row["last_arrived_at"] or row["arrival_time"]
     named = renamed | {"kind": DeadLetterKind(row["kind"])}
     same = DeadLetter.__dataclass_fields__.keys() - named.keys()
     return DeadLetter(**named, **{name: row[name] for name in same})
@@ -135,22 +156,34 @@ class DeadLetterRows(Rows):
         *,
         event_id: str | None = None,
     ) -> str:
-        """Keep a body that is not understood, and return the id of its dead letter."""
-        event_id = event_id or new_event_id()
-        row = {
-            "event_id": event_id,
+        """Keep a body that is not understood, and return the id of its dead letter.
+
+        While an equal one is there, that is counted. One that comes with an ``event_id`` has an
+        identity already, and a letter of its own.
+        """
+        row: dict[str, Any] = {
+            "event_id": event_id or new_event_id(),
+            "body_hash": None if event_id else received.hash,
+            "last_arrived_at": now,
             "organization_id": received.organization_id,
             "arrival_time": now,
             "attempts": 0,
             "history": [],
             "body": received.body,
             "content_type": received.content_type[:255].replace("\x00", ""),
-            "hints": {name: value for name, value in received.hints.items() if value is not None},
+            "hints": received.told,
             **describe_error(error),
             "died_at": now,
         }
-        await self._connection.execute(insert(self._table).values(row))
-        return event_id
+        if event_id:
+            await self._connection.execute(insert(self._table).values(row))
+            return event_id
+        # One statement, which locks the row at once: of two that looked first, one would end.
+        again = {"deliveries": self._table.c.deliveries + 1, "last_arrived_at": now}
+        statement = insert_or_update(
+            self._connection.dialect.name, self._table, row, "body_hash", again
+        ).returning(self._table.c.event_id)
+        return str((await self._connection.execute(statement)).scalar_one())
 
     async def select(
         self, condition: ColumnElement[bool] | None, limit: int | None = None, *, lock: bool = False

@@ -147,6 +147,10 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("body", BYTES),
         Column("content_type", String(255)),
         Column("hints", ExactJSON()),
+        # Of the body and what was said about it: while the letter is there, its equals are counted.
+        Column("body_hash", String(64), unique=True),
+        Column("deliveries", Integer, nullable=False, default=1),
+        Column("last_arrived_at", UtcDateTime()),
         Column("kind", String(16), nullable=False),
         Column("error_type", String(255), nullable=False),
         Column("error", Text, nullable=False),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from zoho_sync.abc import Job, QueueBackend
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import finish
 
 __all__ = ["LeaseKeeper", "keep_leases"]

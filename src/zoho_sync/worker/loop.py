@@ -17,7 +17,7 @@ from zoho_sync.abc import (
     SettledEvent,
     WakesWorkers,
 )
-from zoho_sync.database.faults import without_values
+from zoho_sync.database.hiding import without_values
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.worker.executor import Executor

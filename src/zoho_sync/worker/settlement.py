@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.abc import Job, SettledEvent
 from zoho_sync.apply.batch import Batch
 from zoho_sync.apply.recording import BatchResult, record, wake
-from zoho_sync.database.faults import Fault, classify, without_values
+from zoho_sync.database.faults import Fault, classify
+from zoho_sync.database.hiding import without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.exceptions import ValueTaken, ZohoSyncError
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, describe_error

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
-from zoho_sync.queues.broker import needing, unknown_client
+from zoho_sync.queues.broker import needing, unknown_client, unreadable_url
 from zoho_sync.queues.redis.scripts import GROUP, Script
 
 __all__ = ["SCHEMES", "RedisServer"]
@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 _LIBRARIES: Final = ("redis", "valkey")
 _CONNECTIONS: Final = 50
 _SECONDS: Final = 10.0
+_FORM: Final = "redis://user:password@host:6379/0"
 _CODE: Final = re.compile(r"[A-Z]+(?= )")
 
 
@@ -130,6 +131,9 @@ def _connected(url: str) -> Any:
     with needing("redis", "a queue on Redis or Valkey"):
         library: Any = importlib.import_module("redis.asyncio")
     scheme, _, rest = url.partition("://")
+    if "@" in "".join(re.split("[/?#]", rest, maxsplit=1)[1:]):
+        # Of a password with a / that nobody has escaped, the client would make a host, and name it.
+        raise unreadable_url(_FORM)
     once_more = importlib.import_module("redis.asyncio.retry").Retry(
         importlib.import_module("redis.backoff").NoBackoff(), 1, (library.ConnectionError,)
     )
@@ -148,7 +152,7 @@ def _connected(url: str) -> Any:
     except (KeyError, TypeError, ValueError) as error:
         # Without the text of either: they may hold the password.
         problem = f"the URL of the queue cannot be used ({type(error).__name__})"
-        remedy = "it looks like redis://user:password@host:6379/0"
+        remedy = f"it looks like {_FORM}"
         raise ConfigurationError(f"{problem}; {remedy}") from None
     return library.Redis.from_pool(pool)
 
