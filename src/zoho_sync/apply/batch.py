@@ -19,6 +19,7 @@ from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.one_event import Applied, OneEvent
 from zoho_sync.apply.recording import BatchResult, CameTo
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.faults import ends_transaction
 from zoho_sync.database.unit_of_work import UnitOfWork
@@ -174,13 +175,8 @@ class _Application:
             entries |= await ledger.read([key])
         try:
             async with work.savepoint():
-                chosen = self.dispatch(work.session, event, entries[key], hold=hold)
-                if isinstance(chosen, Applied):
-                    applied = chosen
-                else:
-                    handler, typed = chosen
-                    one = OneEvent(handler, work, typed, key, entries[key], self.result.journal())
-                    applied = await one.apply()
+                with errors_alone():
+                    applied = await self._through_handler(event, key, entries[key], hold=hold)
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
         except RowGone:
@@ -190,6 +186,16 @@ class _Application:
         entries[key] = applied.entry or entries[key]
         # A resend of an undecided contact is looked for before anybody knows its mapping.
         return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
+
+    async def _through_handler(
+        self, event: SyncEvent, key: LedgerKey, entry: LedgerEntry, *, hold: bool
+    ) -> Applied:
+        """Let the event's handler apply it: what runs here may be the application's own code."""
+        chosen = self.dispatch(self.work.session, event, entry, hold=hold)
+        if isinstance(chosen, Applied):
+            return chosen
+        handler, typed = chosen
+        return await OneEvent(handler, self.work, typed, key, entry, self.result.journal()).apply()
 
     def _note_failure(self, job: Job, error: Exception) -> None:
         """Note an event that misses an entity, or fails by itself.

@@ -16,6 +16,8 @@
     ├── ReferencePending            another entity must arrive first
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
+    ├── BrokenOff                   your code ended by a cancellation that nobody asked for
+    ├── WorkerStopped               a part of the worker ended, and the worker with it
     ├── LeaseLost                   another worker owns the job now
     └── QueueUnavailable            the queue cannot be reached
 
@@ -33,6 +35,7 @@ from zoho_sync.exceptions.wording import did_you_mean
 
 __all__ = [
     "AmbiguousMatch",
+    "BrokenOff",
     "ConfigurationError",
     "Finding",
     "HostTransactionLost",
@@ -48,6 +51,7 @@ __all__ = [
     "SessionBusy",
     "UnknownEntityType",
     "ValueTaken",
+    "WorkerStopped",
     "ZohoSyncError",
 ]
 
@@ -272,6 +276,22 @@ class HostTransactionLost(ZohoSyncError):
 
 class SessionBusy(ZohoSyncError):
     """Two tasks use one session at once; give each task a session of its own."""
+
+
+class BrokenOff(ZohoSyncError):
+    """Your code ended by something that is no error, such as a cancellation nobody asked for.
+
+    A task that it awaited was cancelled, say, or it raised a `BaseException` of its own. It counts
+    as an error of the event that was being applied, which is tried again. `SystemExit` and
+    `KeyboardInterrupt` end the process, as ever.
+    """
+
+    def __init__(self, what: BaseException) -> None:
+        super().__init__(f"broken off by {type(what).__name__}, which nobody asked for")
+
+
+class WorkerStopped(ZohoSyncError):
+    """A part of the worker ended, so that `ZohoSync.run` ended: start it again."""
 
 
 class LeaseLost(ZohoSyncError):

@@ -52,7 +52,7 @@ class NamedCallable:
         except _MISTAKES as error:
             problem = f"the callable raised {type(error).__name__}{_misspelt(error)}"
             raise PayloadError(self.where, problem) from error
-        except Exception as error:
+        except BaseException as error:
             note_callable(error, self.where)
             raise
         if self.fault is not None and (fault := self.fault(result)):

@@ -13,6 +13,7 @@ from typing import Final
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
 from zoho_sync.apply.batch import Batch
 from zoho_sync.apply.recording import tell
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.faults import Fault, classify, without_values
 from zoho_sync.database.transactions import repeat_conflicts
 from zoho_sync.database.unit_of_work import finish
@@ -77,7 +78,8 @@ class Executor:
         while batches:
             batch = batches.pop()
             try:
-                settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
+                with errors_alone():
+                    settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
             except QueueUnavailable:
                 raise
             except LeaseLost:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Final
+from typing import Any, Final
 
 from zoho_sync.abc import (
     Job,
@@ -17,6 +17,7 @@ from zoho_sync.abc import (
     SettledEvent,
     WakesWorkers,
 )
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.faults import without_values
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import QueueUnavailable
@@ -24,6 +25,7 @@ from zoho_sync.worker.executor import Executor
 from zoho_sync.worker.leases import keep_leases
 from zoho_sync.worker.maintenance import Maintenance
 from zoho_sync.worker.runtime import Runtime
+from zoho_sync.worker.together import run_together
 
 __all__ = ["Worker"]
 
@@ -80,6 +82,7 @@ class Worker:
 
         Raises:
             ConfigurationError: The queue has settings that would lose events.
+            WorkerStopped: A part of the worker ended.
         """
         queue = self._runtime.queue
         try:
@@ -89,15 +92,20 @@ class Worker:
             _log.warning("the queue cannot be checked now: %s", without_values(error))
         reserved = queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
         woken = queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
-        async with reserved, woken, asyncio.TaskGroup() as tasks:
-            for number in range(self._runtime.concurrency):
-                work = _repeated(self._work, self._arrived, "the worker cannot work")
-                tasks.create_task(work, name=f"zoho_sync worker {number}")
-            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
-            tasks.create_task(self._sweep(), name="zoho_sync sweep")
-            if isinstance(queue, RelaysOutbox):
-                relay = _repeated(self._publish, self._accepted, "the outbox keeps its events")
-                tasks.create_task(relay, name="zoho_sync relay")
+        async with reserved, woken:
+            await run_together(self._loops())
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what runs until cancelled, by name."""
+        loops: dict[str, Coroutine[Any, Any, None]] = {}
+        for number in range(self._runtime.concurrency):
+            work = _repeated(self._work, self._arrived, "the worker cannot work")
+            loops[f"worker {number}"] = work
+        loops |= {"maintenance": self._maintain(), "sweep": self._sweep()}
+        if isinstance(self._runtime.queue, RelaysOutbox):
+            relay = _repeated(self._publish, self._accepted, "the outbox keeps its events")
+            loops["relay"] = relay
+        return loops
 
     async def _work(self) -> bool:
         return await self._step(_Tally())
@@ -118,7 +126,9 @@ class Worker:
         while True:
             begun = clock.time()
             try:
-                if await self._maintenance.sweep(deletes=False):
+                with errors_alone():
+                    woken = await self._maintenance.sweep(deletes=False)
+                if woken:
                     self._arrived.set()
             except Exception as error:  # noqa: BLE001  # as in `_repeated`
                 _log.warning("a sweep failed; trying again: %s", without_values(error))
@@ -127,7 +137,8 @@ class Worker:
     async def _maintain(self) -> None:
         while True:
             try:
-                await self._maintenance.run_if_leader()
+                with errors_alone():
+                    await self._maintenance.run_if_leader()
             except Exception as error:  # noqa: BLE001  # as above
                 _log.error(
                     "maintenance failed; trying again: %s", without_values(error)
@@ -189,7 +200,8 @@ async def _repeated(
     while True:
         try:
             woken.clear()
-            busy = await step()
+            with errors_alone():
+                busy = await step()
             failures = 0
         except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
             # The database or the queue is away: nothing is lost by waiting for it.
