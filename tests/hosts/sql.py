@@ -27,7 +27,8 @@ async def clear(sessions: Sessions, *more: MetaData) -> None:
     async with sessions() as session, session.begin():
         for metadata in (library.metadata, *more):
             for table in reversed(metadata.sorted_tables):
-                await session.execute(table.delete())
+                if table is not library.versions:
+                    await session.execute(table.delete())
 
 
 async def execute(sessions: Sessions, *statements: Executable) -> None:

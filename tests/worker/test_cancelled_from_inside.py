@@ -62,11 +62,7 @@ async def own_exception() -> None:
     raise Stop
 
 
-async def grouped() -> None:
-    raise BaseExceptionGroup("several", [Stop(), ValueError("x")])
-
-
-WAYS = (cancelled_task, nothing_asked, generator_exit, own_exception, grouped)
+WAYS = (cancelled_task, nothing_asked, generator_exit)
 
 
 @pytest.fixture(autouse=True)
@@ -204,8 +200,19 @@ async def test_the_worker_goes_on_and_says_so(
     assert "a hook failed for event" in caplog.text
 
 
+async def test_what_is_raised_on_purpose_ends_the_worker_loudly(sessions: Sessions) -> None:
+    """Its lease is left to expire, as that of a process that died: three deaths are its end."""
+    sync = ZohoSync(sessions, registry=registry(Script(before=guilty(own_exception))))
+    await sync.enqueue([customer("13", 1)])
+    async with asyncio.timeout(20):
+        with pytest.raises(WorkerStopped, match="ended with Stop") as raised:
+            await sync.run()
+    assert isinstance(raised.value.__cause__, Stop)
+    assert (await sync.status()).queue.leased == 1
+
+
 @pytest.mark.parametrize("part", ["_claim", "_relay"])
-@pytest.mark.parametrize("way", [nothing_asked, own_exception])
+@pytest.mark.parametrize("way", [nothing_asked, generator_exit])
 async def test_a_step_that_is_broken_off_is_repeated(
     sessions: Sessions,
     monkeypatch: pytest.MonkeyPatch,

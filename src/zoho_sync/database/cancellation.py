@@ -29,11 +29,12 @@ def heed_cancellation(asked: int) -> None:
 
 @contextmanager
 def errors_alone() -> Iterator[None]:
-    """Let nothing but errors out of the body: what else was raised in it was nobody's wish.
+    """Make an error of a cancellation that nobody asked for.
 
     Code of the application may await a task of its own that was cancelled. Its `CancelledError`
-    would look as if the worker itself had been told to stop, and end a loop in silence. What was
-    asked for goes its way: that the task stops, or the process.
+    would look as if the worker itself had been told to stop, and end a loop in silence. So would a
+    `GeneratorExit`. What was asked for goes its way: that the task stops, or the process; and so
+    does any other `BaseException`, which ends the worker, and not in silence.
 
     Raises:
         BrokenOff: The body ended so.
@@ -41,8 +42,6 @@ def errors_alone() -> Iterator[None]:
     task = asyncio.current_task()
     try:
         yield
-    except (Exception, KeyboardInterrupt, SystemExit):
-        raise
     except asyncio.CancelledError as error:
         if cancellations():
             raise
@@ -51,8 +50,6 @@ def errors_alone() -> Iterator[None]:
         # A coroutine that is thrown away is closed by somebody else, and may not go on.
         if task is None or asyncio.current_task() is not task:
             raise
-        raise _broken_off(error) from error
-    except BaseException as error:
         raise _broken_off(error) from error
 
 

@@ -123,6 +123,12 @@ async def one_snapshot(sessions: Callable[[], AsyncSession]) -> AsyncIterator[As
         if isinstance(bind, Engine) and bind.dialect.name != "sqlite":
             await session.begin()
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        elif isinstance(bind, Engine) and not isinstance(bind.pool, StaticPool):
+            # Without the lock to write, which a worker may hold for as long as it likes.
+            await session.begin()
+            connection = await session.connection()
+            if not await in_driver_transaction(connection):
+                await connection.exec_driver_sql("BEGIN")
         async with unit_of_work(session) as work:
             yield work.connection
 

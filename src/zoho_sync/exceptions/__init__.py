@@ -17,6 +17,7 @@
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
     ├── BrokenOff                   your code ended by a cancellation that nobody asked for
+    ├── HandlerTimeout              your code took too long over one event
     ├── WorkerStopped               a part of the worker ended, and the worker with it
     ├── LeaseLost                   another worker owns the job now
     └── QueueUnavailable            the queue cannot be reached
@@ -38,6 +39,7 @@ __all__ = [
     "BrokenOff",
     "ConfigurationError",
     "Finding",
+    "HandlerTimeout",
     "HostTransactionLost",
     "LeaseLost",
     "MappingError",
@@ -279,15 +281,26 @@ class SessionBusy(ZohoSyncError):
 
 
 class BrokenOff(ZohoSyncError):
-    """Your code ended by something that is no error, such as a cancellation nobody asked for.
+    """Your code ended by a cancellation that nobody asked for: a task that it awaited, say.
 
-    A task that it awaited was cancelled, say, or it raised a `BaseException` of its own. It counts
-    as an error of the event that was being applied, which is tried again. `SystemExit` and
-    `KeyboardInterrupt` end the process, as ever.
+    It counts as an error of the event that was being applied, which is tried again. `SystemExit`,
+    `KeyboardInterrupt` and other `BaseException` end the worker: they were raised on purpose.
     """
 
     def __init__(self, what: BaseException) -> None:
         super().__init__(f"broken off by {type(what).__name__}, which nobody asked for")
+
+
+class HandlerTimeout(ZohoSyncError):
+    """Your code took too long over one event; it is tried again.
+
+    Attributes:
+        event_id: Of the event.
+    """
+
+    def __init__(self, event_id: str, problem: str) -> None:
+        self.event_id = event_id
+        super().__init__(problem)
 
 
 class WorkerStopped(ZohoSyncError):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import QueueBackend, SettledHook
 from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.patience import Patience
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.handlers.registry import HandlerRegistry
 
@@ -26,6 +27,7 @@ class Runtime:
         batch_size: Events of one transaction.
         concurrency: Transactions at once.
         lease: How long a claim lasts unless it is extended.
+        patience: How long one event may take; it knows what is being applied now.
         jitter: Gives random numbers from 0 to 1.
     """
 
@@ -38,4 +40,5 @@ class Runtime:
     batch_size: int
     concurrency: int
     lease: timedelta
+    patience: Patience
     jitter: Callable[[], float] = random.random
