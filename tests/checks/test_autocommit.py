@@ -25,7 +25,7 @@ AUTOCOMMIT = "AUTOCOMMIT"
 class Autocommitting(AsyncSession):
     """Says so for each of its connections."""
 
-    async def connection(self, **arguments: Any) -> Any:
+    async def connection(self, *_: Any, **arguments: Any) -> Any:
         options = {"isolation_level": AUTOCOMMIT}
         return await super().connection(**{"execution_options": options, **arguments})
 

@@ -16,6 +16,7 @@
     ├── ReferencePending            another entity must arrive first
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
+    ├── CallableFailed              a callable of your mapping made a mistake; names it
     ├── BrokenOff                   your code ended by a cancellation that nobody asked for
     ├── HandlerTimeout              your code took too long over one event
     ├── WorkerStopped               a part of the worker ended, and the worker with it
@@ -37,6 +38,7 @@ from zoho_sync.exceptions.wording import did_you_mean
 __all__ = [
     "AmbiguousMatch",
     "BrokenOff",
+    "CallableFailed",
     "ConfigurationError",
     "Finding",
     "HandlerTimeout",
@@ -105,10 +107,14 @@ class MappingError(ConfigurationError):
 class UnknownEntityType(ConfigurationError):
     """No handler and no alias has that name.
 
+    An event of such a type is tried again: a worker of a newer release may know it.
+
     Attributes:
         name: What was asked for.
         known: The names that exist.
     """
+
+    permanent = False
 
     def __init__(self, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> None:
         self.name = name
@@ -134,7 +140,6 @@ class PayloadError(ZohoSyncError):
 
     Attributes:
         path: The field, for example ``invoice.line_items[2].quantity``; ``""`` for the whole body.
-            Where a callable of a mapping cannot read the document, the mapping's attribute.
         problem: What is wrong with it, without the value (bodies reach no log).
     """
 
@@ -278,6 +283,24 @@ class HostTransactionLost(ZohoSyncError):
 
 class SessionBusy(ZohoSyncError):
     """Two tasks use one session at once; give each task a session of its own."""
+
+
+class CallableFailed(ZohoSyncError):
+    """A callable of a mapping made a mistake: the application's, whatever the document says.
+
+    A callable that wants to say that the document is wrong raises `PayloadError`.
+
+    Attributes:
+        path: The handler and the attribute, for example ``Invoices.columns['number']``.
+        problem: What is wrong, without a value of the document.
+    """
+
+    permanent = True
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
 
 
 class BrokenOff(ZohoSyncError):
