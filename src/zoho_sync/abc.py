@@ -242,7 +242,11 @@ class NotesClaims(Protocol):
     """
 
     def claims_for(self, worker: str) -> None:
-        """Note the name of a worker with every claim from now on."""
+        """Note the name of a worker with every claim from now on.
+
+        Args:
+            worker: The name.
+        """
 
 
 @runtime_checkable

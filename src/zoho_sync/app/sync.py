@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from zoho_sync.abc import DEFAULT_PRIORITY, QueueBackend, SettledHook
 from zoho_sync.app.parts import Parts, context_of
 from zoho_sync.app.wiring import check_arguments
-from zoho_sync.apply.patience import Patience
 from zoho_sync.database.dialects import Clock
 from zoho_sync.database.sessions import checked_session_factory, refuse_shared_connection
 from zoho_sync.events.event import SyncEvent
@@ -100,7 +99,7 @@ class ZohoSync:
             batch_size=batch_size,
             concurrency=concurrency,
             lease=lease,
-            patience=Patience.of(handler_timeout, lease),
+            handler_timeout=handler_timeout,
         )
         self._parts = Parts(self._runtime, verifier, organization_id, max_body)
         self._worker, self._receiver = self._parts.worker, self._parts.receiver
@@ -123,10 +122,7 @@ class ZohoSync:
     async def create_tables(self) -> None:
         """Create the library's tables and the mirror, as far as they are not there.
 
-        Safe in several processes at once. Handlers never create tables.
-
-        Raises:
-            ConfigurationError: Those that are there are of another version of the library.
+        Safe in several processes at once. Tables of another version are a `ConfigurationError`.
         """
         await self._parts.create_tables()
         await self._runtime.queue.setup()

@@ -190,9 +190,16 @@ class _Application:
             # An event before it may have made the row that stands for this one's entity.
             entries |= await ledger.read([key])
         try:
-            async with work.savepoint():
-                async with self._bounded(job):
-                    applied = await self._through_handler(event, key, entries[key], hold=hold)
+            async with work.savepoint(), self._bounded(job):
+                with errors_alone():
+                    chosen = self.dispatch(work.session, event, entries[key], hold=hold)
+                    if isinstance(chosen, Applied):
+                        applied = chosen
+                    else:
+                        handler, typed = chosen
+                        settled = self.result.journal()
+                        one = OneEvent(handler, work, typed, key, entries[key], settled)
+                        applied = await one.apply()
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
         except RowGone:
@@ -202,18 +209,6 @@ class _Application:
         entries[key] = applied.entry or entries[key]
         # A resend of an undecided contact is looked for before anybody knows its mapping.
         return replace(applied, fingerprint="") if event.entity_type == CONTACT else applied
-
-    async def _through_handler(
-        self, event: SyncEvent, key: LedgerKey, entry: LedgerEntry, *, hold: bool
-    ) -> Applied:
-        """Let the event's handler apply it: what runs here may be the application's own code."""
-        with errors_alone():
-            chosen = self.dispatch(self.work.session, event, entry, hold=hold)
-            if isinstance(chosen, Applied):
-                return chosen
-            handler, typed = chosen
-            settled = self.result.journal()
-            return await OneEvent(handler, self.work, typed, key, entry, settled).apply()
 
     def _note_failure(self, job: Job, error: Exception) -> None:
         """Note an event that misses an entity, or fails by itself.

@@ -105,9 +105,7 @@ class MappingError(ConfigurationError):
 
 
 class UnknownEntityType(ConfigurationError):
-    """No handler and no alias has that name.
-
-    An event of such a type is tried again: a worker of a newer release may know it.
+    """No handler and no alias has that name; a worker of a newer release may know it.
 
     Attributes:
         name: What was asked for.
@@ -304,10 +302,12 @@ class CallableFailed(ZohoSyncError):
 
 
 class BrokenOff(ZohoSyncError):
-    """Your code ended by a cancellation that nobody asked for: a task that it awaited, say.
+    """Your code ended by a cancellation that nobody asked for; the event is tried again.
 
-    It counts as an error of the event that was being applied, which is tried again. `SystemExit`,
-    `KeyboardInterrupt` and other `BaseException` end the worker: they were raised on purpose.
+    `SystemExit`, `KeyboardInterrupt` and the like end the worker: they were raised on purpose.
+
+    Args:
+        what: The cancellation.
     """
 
     def __init__(self, what: BaseException) -> None:
@@ -319,6 +319,9 @@ class HandlerTimeout(ZohoSyncError):
 
     Attributes:
         event_id: Of the event.
+
+    Args:
+        problem: What took how long, in words.
     """
 
     def __init__(self, event_id: str, problem: str) -> None:

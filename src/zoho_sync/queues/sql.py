@@ -63,7 +63,11 @@ class SQLQueue:
         )
 
     def claims_for(self, worker: str) -> None:
-        """Note with each claim which worker has it; see `NotesClaims`."""
+        """Note with each claim which worker has it; see `NotesClaims`.
+
+        Args:
+            worker: The name that the worker goes by.
+        """
         self._worker = worker
 
     async def setup(self) -> None:

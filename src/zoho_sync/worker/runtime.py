@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +28,7 @@ class Runtime:
         batch_size: Events of one transaction.
         concurrency: Transactions at once.
         lease: How long a claim lasts unless it is extended.
-        patience: How long one event may take; it knows what is being applied now.
+        handler_timeout: How long one event may take; four leases for None.
         jitter: Gives random numbers from 0 to 1.
     """
 
@@ -40,5 +41,10 @@ class Runtime:
     batch_size: int
     concurrency: int
     lease: timedelta
-    patience: Patience
+    handler_timeout: timedelta | None = None
     jitter: Callable[[], float] = random.random
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long one event may take; it knows what is being applied now."""
+        return Patience.of(self.handler_timeout, self.lease)
