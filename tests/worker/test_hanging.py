@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -22,8 +22,9 @@ from sqlalchemy.ext.asyncio import (
 
 from tests.hosts.events import customer
 from tests.hosts.shop import Client, Script, create_shop, registry
-from tests.hosts.sql import Sessions, count, rows
+from tests.hosts.sql import Sessions, count, execute, rows
 from zoho_sync import ConfigurationError, Outcome, RetryPolicy, SyncEvent, ZohoSync
+from zoho_sync.exceptions import WorkerStopped
 from zoho_sync.operate import StatusReport
 from zoho_sync.store.tables import library_tables
 
@@ -149,17 +150,17 @@ def test_it_is_a_time_span(sessions: Sessions, given: Any) -> None:
         ZohoSync(sessions, handler_timeout=given)
 
 
-@pytest.mark.databases("postgresql")  # SQLite's connections are never closed by anybody
+@pytest.mark.databases("postgresql", "mariadb")  # nobody closes SQLite's connections
 @pytest.mark.parametrize("touches", [True, False])
 async def test_who_outlives_half_a_lease_is_told_what_closed_the_connection(
     sessions: Sessions, *, touches: bool
 ) -> None:
     async def linger(session: AsyncSession) -> None:
-        await asyncio.sleep(1)
+        await asyncio.sleep(2.5)
         if touches:
             await session.execute(text("SELECT 1"))
 
-    lease = timedelta(seconds=1)
+    lease = timedelta(seconds=2)
     script = hanging(linger, "13")
     sync = ZohoSync(sessions, registry=registry(script), retry=LATE, lease=lease)
     await sync.enqueue([customer("12", 1), customer("13", 1)])
@@ -169,7 +170,7 @@ async def test_who_outlives_half_a_lease_is_told_what_closed_the_connection(
     (entry,) = job["history"]
     assert entry["error_type"] == "HandlerTimeout"
     assert "the database closed its connection" in entry["error"]
-    assert "half a lease, 0.5 s" in entry["error"]
+    assert "half a lease, 1 s" in entry["error"]
 
 
 async def test_status_names_what_is_under_way_for_long(sessions: Sessions) -> None:
@@ -278,3 +279,19 @@ async def test_a_worker_that_ends_is_not_missed(sessions: Sessions) -> None:
         assert report.healthy
     assert (await sync.status()).workers == ()
     assert (await sync.status()).healthy
+
+
+@pytest.mark.databases("sqlite")
+async def test_a_worker_whose_tables_become_anothers_ends_loudly(sessions: Sessions) -> None:
+    sync = ZohoSync(sessions, registry=registry(), lease=timedelta(seconds=1))
+    async with running(sync) as task:
+        async with asyncio.timeout(20):
+            while not (await sync.status()).workers:  # noqa: ASYNC110  # the database sends no event
+                await asyncio.sleep(0.05)
+        await execute(sessions, update(TABLES.versions).values(version=0))
+        async with asyncio.timeout(20):
+            with pytest.raises(WorkerStopped, match="heartbeat") as raised:
+                await task
+    assert "of version 0" in str(raised.value.__cause__)
+    with pytest.raises(ConfigurationError, match="of version 0"):
+        await sync.status()

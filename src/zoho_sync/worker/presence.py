@@ -19,7 +19,8 @@ from zoho_sync.database.dialects import database_time
 from zoho_sync.database.faults import without_values
 from zoho_sync.database.transactions import transaction
 from zoho_sync.database.unit_of_work import finish
-from zoho_sync.store.schema_version import RELEASE
+from zoho_sync.exceptions import ConfigurationError
+from zoho_sync.store.schema_version import RELEASE, refuse_other_version
 from zoho_sync.store.worker_rows import WorkerRow, WorkerRows
 from zoho_sync.worker.runtime import Runtime
 
@@ -70,12 +71,18 @@ class Presence:
                 await finish(self.tell())
 
     async def keep(self) -> None:
-        """Say that the worker lives, until cancelled."""
+        """Say that the worker lives, until cancelled.
+
+        Raises:
+            ConfigurationError: The library's tables have become those of another version.
+        """
         pause = max(self._runtime.lease.total_seconds() / _SHARE, _SHORTEST)
         while True:
             try:
                 with errors_alone():
                     await self.tell()
+            except ConfigurationError:
+                raise
             except Exception as error:  # noqa: BLE001  # whatever it is, the next turn may succeed
                 _log.info("the worker cannot say that it lives: %s", without_values(error))
             await asyncio.sleep(pause)
@@ -85,8 +92,9 @@ class Presence:
         runtime = self._runtime
         async with transaction(runtime.sessions, runtime.lease) as work:
             now = await database_time(work.connection, runtime.context.clock)
-            rows = WorkerRows(work.connection, runtime.context.tables)
-            await rows.write(self._row(now))
+            tables = runtime.context.tables
+            await refuse_other_version(work.connection, tables)
+            await WorkerRows(work.connection, tables).write(self._row(now))
 
     async def leave(self) -> None:
         """Remove the row; where the database is away, others find that it is old."""
