@@ -27,8 +27,7 @@ async def clear(sessions: Sessions, *more: MetaData) -> None:
     async with sessions() as session, session.begin():
         for metadata in (library.metadata, *more):
             for table in reversed(metadata.sorted_tables):
-                if table is not library.versions:
-                    await session.execute(table.delete())
+                await session.execute(table.delete())
 
 
 async def execute(sessions: Sessions, *statements: Executable) -> None:
