@@ -318,3 +318,29 @@ async def test_leases_are_lengthened_after_a_break(
             await sync.drain()
     assert broken > 1
     assert "leases could not be lengthened" in caplog.text
+
+
+@pytest.mark.databases("postgresql")
+async def test_who_listens_goes_on_listening(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("zoho_sync.queues.wakeup._AGAIN", 0.01)
+    listened, again = 0, asyncio.Event()
+
+    async def listen(*_: Any) -> None:
+        nonlocal listened
+        listened += 1
+        if listened > 1:
+            again.set()
+            await asyncio.sleep(60)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("zoho_sync.queues.wakeup.Wakeup._listen", listen)
+    sync = ZohoSync(sessions, queue=SQLQueue(sessions, listen=True), registry=registry())
+    running = asyncio.create_task(sync.run())
+    async with asyncio.timeout(20):
+        await again.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert "cannot listen: BrokenOff" in caplog.text

@@ -131,12 +131,12 @@ class Working:
 
     def _idle(self, queue: Depth) -> Iterator[str]:
         """Give the workers that claim nothing although there is something."""
-        ready = queue.claimable_since
-        if ready is None:
+        if not queue.ready:
             return
         for row in self._known:
             since = row.claimed_at or row.started_at
-            idle = self.now - max(since, ready) > row.lease / 2
+            # Some engines cannot tell since when.
+            idle = self.now - max(since, queue.claimable_since or since) > row.lease / 2
             if idle and row.busy_since is None and self._lives(row):
                 yield (
                     f"worker {row.name} has claimed nothing since {since.isoformat()}, although "
