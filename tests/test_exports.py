@@ -73,14 +73,15 @@ OPTIONAL = (
 )
 FACES: dict[str, str] = {
     "abc": """AcknowledgesAfterCommit BULK_PRIORITY Capabilities DEFAULT_PRIORITY Depth Enqueued Job
-        QueueBackend ReadsPause Relayed RelaysOutbox ReservesConnection SettledEvent SettledHook
-        WakesWorkers""",
+        NotesClaims QueueBackend ReadsPause Relayed RelaysOutbox ReservesConnection SettledEvent
+        SettledHook WakesWorkers""",
     "blocking": "BlockingDeadLetters BlockingParkedEvents BlockingSync enqueue_statement",
     "events": """Arrival DEFAULT_ORGANIZATION DeadLetterKind EntityCatalog EntityKind EntityType
         Operation Outcome Receipt ReceiptStatus RetryPolicy SyncEvent SyncResult Version""",
-    "exceptions": """AmbiguousMatch ConfigurationError Finding HostTransactionLost LeaseLost
-        MappingError MissingExtra PayloadError QueueUnavailable ReferenceFailed ReferencePending
-        RowGone RowRejected SessionBusy UnknownEntityType ValueTaken ZohoSyncError""",
+    "exceptions": """AmbiguousMatch BrokenOff CallableFailed ConfigurationError Finding
+        HandlerTimeout HostTransactionLost LeaseLost MappingError MissingExtra PayloadError
+        QueueUnavailable ReferenceFailed ReferencePending RowGone RowRejected SessionBusy
+        UnknownEntityType ValueTaken WorkerStopped ZohoSyncError""",
     "handlers": """BaseEntityHandler BillHandler CreditNoteHandler CustomerHandler HandlerRegistry
         InvoiceHandler PaymentHandler PriceListHandler ProductHandler SalesOrderHandler
         StockAdjustmentHandler UserHandler VendorHandler default_registry""",
@@ -94,7 +95,7 @@ FACES: dict[str, str] = {
         users vendors""",
     "operate": """AdoptionCount ColumnSource DeadLetter DeadLetterFilter DeadLetters HistoryEntry
         LinkReport ParkedEvent ParkedEvents Provenance ReapplyReport RefusedLink Replayed
-        StatusReport""",
+        StatusReport WorkerReport""",
     "payloads": """Amount BillLine BillPayload ContactPayload CreditNoteAllocation CreditNoteLine
         CreditNotePayload CustomerPayload Day EntityId FieldKind Flag Integer InvoiceLine
         InvoicePayload JsonList JsonObject JsonValue Line ListOf Moment Payload PaymentAllocation

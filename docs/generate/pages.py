@@ -192,7 +192,7 @@ PAGES = (
                 "zoho_sync.abc",
                 "QueueBackend Capabilities Enqueued Job Depth DEFAULT_PRIORITY "
                 "BULK_PRIORITY AcknowledgesAfterCommit ReadsPause WakesWorkers "
-                "ReservesConnection RelaysOutbox Relayed",
+                "ReservesConnection NotesClaims RelaysOutbox Relayed",
             ),
         ),
     ),
@@ -202,7 +202,7 @@ PAGES = (
         "This is what the methods of `ZohoSync` return to whoever keeps it running. The guide is "
         "[Operate](../how-to/operate.md).",
         (
-            Face("zoho_sync.operate", "StatusReport"),
+            Face("zoho_sync.operate", "StatusReport WorkerReport"),
             Face(
                 "zoho_sync.operate",
                 "DeadLetters DeadLetter DeadLetterFilter Replayed",
@@ -280,7 +280,9 @@ PAGES = (
                 "HostTransactionLost SessionBusy QueueUnavailable",
             ),
             Face(
-                "zoho_sync.exceptions", "ValueTaken AmbiguousMatch MissingExtra LeaseLost Finding"
+                "zoho_sync.exceptions",
+                "ValueTaken AmbiguousMatch CallableFailed HandlerTimeout BrokenOff WorkerStopped "
+                "MissingExtra LeaseLost Finding",
             ),
         ),
     ),

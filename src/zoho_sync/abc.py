@@ -25,6 +25,7 @@ __all__ = [
     "Depth",
     "Enqueued",
     "Job",
+    "NotesClaims",
     "QueueBackend",
     "ReadsPause",
     "Relayed",
@@ -231,6 +232,21 @@ class ReadsPause(Protocol):
 
     async def paused_since(self) -> datetime | None:
         """Return since when it has been paused, or None."""
+
+
+@runtime_checkable
+class NotesClaims(Protocol):
+    """Added by an engine in the host's database: it notes which worker has claimed what, and when.
+
+    So an event is found that has been under way for long in a process that stands still.
+    """
+
+    def claims_for(self, worker: str) -> None:
+        """Note the name of a worker with every claim from now on.
+
+        Args:
+            worker: The name.
+        """
 
 
 @runtime_checkable

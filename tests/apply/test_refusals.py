@@ -31,7 +31,6 @@ from zoho_sync import (
     EntityMap,
     HandlerRegistry,
     Outcome,
-    PayloadError,
     Reference,
     RetryPolicy,
     ZohoSync,
@@ -39,6 +38,7 @@ from zoho_sync import (
 from zoho_sync.apply.refusals import RefusedAt
 from zoho_sync.database.creation import create_missing
 from zoho_sync.database.faults import note_place, noted_place
+from zoho_sync.exceptions import CallableFailed
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 from zoho_sync.mapping.declaration import ABSENT
 from zoho_sync.mapping.foreign_keys import same_row, targets_of
@@ -243,7 +243,7 @@ async def test_what_a_callable_does_wrong(
     sessions: Sessions, sales: EntityMap, where: str, said: str
 ) -> None:
     found = await letter(sessions, sales)
-    assert (found.error_type, found.path) == (PayloadError.__name__, f"Sales.{where}")
+    assert (found.error_type, found.path) == (CallableFailed.__name__, f"Sales.{where}")
     assert found.error == f"Sales.{where}: {said}"
 
 
@@ -264,7 +264,7 @@ async def test_a_natural_key_that_is_no_expression(sessions: Sessions) -> None:
     await ZohoSync(sessions).create_tables()
     handler = type("Clients", (CustomerHandler,), {"mapping": clients})
     async with sessions() as session:
-        with pytest.raises(PayloadError) as raised:
+        with pytest.raises(CallableFailed) as raised:
             await handler(session).sync(CLIENT["contact"])
     assert str(raised.value) == (
         "Clients.adopt[0]: the callable gives a bool, not a SQL expression of the column"

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from tests.cli.conftest import SECRET_TEXT, Call, in_database
 from zoho_sync import BaseEntityHandler, EntityMap, ZohoSync, default_registry
 from zoho_sync.cli.processes import supervise
+from zoho_sync.exceptions import WorkerStopped
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import EntityId, Payload, UserPayload
 
@@ -285,11 +286,12 @@ def test_what_ends_its_loops_is_told_without_documents(
     call: Call, filled_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement = IntegrityError(f"INSERT '{SECRET_TEXT}'", {"name": SECRET_TEXT}, Exception("no"))
-    nested = ExceptionGroup("loops", [ExceptionGroup("loop", [statement])])
-    monkeypatch.setattr(ZohoSync, "run", Ending(nested))
+    stopped = WorkerStopped("the worker's sweep ended")
+    stopped.__cause__ = statement
+    monkeypatch.setattr(ZohoSync, "run", Ending(stopped))
     answer = call("worker", "--database-url", filled_url, "--json")
     assert (answer.code, answer.json) == (1, {"stopped_by": "error", "outcomes": None})
-    assert "stopped: no" in answer.err
+    assert "stopped: the worker's sweep ended: no" in answer.err
     assert SECRET_TEXT not in answer.err
     assert "Traceback" not in answer.err
 

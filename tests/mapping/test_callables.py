@@ -19,12 +19,12 @@ from zoho_sync import (
     EntityMap,
     HandlerRegistry,
     Outcome,
-    PayloadError,
     Reference,
     ReferencePending,
     RetryPolicy,
     ZohoSync,
 )
+from zoho_sync.exceptions import CallableFailed
 from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.handlers import CustomerHandler, InvoiceHandler
 from zoho_sync.mapping.callables import named
@@ -48,6 +48,9 @@ LATE = RetryPolicy(base_delay=timedelta(hours=1), max_delay=timedelta(hours=1))
 def typo(node: Any) -> Any:
     """Misspell a field, as a host would."""
     return node.notse
+
+
+TYPO_LINE = typo.__code__.co_firstlineno + 2
 
 
 def number(node: Any) -> Any:
@@ -120,6 +123,10 @@ async def test_a_mistake_in_a_callable_is_a_dead_letter_that_names_its_place(
     assert await sync.drain() == {Outcome.DEAD_LETTER: 1}
     (letter,) = await sync.dead_letters.list()
     assert (letter.path, letter.attempts) == (f"Invoices.{place}", 1)
+    assert letter.kind == "failure"
+    assert letter.history[0]["line"] == f"{__file__}:{TYPO_LINE}"
+    (problem,) = (each for each in (await sync.status()).problems if "failed" in each)
+    assert problem == "1 event(s) are dead letters since the application failed: CallableFailed"
     assert letter.error.startswith(f"Invoices.{place}: the callable raised AttributeError: Invoice")
     assert " has no field 'notse'." in letter.error
     (record,) = [each for each in caplog.records if each.name == "zoho_sync.worker.settlement"]
@@ -159,7 +166,7 @@ async def test_a_direct_call_raises_it_with_its_cause(
     await open_shop(engine, sessions, INVOICES, clients)
     handler = registry(INVOICES, clients)["customer"]
     async with sessions() as session:
-        with pytest.raises(PayloadError, match="raised ValueError") as raised:
+        with pytest.raises(CallableFailed, match="raised ValueError") as raised:
             await handler(session).sync(CLIENT["contact"])
     assert isinstance(raised.value.__cause__, ValueError)
 
@@ -181,7 +188,7 @@ async def test_a_direct_call_raises_it_with_its_cause(
 )
 def test_what_is_a_mistake(function: Callable[[Any], Any]) -> None:
     node = type("Node", (), {"contact_name": PRIVATE})()
-    with pytest.raises(PayloadError, match=r"^Clients\.when: the callable raised \w+$") as raised:
+    with pytest.raises(CallableFailed, match=r"^Clients\.when: the callable raised \w+$") as raised:
         named(function, "Clients.when")(node)
     assert PRIVATE not in str(raised.value)
 

@@ -8,9 +8,10 @@ from zoho_sync.store.tables import library_tables
 EVENT = {"effective_time", "arrival_sequence"}
 NOT_UNDERSTOOD = {"entity_type", "entity_id", "operation", "content_hash"}
 LEASE = {"lease_token", "lease_expires_at"}
+CLAIM = {"claimed_at", "claimed_by"}
 
 MAY_BE_NULL = {
-    "jobs": EVENT | LEASE | {"dedupe_key", "first_parked_at", "contested"},
+    "jobs": EVENT | LEASE | {"dedupe_key", "first_parked_at", "contested"} | CLAIM,
     "outbox": EVENT | LEASE | {"dedupe_key"},
     "parked": EVENT | {"dedupe_key", "first_parked_at"},
     "journal": EVENT | NOT_UNDERSTOOD | {"dedupe_key", "lease_token"},
@@ -25,6 +26,8 @@ MAY_BE_NULL = {
     "debts": set(),
     "leaders": set(),
     "pauses": set(),
+    "workers": {"claimed_at", "busy_since"},
+    "versions": set(),
 }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from functools import partial
 
+from zoho_sync import mirror
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.directly import DirectApplication
 from zoho_sync.checks.check import MappingCheck
+from zoho_sync.database.creation import create_all
 from zoho_sync.database.dialects import Clock
 from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.handlers.registry import HandlerRegistry
@@ -25,6 +27,7 @@ from zoho_sync.operate.provenance import Histories
 from zoho_sync.operate.reapplying import Reapplication
 from zoho_sync.operate.status import read_status
 from zoho_sync.store.pauses import PauseSwitch
+from zoho_sync.store.schema_version import write_version
 from zoho_sync.store.tables import library_tables
 from zoho_sync.worker.loop import Worker
 from zoho_sync.worker.runtime import Runtime
@@ -88,6 +91,9 @@ class Parts:
             runtime.lease,
             runtime.hooks,
         )
+        made = [tables.metadata, mirror.metadata]
+        written = partial(write_version, tables=tables)
+        self.create_tables = partial(create_all, sessions, made, first=written)
         # What operators look after rows and events with.
         self.linker = Linker(sessions, context, self.rules.organization)
         self.histories = Histories(sessions, context, self.rules.organization)
@@ -95,4 +101,4 @@ class Parts:
         self.count_adoptable = partial(count_adoptable, sessions, context)
         self.dead_letters = DeadLetters(sessions, tables, self.receiver.decode_again, clock)
         self.parked = ParkedEvents(sessions, tables)
-        self.read_status = partial(read_status, sessions, queue, tables, clock)
+        self.read_status = partial(read_status, sessions, queue, context, runtime.lease)

@@ -8,12 +8,10 @@ from typing import Any, Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from zoho_sync import mirror
 from zoho_sync.abc import DEFAULT_PRIORITY, QueueBackend, SettledHook
 from zoho_sync.app.front_doors import FrontDoors, opened
 from zoho_sync.app.parts import Parts, context_of
 from zoho_sync.app.wiring import check_arguments
-from zoho_sync.database.creation import create_all
 from zoho_sync.database.dialects import Clock
 from zoho_sync.database.sessions import checked_session_factory, refuse_shared_connection
 from zoho_sync.events.event import SyncEvent
@@ -58,6 +56,7 @@ class ZohoSync(FrontDoors):
         concurrency: Transactions that `run` has open at once.
         max_body: The largest body that is accepted, in bytes.
         lease: How long a worker owns what it has claimed, unless it lengthens the lease.
+        handler_timeout: How long one event may take in a worker; four leases if it is not given.
         hooks: Told about settled events, after the commit.
         schema: Of the library's tables; the database's default schema if it is not given.
         clock: Replaces the database's clock; for tests and simulations.
@@ -81,6 +80,7 @@ class ZohoSync(FrontDoors):
         concurrency: int = 1,
         max_body: int = 5 * 1024 * 1024,
         lease: timedelta = timedelta(seconds=60),
+        handler_timeout: timedelta | None = None,
         hooks: Sequence[SettledHook] = (),
         schema: str | None = None,
         clock: Clock | None = None,
@@ -99,6 +99,7 @@ class ZohoSync(FrontDoors):
             batch_size=batch_size,
             concurrency=concurrency,
             lease=lease,
+            handler_timeout=handler_timeout,
         )
         self._parts = Parts(self._runtime, verifier, organization_id, max_body)
         self._worker, self._receiver = self._parts.worker, self._parts.receiver
@@ -124,10 +125,9 @@ class ZohoSync(FrontDoors):
     async def create_tables(self) -> None:
         """Create the library's tables and the mirror, as far as they are not there.
 
-        Safe in several processes at once. Handlers never create tables.
+        Safe in several processes at once. Tables of another version are a `ConfigurationError`.
         """
-        tables = self._runtime.context.tables
-        await create_all(self._runtime.sessions, [tables.metadata, mirror.metadata])
+        await self._parts.create_tables()
         await self._runtime.queue.setup()
 
     async def check(self) -> list[str]:

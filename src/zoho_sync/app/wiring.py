@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Any, Final
 
 from zoho_sync.events.retry import RetryPolicy
@@ -54,6 +54,11 @@ _KINDS: Final[Mapping[str, Kind]] = {
     ),
     "date_formats": Kind(
         lambda given: _all(given, of(str)), "texts in a list", 'date_formats=("%d/%m/%Y",)'
+    ),
+    "handler_timeout": Kind(
+        lambda given: given is None or (isinstance(given, timedelta) and given > timedelta(0)),
+        "a time span above zero",
+        "timedelta(minutes=2), for example",
     ),
     "hooks": Kind(lambda given: _all(given, callable), "callables in a list", "hooks=[heard]"),
     "organization_id": Kind(

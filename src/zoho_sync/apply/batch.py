@@ -7,6 +7,7 @@ to is returned: recording it, and the transaction itself, are the caller's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -18,7 +19,9 @@ from zoho_sync.apply.contest import Contest, Entries, Refused
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.handler import Handler
 from zoho_sync.apply.one_event import Applied, OneEvent
+from zoho_sync.apply.patience import Patience
 from zoho_sync.apply.recording import BatchResult, CameTo
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.faults import ends_transaction
 from zoho_sync.database.unit_of_work import UnitOfWork
@@ -96,11 +99,15 @@ async def prepare_ledger(
 
 
 async def apply_batch(
-    batch: Batch, work: UnitOfWork, context: HandlerContext, dispatch: Dispatch
+    batch: Batch,
+    work: UnitOfWork,
+    context: HandlerContext,
+    dispatch: Dispatch,
+    patience: Patience | None = None,
 ) -> BatchResult:
     """Apply the events of a batch, parents first; return what each came to.
 
-    Their ledger rows are there, but for a call's.
+    Their ledger rows are there, but for a call's. Without patience each takes as long as it likes.
 
     Raises:
         Exception: Whatever ended the transaction.
@@ -117,7 +124,7 @@ async def apply_batch(
     ]
     if not batch.is_call:
         result.known |= await _find_known(work.connection, context, jobs)
-    application = _Application(work, context, dispatch, batch, held, result)
+    application = _Application(work, context, dispatch, batch, held, result, patience)
     unknown = [job for job in jobs if job.event.id not in result.known]
     await application.apply_all(_ordered(unknown, context), entries)
     return result
@@ -130,6 +137,7 @@ class _Application:
     Attributes:
         held: The targets that are held, and the batch's own entities.
         result: Where it notes what events come to.
+        patience: How long each event may take; None for as long as it likes.
     """
 
     work: UnitOfWork
@@ -138,13 +146,15 @@ class _Application:
     batch: Batch
     held: set[LedgerKey]
     result: BatchResult
+    patience: Patience | None
 
     async def apply_all(self, jobs: Iterable[Job], entries: Entries) -> None:
         """Apply events one by one, and those together that unique constraints refused."""
         refused: list[Refused] = []
         for job in jobs:
             try:
-                applied = await self._apply(job, entries)
+                async with self._watched(job):
+                    applied = await self._apply(job, entries)
             except ValueTaken as taken:
                 key = LedgerKey.of(job.event, self.context.catalog)
                 refused.append(Refused(job, key, taken))
@@ -160,6 +170,13 @@ class _Application:
         for loser in lost:
             self._note_failure(loser.job, loser.error or loser.taken)
 
+    def _watched(self, job: Job) -> AbstractAsyncContextManager[None]:
+        return self.patience.with_event(job) if self.patience else nullcontext()
+
+    def _bounded(self, job: Job) -> AbstractAsyncContextManager[None]:
+        connection = self.work.connection
+        return self.patience.bounded(job, connection) if self.patience else nullcontext()
+
     async def _apply(self, job: Job, entries: Entries, *, hold: bool = False) -> Applied:
         """Apply an event with its ledger row, in a savepoint.
 
@@ -173,14 +190,16 @@ class _Application:
             # An event before it may have made the row that stands for this one's entity.
             entries |= await ledger.read([key])
         try:
-            async with work.savepoint():
-                chosen = self.dispatch(work.session, event, entries[key], hold=hold)
-                if isinstance(chosen, Applied):
-                    applied = chosen
-                else:
-                    handler, typed = chosen
-                    one = OneEvent(handler, work, typed, key, entries[key], self.result.journal())
-                    applied = await one.apply()
+            async with work.savepoint(), self._bounded(job):
+                with errors_alone():
+                    chosen = self.dispatch(work.session, event, entries[key], hold=hold)
+                    if isinstance(chosen, Applied):
+                        applied = chosen
+                    else:
+                        handler, typed = chosen
+                        settled = self.result.journal()
+                        one = OneEvent(handler, work, typed, key, entries[key], settled)
+                        applied = await one.apply()
                 if applied.entry is not None:
                     await ledger.write(key, applied.entry)
         except RowGone:
@@ -201,6 +220,9 @@ class _Application:
             self._miss(job, error)
         elif isinstance(error, HostTransactionLost):
             raise error.__cause__ or error
+        elif self.work.connection.invalidated:
+            # An event that took too long: nothing can follow on its connection.
+            raise error
         elif ends_transaction(error):
             raise error
         elif isinstance(error, ValueTaken) and job.early:

@@ -14,6 +14,7 @@ from zoho_sync.abc import Job, SettledEvent, SettledHook
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.debts import pay_debts
 from zoho_sync.apply.one_event import Applied
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.hiding import without_values
 from zoho_sync.events.outcome import Outcome, SyncResult
 from zoho_sync.store.journal import Journal, JournalEntry
@@ -134,9 +135,10 @@ async def tell(hooks: Sequence[SettledHook], settled_events: Iterable[SettledEve
     for event in settled_events:
         for hook in hooks:
             try:
-                answer = hook(event)
-                if inspect.isawaitable(answer):
-                    await answer
+                with errors_alone():
+                    answer = hook(event)
+                    if inspect.isawaitable(answer):
+                        await answer
             except Exception as error:  # noqa: BLE001  # the event is settled, whatever it does
                 problem = without_values(error)
                 _log.error(

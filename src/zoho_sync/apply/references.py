@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zoho_sync.apply.context import HandlerContext
 from zoho_sync.apply.placeholders import make_placeholder
 from zoho_sync.apply.resolving import resolve_key
-from zoho_sync.exceptions import ConfigurationError, PayloadError, ReferenceFailed, ReferencePending
+from zoho_sync.exceptions import (
+    CallableFailed,
+    ConfigurationError,
+    PayloadError,
+    ReferenceFailed,
+    ReferencePending,
+)
 from zoho_sync.mapping.binding import BoundReference
 from zoho_sync.mapping.callables import NamedCallable
 from zoho_sync.mapping.declaration import ABSENT, read_source
@@ -116,7 +122,7 @@ class References:
                 self.connection, self.context, target, entity_type, columns
             )
         except ConfigurationError as error:
-            raise PayloadError(missing.where, str(error)) from error
+            raise CallableFailed(missing.where, str(error)) from error
 
     def _target(self, reference: BoundReference, zoho_id: str) -> tuple[LedgerKey, str]:
         kind = self.context.catalog.require(reference.to)
@@ -136,7 +142,10 @@ def _read_id(reference: BoundReference, node: Payload | Line, path: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise PayloadError(_field(path, reference), "the source of a reference must give an id")
+        problem = "the source of a reference must give an id"
+        if isinstance(reference.source, NamedCallable):
+            raise CallableFailed(reference.source.where, problem)
+        raise PayloadError(_field(path, reference), problem)
     return value.strip()
 
 

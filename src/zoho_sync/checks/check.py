@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.exc import UnboundExecutionError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync import mirror
 from zoho_sync.checks.organizations import check_organizations
@@ -24,6 +24,7 @@ from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import RowsCheck
+from zoho_sync.database.autocommit import commits_by_itself
 from zoho_sync.database.faults import is_of_database
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.reflection import TableFacts, read_table, table_names
@@ -31,6 +32,7 @@ from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.exceptions import MappingError
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry
+from zoho_sync.store.schema_version import version_problem
 from zoho_sync.store.tables import Tables
 
 __all__ = ["LIBRARY", "MappingCheck"]
@@ -45,6 +47,14 @@ LIBRARY: Final = "zoho_sync"
 
 _PAUSE: Final = 5.0
 _CREATE: Final = "Run `await sync.create_tables()`, or `zoho-sync tables create`."
+_AUTOCOMMIT: Final = (
+    "its connections are in AUTOCOMMIT, so that each statement is committed by itself; one event "
+    "could not be one transaction."
+)
+_TRANSACTIONS: Final = (
+    'Leave isolation_level="AUTOCOMMIT" out where you make the engine, or give ZohoSync a factory '
+    "over an engine of its own."
+)
 _OTHER_BIND: Final = (
     "the session factory sends it to another database than the library's tables; one event could "
     "not be one transaction."
@@ -107,6 +117,7 @@ class MappingCheck:
                 targets = _on_one_bind(session, handlers, self.tables.metadata, report)
                 async with unit_of_work(session) as work:
                     connection = work.connection
+                    await self._check_database(connection, report)
                     unread = None if whole_mirror else mirror.metadata
                     facts = await connection.run_sync(self._facts, targets, unread, report)
                 rows = RowsCheck(report, connection.dialect, facts)
@@ -145,6 +156,13 @@ class MappingCheck:
             return False
         return True
 
+    async def _check_database(self, connection: AsyncConnection, report: Report) -> None:
+        """Check that there are transactions, and that the library's tables are of this release."""
+        if await commits_by_itself(connection):
+            report.refuse("session_factory", _AUTOCOMMIT, _TRANSACTIONS)
+        if problem := await version_problem(connection, self.tables):
+            report.refuse(self.tables.versions.fullname, *_sentences(problem))
+
     def _facts(
         self, connection: Connection, targets: Targets, unread: MetaData | None, report: Report
     ) -> dict[Table, TableFacts]:
@@ -155,6 +173,9 @@ class MappingCheck:
         folds = connection.dialect.name == "sqlite"
         names = {t: _among(t.name, known[schema], folds=folds) for t, schema in schemas.items()}
         absent = [table for table, name in names.items() if name is None]
+        if any(each.where == self.tables.versions.fullname for each in report.findings):
+            # Other tables of another version need not be there.
+            absent = [table for table in absent if table.metadata is not self.tables.metadata]
         self._report_absent(absent, list(chain(*known.values())), targets, report)
         return {
             table: read_table(connection, name, schemas[table])
@@ -177,6 +198,12 @@ class MappingCheck:
                 remedy = f"Did you mean {near[0]!r}?" if near else "Create it with your migrations."
                 problem = f"the database has no table {table.fullname!r}."
                 report.refuse(targets[table], problem, remedy)
+
+
+def _sentences(problem: str) -> tuple[str, str]:
+    """Return what is wrong with the tables' version, and what to do, as a finding has them."""
+    wrong, _, remedy = problem.partition("; ")
+    return f"{wrong}.", f"{remedy[:1].upper()}{remedy[1:]}."
 
 
 def _among(name: str, known: list[str], *, folds: bool) -> str | None:

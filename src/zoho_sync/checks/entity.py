@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 from zoho_sync.checks.report import TableCheck
 from zoho_sync.checks.sources import family, warn_of_narrow_ids
 from zoho_sync.database.reflection import stored_type
-from zoho_sync.exceptions import PayloadError
+from zoho_sync.exceptions import CallableFailed
 from zoho_sync.mapping.binding import BoundEntity, BoundNaturalKey
 
 __all__ = ["EntityCheck"]
@@ -95,7 +95,7 @@ class EntityCheck(TableCheck):
         try:
             natural.alike(natural.column)
         except Exception as error:  # noqa: BLE001  # whatever the host's callable raises
-            problem = error.problem if isinstance(error, PayloadError) else type(error).__name__
+            problem = error.problem if isinstance(error, CallableFailed) else type(error).__name__
             self.report.refuse(
                 where,
                 f"it is given a SQL expression of the column, not text: {problem}.",

@@ -66,6 +66,8 @@ def for_people(letter: DeadLetter, now: datetime) -> list[RenderableType]:
         for entry in letter.history:
             problem = f"{entry.get('error_type')}: {one_line(entry.get('error'), 200)}"
             parts.append(indented(safe(f"{entry.get('at')}  {problem}")))
+            if line := entry.get("line"):
+                parts.append(indented(safe(f"  at {line}")))
     if letter.payload is not None:
         parts += ["", "document", indented(safe(_pretty(letter.payload)))]
     if letter.body is not None:

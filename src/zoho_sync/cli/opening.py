@@ -23,6 +23,7 @@ from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.intake.decoding import DecodingRules
 from zoho_sync.operate.linking import Linker
+from zoho_sync.store.schema_version import version_problem
 from zoho_sync.worker.runtime import Runtime
 
 __all__ = ["Opened", "opened"]
@@ -87,8 +88,12 @@ class Opened:
         """Make sure that the library's tables are there.
 
         Raises:
-            Failure: They are not; the message says how to make them.
+            Failure: They are not, or are of another version; the message says what to do.
         """
+        async with self.runtime.sessions() as session:
+            connection = await session.connection()
+            if problem := await version_problem(connection, self.runtime.context.tables):
+                raise Failure(f"{self.where}: {problem}")
         if missing := await self.missing_tables():
             raise Failure(
                 f"{self.where} lacks {', '.join(missing)}; run zoho-sync tables create, or your "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
@@ -83,6 +84,8 @@ def _places(report: StatusReport, last: str) -> Table:
         str(sum(report.settled.values())),
         f"{recent} events in the last {age(report.window)}, dead letters included",
     )
+    living = sum(worker.lives for worker in report.workers)
+    rows.add_row("workers", str(living), "say that they live")
     rows.add_row("accepted", str(report.accepted), "all of these together")
     return rows
 
@@ -101,7 +104,8 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         "window_seconds": report.window,
         **picked(report, "last_arrival paused_since accepted"),
         "queue": picked(report.queue, "ready delayed leased total oldest"),
-        **picked(report, "parked dead_letters failures"),
+        **picked(report, "parked dead_letters failures unknown"),
+        "workers": [asdict(each) for each in report.workers],
         "settled": _counts(report.settled),
         "recent": _counts(report.recent, (*_SETTLED, Outcome.DEAD_LETTER)),
         "entities": {name: _counts(counts) for name, counts in report.entities.items()},

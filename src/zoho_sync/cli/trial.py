@@ -18,7 +18,12 @@ from zoho_sync.database.dialects import begin_immediately, database_time
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.events.event import Arrival, Operation, SyncEvent
 from zoho_sync.events.outcome import Outcome, SyncResult
-from zoho_sync.exceptions import ConfigurationError, ReferencePending, ZohoSyncError
+from zoho_sync.exceptions import (
+    ConfigurationError,
+    ReferencePending,
+    UnknownEntityType,
+    ZohoSyncError,
+)
 from zoho_sync.handlers.base import BaseEntityHandler
 from zoho_sync.mapping.binding import BoundEntity, BoundRows
 from zoho_sync.mapping.values import Key, equals
@@ -197,7 +202,8 @@ def failed(raised: Exception) -> Trial:
         target = (error.entity_type, error.zoho_id)
         return Trial(Outcome.PARKED.value, str(error), error_type=kind, waits_for=target)
     if isinstance(error, ZohoSyncError):
-        is_dead, why = error.permanent, str(error)
+        # Another release of the application may know the type; this one never will.
+        is_dead, why = error.permanent or isinstance(error, UnknownEntityType), str(error)
         path = getattr(error, "path", "") or getattr(error, "table", "")
     else:
         is_dead, why, path = classify(error) is Fault.REJECTED, reason(error), ""

@@ -19,6 +19,7 @@ from zoho_sync.cli.processes import supervise
 from zoho_sync.cli.running import FAILED, at_signals, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import Outcome
+from zoho_sync.exceptions import WorkerStopped
 from zoho_sync.exceptions.wording import without_credentials
 
 __all__ = ["worker"]
@@ -108,10 +109,11 @@ async def _until_told(
                 raise
             _log.info("stopped by %s", received[0])
             return received[0], {}
-        except ExceptionGroup as errors:
-            # The loops run in a task group; what ended them is one error. Its traceback is left
-            # out: that of a database error holds documents.
-            _log.error("stopped: %s", reason(_innermost(errors)))
+        except WorkerStopped as error:
+            # Without its traceback: that of a database error holds documents.
+            cause = error.__cause__
+            behind = f": {reason(cause)}" if cause is not None else ""
+            _log.error("stopped: %s%s", error, behind)
             return "error", {}
     _log.info("done")
     return "done", dict(counts or {})
@@ -131,12 +133,6 @@ def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
 
     with at_signals(stop):
         yield received
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 class _Plain(logging.Formatter):

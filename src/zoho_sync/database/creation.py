@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
@@ -25,9 +25,14 @@ _LOCK_WAIT: Final = 60
 
 
 async def create_all(
-    session_factory: Callable[[], AsyncSession], metadata: Iterable[MetaData]
+    session_factory: Callable[[], AsyncSession],
+    metadata: Iterable[MetaData],
+    *,
+    first: Callable[[AsyncConnection], Awaitable[None]] | None = None,
 ) -> None:
     """Create the tables that are not there yet, in one transaction.
+
+    What is to be done first is done while no other process creates tables, either.
 
     "Look, then create" is a race between processes: on PostgreSQL and MariaDB an advisory lock
     makes them take turns, on SQLite the write lock does. MariaDB commits after each table.
@@ -37,6 +42,8 @@ async def create_all(
         unit_of_work(session) as work,
         _in_turn(work.connection),
     ):
+        if first is not None:
+            await first(work.connection)
         for each in metadata:
             await work.connection.run_sync(create_missing, each)
 

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncTransacti
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, StaticPool
 
+from zoho_sync.database.cancellation import cancellations, heed_cancellation
 from zoho_sync.database.dialects import begin_immediately, in_driver_transaction, isolated
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.database.hiding import hiding_values
@@ -122,6 +123,12 @@ async def one_snapshot(sessions: Callable[[], AsyncSession]) -> AsyncIterator[As
         if isinstance(bind, Engine) and bind.dialect.name != "sqlite":
             await session.begin()
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        elif isinstance(bind, Engine) and not isinstance(bind.pool, StaticPool):
+            # Without the lock to write, which a worker may hold for as long as it likes.
+            await session.begin()
+            connection = await session.connection()
+            if not await in_driver_transaction(connection):
+                await connection.exec_driver_sql("BEGIN")
         async with unit_of_work(session) as work:
             yield work.connection
 
@@ -148,14 +155,14 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[UnitOfWork]:
-    asked = _cancellations()
+    asked = cancellations()
     await session.begin()
     try:
         connection = await session.connection()
         async with isolated(connection), _cancellable(connection):
             await begin_immediately(connection)
             yield UnitOfWork(session, connection, joined=False, objects=objects)
-        _heed_cancellation(asked)
+        heed_cancellation(asked)
         await finish(_commit(session))
     except BaseException as error:
         await finish(_abandon(session, objects))
@@ -163,21 +170,6 @@ async def _owned(session: AsyncSession, objects: _Objects) -> AsyncIterator[Unit
             # It was lost in a savepoint, but was no host's.
             raise error.__cause__ from None
         raise
-
-
-def _cancellations() -> int:
-    """Return how often the task was asked to stop and has not said that it heeded it."""
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
-
-
-def _heed_cancellation(asked: int) -> None:
-    """Stop, if the task was asked to more often than so, and a driver has swallowed it.
-
-    Before Python 3.12 `asyncio.wait_for` does, if what it waits for is done at that moment.
-    """
-    if _cancellations() > asked:
-        raise asyncio.CancelledError
 
 
 async def _commit(session: AsyncSession) -> None:
@@ -236,11 +228,11 @@ async def _cancellable(connection: AsyncConnection) -> AsyncIterator[None]:
     psycopg does, where it is cancelled while it begins to send several rows; its connection stays
     in pipeline mode then, and answers nothing from there on.
     """
-    asked = _cancellations()
+    asked = cancellations()
     try:
         yield
     except Exception as error:
-        if _cancellations() <= asked:
+        if cancellations() <= asked:
             raise
         await _throw_away(connection)
         raise asyncio.CancelledError from error

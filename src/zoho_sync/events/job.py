@@ -29,7 +29,8 @@ class Job:
         attempts: Attempts that failed with an error.
         deaths: Workers that died while they had claimed it alone.
         suspect: Whether a worker died with it; it is claimed alone then.
-        history: One entry for each failed attempt: ``{"at", "error_type", "error"}``.
+        history: One entry for each failed attempt: ``{"at", "error_type", "error"}``, and the
+            ``"line"`` of the application's code that failed, if any did.
         first_parked_at: When it first waited for another entity.
         priority: The smaller, the sooner; it stays with the event. `DEFAULT_PRIORITY` is 0,
             `BULK_PRIORITY` of what may wait until nothing else does is 100.

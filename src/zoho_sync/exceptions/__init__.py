@@ -16,6 +16,10 @@
     ├── ReferencePending            another entity must arrive first
     ├── HostTransactionLost         the database ended a transaction that the host had opened
     ├── SessionBusy                 two tasks use one session at once
+    ├── CallableFailed              a callable of your mapping made a mistake; names it
+    ├── BrokenOff                   your code ended by a cancellation that nobody asked for
+    ├── HandlerTimeout              your code took too long over one event
+    ├── WorkerStopped               a part of the worker ended, and the worker with it
     ├── LeaseLost                   another worker owns the job now
     └── QueueUnavailable            the queue cannot be reached
 
@@ -33,8 +37,11 @@ from zoho_sync.exceptions.wording import did_you_mean, one_line
 
 __all__ = [
     "AmbiguousMatch",
+    "BrokenOff",
+    "CallableFailed",
     "ConfigurationError",
     "Finding",
+    "HandlerTimeout",
     "HostTransactionLost",
     "LeaseLost",
     "MappingError",
@@ -48,6 +55,7 @@ __all__ = [
     "SessionBusy",
     "UnknownEntityType",
     "ValueTaken",
+    "WorkerStopped",
     "ZohoSyncError",
 ]
 
@@ -97,12 +105,14 @@ class MappingError(ConfigurationError):
 
 
 class UnknownEntityType(ConfigurationError):
-    """No handler and no alias has that name.
+    """No handler and no alias has that name; a worker of a newer release may know it.
 
     Attributes:
         name: What was asked for.
         known: The names that exist.
     """
+
+    permanent = False
 
     def __init__(self, name: str, known: Iterable[str], aliases: Iterable[str] = ()) -> None:
         self.name = name
@@ -128,9 +138,8 @@ class PayloadError(ZohoSyncError):
 
     Attributes:
         path: The field, for example ``invoice.line_items[2].quantity``; ``""`` for the whole body.
-            Where a callable of a mapping cannot read the document, the mapping's attribute. A key
-            of the document is cut in it, and its control characters are replaced: an error is one
-            line of a log, whoever chose the key.
+            A key of the document is cut in it, and its control characters are replaced: an error is
+            one line of a log, whoever chose the key.
         problem: What is wrong with it, without the value (bodies reach no log).
     """
 
@@ -274,6 +283,56 @@ class HostTransactionLost(ZohoSyncError):
 
 class SessionBusy(ZohoSyncError):
     """Two tasks use one session at once; give each task a session of its own."""
+
+
+class CallableFailed(ZohoSyncError):
+    """A callable of a mapping made a mistake: the application's, whatever the document says.
+
+    A callable that wants to say that the document is wrong raises `PayloadError`.
+
+    Attributes:
+        path: The handler and the attribute, for example ``Invoices.columns['number']``.
+        problem: What is wrong, without a value of the document.
+    """
+
+    permanent = True
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path}: {problem}")
+
+
+class BrokenOff(ZohoSyncError):
+    """Your code ended by a cancellation that nobody asked for; the event is tried again.
+
+    `SystemExit`, `KeyboardInterrupt` and the like end the worker: they were raised on purpose.
+
+    Args:
+        what: The cancellation.
+    """
+
+    def __init__(self, what: BaseException) -> None:
+        super().__init__(f"broken off by {type(what).__name__}, which nobody asked for")
+
+
+class HandlerTimeout(ZohoSyncError):
+    """Your code took too long over one event; it is tried again.
+
+    Attributes:
+        event_id: Of the event.
+
+    Args:
+        problem: What took how long, in words.
+    """
+
+    def __init__(self, event_id: str, problem: str) -> None:
+        self.event_id = event_id
+        super().__init__(problem)
+
+
+class WorkerStopped(ZohoSyncError):
+    """A part of the worker ended, so that `ZohoSync.run` ended: start it again."""
 
 
 class LeaseLost(ZohoSyncError):

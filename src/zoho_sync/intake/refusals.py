@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.database.dialects import Clock, database_time
-from zoho_sync.database.faults import hide_values
+from zoho_sync.database.hiding import hide_values
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.store.refusal_rows import RefusalRows
 from zoho_sync.store.tables import Tables

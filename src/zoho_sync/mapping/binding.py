@@ -58,7 +58,7 @@ class BoundNaturalKey:
         """Return what is compared of the column, or of a value.
 
         Raises:
-            PayloadError: The callable makes no expression of it; names the attribute.
+            CallableFailed: The callable makes no expression of it; names the attribute.
         """
         if self.normalise is None:
             return element

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import ClauseElement
 
-from zoho_sync.exceptions import PayloadError, ZohoSyncError
+from zoho_sync.exceptions import CallableFailed, ZohoSyncError
 from zoho_sync.exceptions.wording import meant, note_callable
 from zoho_sync.mapping.declaration import ABSENT
 from zoho_sync.payloads import Line, Payload
@@ -41,7 +41,7 @@ class NamedCallable:
         """Return what the callable returns.
 
         Raises:
-            PayloadError: The callable made a mistake; names it, and holds no value.
+            CallableFailed: The callable made a mistake; names it, and holds no value.
         """
         try:
             result = self.function(node)
@@ -51,12 +51,12 @@ class NamedCallable:
             raise
         except _MISTAKES as error:
             problem = f"the callable raised {type(error).__name__}{_misspelt(error)}"
-            raise PayloadError(self.where, problem) from error
-        except Exception as error:
+            raise CallableFailed(self.where, problem) from error
+        except BaseException as error:
             note_callable(error, self.where)
             raise
         if self.fault is not None and (fault := self.fault(result)):
-            raise PayloadError(self.where, f"the callable gives {fault}")
+            raise CallableFailed(self.where, f"the callable gives {fault}")
         return result
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from zoho_sync.operate.parked import ParkedEvent, ParkedEvents
 from zoho_sync.operate.provenance import ColumnSource, HistoryEntry, Provenance
 from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
+from zoho_sync.operate.working import WorkerReport
 
 __all__ = [
     "AdoptionCount",
@@ -29,4 +30,5 @@ __all__ = [
     "RefusedLink",
     "Replayed",
     "StatusReport",
+    "WorkerReport",
 ]

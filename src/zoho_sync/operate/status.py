@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,17 +12,24 @@ from sqlalchemy import ColumnElement, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import Depth, QueueBackend, RelaysOutbox
+from zoho_sync.apply.context import HandlerContext
 from zoho_sync.database.creation import needing_tables
-from zoho_sync.database.dialects import Clock, database_time
+from zoho_sync.database.dialects import database_time
+from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import one_snapshot
 from zoho_sync.events.outcome import DeadLetterKind, Outcome
+from zoho_sync.exceptions import QueueUnavailable
+from zoho_sync.operate.working import WorkerReport, read_working
+from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.pauses import Pause
+from zoho_sync.store.schema_version import refuse_other_version
 from zoho_sync.store.tables import Tables
 
 __all__ = ["StatusReport", "read_status"]
 
 _SLOW: Final = timedelta(minutes=5)
+_PATIENCE: Final = 10.0
 _SUCCESS: Final = (Outcome.APPLIED, Outcome.STALE, Outcome.DUPLICATE)
 
 
@@ -43,6 +51,8 @@ class StatusReport:
         entities: Settled events by entity type and outcome.
         last_arrival: When the newest event was received; None if there never was one.
         paused_since: Since when the queue is paused; None if it is not.
+        workers: Those that say that they live, and those that did a moment ago.
+        unknown: What could not be found out, in sentences: an engine outside the database is away.
         problems: What is wrong, in sentences; empty if nothing is.
     """
 
@@ -57,6 +67,8 @@ class StatusReport:
     entities: Mapping[str, Mapping[Outcome, int]]
     last_arrival: datetime | None
     paused_since: datetime | None
+    workers: tuple[WorkerReport, ...]
+    unknown: tuple[str, ...]
     problems: tuple[str, ...]
 
     @property
@@ -74,25 +86,64 @@ class StatusReport:
 async def read_status(
     sessions: Callable[[], AsyncSession],
     queue: QueueBackend,
-    tables: Tables,
-    clock: Clock | None,
+    context: HandlerContext,
+    lease: timedelta,
     window: timedelta,
 ) -> StatusReport:
     """Read the report from the library's tables, all of it from one state of the database.
 
     A queue outside the database is read first: an event that is settled meanwhile is counted twice
-    then, and none is missed.
+    then, and none is missed. While it is away, all is told that the database knows.
+
+    Raises:
+        ConfigurationError: The library's tables are missing, or of another version.
     """
-    depth = None if queue.capabilities.completes_in_transaction else await queue.depth()
+    tables = context.tables
+    depth, unknown = await _outside(queue)
     with needing_tables():
         async with one_snapshot(sessions) as connection:
-            now = await database_time(connection, clock)
+            await refuse_other_version(connection, tables)
+            now = await database_time(connection, context.clock)
+            if unknown:
+                depth = await _inside(connection, queue, tables, now)
             depth = depth or await queue.depth(connection=connection)
             stranded = Depth(0, 0, 0)
             if not isinstance(queue, RelaysOutbox):
                 stranded = await OutboxRows(connection, tables).depth()
+            working = await read_working(connection, tables, now, lease)
             report = await _read(connection, tables, depth + stranded, now, window)
-    return replace(report, problems=(*_left_behind(stranded, now), *report.problems))
+    problems = (
+        *unknown,
+        *working.problems(report.queue, report.paused_since),
+        *_left_behind(stranded, now),
+        *report.problems,
+    )
+    return replace(report, workers=working.reports(), unknown=unknown, problems=problems)
+
+
+async def _outside(queue: QueueBackend) -> tuple[Depth | None, tuple[str, ...]]:
+    """Return how much is in a queue outside the database, or why that is not known."""
+    if queue.capabilities.completes_in_transaction:
+        return None, ()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await queue.depth(), ()
+    except (QueueUnavailable, TimeoutError) as error:
+        away = (
+            "the queue's engine cannot be reached, and what waits in it is not counted: "
+            f"{without_values(error)}"
+        )
+        return None, (away,)
+
+
+async def _inside(
+    connection: AsyncConnection, queue: QueueBackend, tables: Tables, now: datetime
+) -> Depth:
+    """Return how much waits in the database for an engine that is away, or behind it."""
+    depth = await Jobs(connection, tables.jobs).depth(now)
+    if isinstance(queue, RelaysOutbox):
+        depth += await OutboxRows(connection, tables).depth()
+    return depth
 
 
 async def _read(
@@ -129,9 +180,11 @@ async def _read(
         entities=entities,
         last_arrival=last,
         paused_since=paused,
+        workers=(),
+        unknown=(),
         problems=(
             *_pause(paused),
-            *await _broken(connection, dead, since),
+            *await _broken(connection, dead),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
         ),
@@ -165,8 +218,9 @@ def _left_behind(stranded: Depth, now: datetime) -> Iterator[str]:
         )
 
 
-async def _broken(connection: AsyncConnection, dead: Table, since: datetime) -> list[str]:
-    failed = (dead.c.kind == DeadLetterKind.FAILURE) & (dead.c.died_at > since)
+async def _broken(connection: AsyncConnection, dead: Table) -> list[str]:
+    # However old they are: nobody has handled them.
+    failed = dead.c.kind == DeadLetterKind.FAILURE
     counted = select(dead.c.error_type, func.count()).where(failed).group_by(dead.c.error_type)
     found = (await connection.execute(counted.order_by(dead.c.error_type))).all()
     if not found:

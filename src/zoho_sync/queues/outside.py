@@ -60,6 +60,7 @@ class OutsideQueue:
         self._jobs = SQLQueue(session_factory, tables=tables, clock=clock)
         self._database = HostDatabase(session_factory, tables, clock)
         self.reserved = self._jobs.reserved
+        self.claims_for = self._jobs.claims_for
 
     @property
     def capabilities(self) -> Capabilities:

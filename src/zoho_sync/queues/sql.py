@@ -50,6 +50,7 @@ class SQLQueue:
         self._database = HostDatabase(session_factory, self._tables, clock)
         channel = channel_of(self._tables.jobs)
         self._wakeup = Wakeup(session_factory, channel) if listen else None
+        self._worker: str | None = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -60,6 +61,14 @@ class SQLQueue:
             prioritises=True,
             frees_stopped_workers=dialect_of(self._database.sessions) != "sqlite",
         )
+
+    def claims_for(self, worker: str) -> None:
+        """Note with each claim which worker has it; see `NotesClaims`.
+
+        Args:
+            worker: The name that the worker goes by.
+        """
+        self._worker = worker
 
     async def setup(self) -> None:
         """Do nothing: the tables are made by `ZohoSync.create_tables` or by a migration."""
@@ -101,7 +110,9 @@ class SQLQueue:
                 await Jobs(connection, self._tables.jobs).reap(now)
                 claims = Claims(connection, self._tables.jobs, now)
                 token, expires = uuid4().hex, now + lease
-                claimed = await claims.lease(limit, token=token, expires=expires, part=part)
+                claimed = await claims.lease(
+                    limit, token=token, expires=expires, worker=self._worker, part=part
+                )
         except asyncio.CancelledError:
             # The commit may have been on its way. Nobody will work on these jobs now, and at the
             # end of their leases they would look as if they had killed a worker.

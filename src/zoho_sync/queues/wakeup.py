@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, Table, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.reserved import room_of
 from zoho_sync.database.unit_of_work import finish
@@ -103,8 +104,9 @@ class Wakeup:
         warned = False
         while True:
             try:
-                async with self._connection(engine) as connection:
-                    await self._listen(connection, notify)
+                with errors_alone():
+                    async with self._connection(engine) as connection:
+                        await self._listen(connection, notify)
             except Exception as error:  # noqa: BLE001  # drivers and poolers have errors of their own
                 if not warned:
                     problem = without_values(error)

@@ -64,9 +64,23 @@ class Claims(Rows):
         self._now = now
 
     async def lease(
-        self, limit: int, *, token: str, expires: datetime, part: ClaimPart = ClaimPart.WHOLE
+        self,
+        limit: int,
+        *,
+        token: str,
+        expires: datetime,
+        worker: str | None = None,
+        part: ClaimPart = ClaimPart.WHOLE,
     ) -> Claimed:
-        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others."""
+        """Lease jobs that are due: one suspect alone, or else up to ``limit`` others.
+
+        Args:
+            limit: How many at most.
+            token: Of the claim.
+            expires: When the leases end.
+            worker: The name of whoever claims, as in the table of workers.
+            part: Which jobs.
+        """
         table, left = self._table, False
         # Deaths by chance must not pile up on one innocent: who has fewest comes first.
         fewest = (table.c.deaths, table.c.id)
@@ -82,7 +96,12 @@ class Claims(Rows):
         if rows:
             leased = update(table).where(table.c.id.in_([row["id"] for row in rows]))
             await self._connection.execute(
-                leased.values(lease_token=token, lease_expires_at=expires)
+                leased.values(
+                    lease_token=token,
+                    lease_expires_at=expires,
+                    claimed_at=self._now,
+                    claimed_by=worker,
+                )
             )
         return Claimed([self._job(row, token) for row in rows], left=left)
 

@@ -19,7 +19,7 @@ from zoho_sync.database.faults import primary_message, refuses_values
 from zoho_sync.database.insertion import insert_or_update
 from zoho_sync.events.event import new_event_id
 from zoho_sync.events.outcome import DeadLetterKind
-from zoho_sync.exceptions import PayloadError, ReferenceFailed, RowRejected
+from zoho_sync.exceptions import CallableFailed, PayloadError, ReferenceFailed, RowRejected
 from zoho_sync.exceptions.wording import raised_in
 from zoho_sync.store.event_rows import job_row
 from zoho_sync.store.tables import Rows, Tables
@@ -27,7 +27,7 @@ from zoho_sync.store.tables import Rows, Tables
 __all__ = ["DeadLetter", "DeadLetterRows", "Undecoded", "describe_error", "letter_from_row"]
 
 _LONGEST_ERROR = 2_000
-_NAMES_A_FIELD = (PayloadError, ReferenceFailed, RowRejected)
+_NAMES_A_FIELD = (CallableFailed, PayloadError, ReferenceFailed, RowRejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,11 @@ class DeadLetter:
         kind: Whether the data is wrong, or the application failed.
         error_type: Name of the exception.
         error: What is wrong.
-        path: The field that is wrong; ``""`` where it is none.
+        path: The field that is wrong, or the mapping's attribute whose callable failed; ``""``
+            where it is neither.
         attempts: Failed attempts.
-        history: One entry for each of them: ``{"at", "error_type", "error"}``.
+        history: One entry for each of them: ``{"at", "error_type", "error"}``, and ``"line"``, the
+            file and line of the application's own code, where that is what failed.
         arrived_at: When it was received, first.
         deliveries: How often: a body that is not understood is kept once, however often it comes.
         last_arrived_at: When it was received last.

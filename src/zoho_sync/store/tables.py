@@ -11,9 +11,11 @@ table              holds
 ``child_links``    host rows of lines, where the host's table has no Zoho column
 ``debts``          columns that are NULL until the entity that they refer to arrives
 ``leaders``        who runs the maintenance
+``workers``        who works, with which mappings, and since when at what
 ``pauses``         since when the queue is paused; empty while it is not
 ``outbox``         events on their way to a queue outside the database
 ``refusals``       how many deliveries were refused, by reason; nothing else of them
+``versions``       which version these tables are of, and whom they serve
 =================  ==================================================================
 """
 
@@ -75,9 +77,11 @@ class Tables:
     child_links: Table
     debts: Table
     leaders: Table
+    workers: Table
     pauses: Table
     outbox: Table
     refusals: Table
+    versions: Table
 
 
 def _event_row_columns(*, understood: bool = True) -> list[Column[Any]]:
@@ -119,6 +123,10 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("contested", ExactJSON()),
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
+        # Of the newest claim: when, and by which worker. An event that is under way for long, in a
+        # process that stands still, is found by these.
+        Column("claimed_at", UtcDateTime()),
+        Column("claimed_by", _NAME),
         Index(f"ix_{PREFIX}jobs_claim", "priority", "id"),
         Index(f"ix_{PREFIX}jobs_entity", "organization_id", "entity_id"),
     ],
@@ -219,6 +227,19 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("holder", _NAME, nullable=False),
         Column("expires_at", UtcDateTime(), nullable=False),
     ],
+    "workers": [
+        Column("name", _NAME, primary_key=True),
+        Column("release", String(32), nullable=False),
+        Column("fingerprints", ExactJSON(), nullable=False),
+        Column("lease_milliseconds", BigInteger, nullable=False),
+        Column("started_at", UtcDateTime(), nullable=False),
+        Column("seen_at", UtcDateTime(), nullable=False),
+        # When it could ask the queue last, whether there was anything or not.
+        Column("claimed_at", UtcDateTime()),
+        Column("busy_since", UtcDateTime()),
+        Column("busy_with", String(400), nullable=False, default=""),
+        Column("trouble", Text, nullable=False, default=""),
+    ],
     "pauses": [
         Column("queue", _NAME, primary_key=True),
         Column("paused_at", UtcDateTime(), nullable=False),
@@ -236,6 +257,11 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         Column("count", BigInteger, nullable=False),
         Column("first_at", UtcDateTime(), nullable=False),
         Column("last_at", UtcDateTime(), nullable=False),
+    ],
+    "versions": [
+        Column("name", _NAME, primary_key=True),
+        Column("version", Integer, nullable=False),
+        Column("oldest_release", String(32), nullable=False),
     ],
 }
 # Ids are the tie-break of arrivals there: one that is reused would go back in time.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
@@ -24,6 +24,7 @@ from zoho_sync.events.outcome import SyncResult
 from zoho_sync.handlers import BaseEntityHandler
 from zoho_sync.handlers.registry import HandlerRegistry
 from zoho_sync.payloads import InvoicePayload
+from zoho_sync.store.schema_version import write_version
 from zoho_sync.store.tables import library_tables
 from zoho_sync.testing.bench import Checked, Checking, QueueBench, as_test
 
@@ -144,7 +145,9 @@ class WorkBench(QueueBench):
     async def host(self) -> AsyncIterator[Host]:
         """Open the engine and the database, with the tables of the library and the host."""
         async with self.opened() as queue, self.database(queue) as sessions:
-            await create_all(sessions, [library_tables().metadata, metadata])
+            library = library_tables()
+            written = partial(write_version, tables=library)
+            await create_all(sessions, [library.metadata, metadata], first=written)
             yield Host(queue, sessions, self.clock)
 
     def work(self, check: Check, *, needs: str = "") -> None:

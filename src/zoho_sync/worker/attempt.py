@@ -51,7 +51,9 @@ class Attempt:
             with self.keeper.transaction():
                 async with transaction(runtime.sessions, runtime.lease) as work:
                     dispatch = HandlerDispatch(runtime.registry, context)
-                    result = await apply_batch(self.batch, work, context, dispatch)
+                    result = await apply_batch(
+                        self.batch, work, context, dispatch, runtime.patience
+                    )
                     settlement = Settlement(runtime, self.batch, result)
                     await self._conclude(settlement, work.connection)
         except Exception as error:

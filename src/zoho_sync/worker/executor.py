@@ -13,11 +13,12 @@ from typing import Final
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
 from zoho_sync.apply.batch import Batch
 from zoho_sync.apply.recording import tell
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.transactions import repeat_conflicts
 from zoho_sync.database.unit_of_work import finish
-from zoho_sync.exceptions import LeaseLost, QueueUnavailable, ZohoSyncError
+from zoho_sync.exceptions import HandlerTimeout, LeaseLost, QueueUnavailable, ZohoSyncError
 from zoho_sync.worker.attempt import Attempt
 from zoho_sync.worker.leases import LeaseKeeper, keep_leases
 from zoho_sync.worker.runtime import Runtime
@@ -78,11 +79,18 @@ class Executor:
         while batches:
             batch = batches.pop()
             try:
-                settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
+                with errors_alone():
+                    settlement = await repeat_conflicts(Attempt(self._runtime, batch, keeper).run)
             except QueueUnavailable:
                 raise
             except LeaseLost:
                 batches += await self._still_ours(batch, keeper)
+            except HandlerTimeout as error:
+                # Who it was is known: the others need not wait for it once more.
+                guilty = [job for job in batch.jobs if job.event.id == error.event_id]
+                rest = [job for job in batch.jobs if job.event.id != error.event_id]
+                batches += [replace(batch, jobs=rest)] if rest else []
+                await self._alone(guilty[0], error, keeper, settled)
             except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
                 if len(batch.jobs) > 1:
                     middle = len(batch.jobs) // 2

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from zoho_sync.abc import Job, QueueBackend
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.unit_of_work import finish
 
@@ -74,7 +75,8 @@ class LeaseKeeper:
         if not jobs:
             return
         try:
-            lost = await self._queue.extend(jobs, lease=self._lease)
+            with errors_alone():
+                lost = await self._queue.extend(jobs, lease=self._lease)
         except Exception as error:  # noqa: BLE001  # whatever it is, the next turn may succeed
             problem = without_values(error)
             _log.warning("leases could not be lengthened; trying again: %s", problem)

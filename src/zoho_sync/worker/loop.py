@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Final
+from typing import Any, Final
 
 from zoho_sync.abc import (
     Job,
@@ -17,13 +17,16 @@ from zoho_sync.abc import (
     SettledEvent,
     WakesWorkers,
 )
+from zoho_sync.database.cancellation import errors_alone
 from zoho_sync.database.hiding import without_values
 from zoho_sync.events.outcome import Outcome
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.worker.executor import Executor
 from zoho_sync.worker.leases import keep_leases
 from zoho_sync.worker.maintenance import Maintenance
+from zoho_sync.worker.presence import Presence
 from zoho_sync.worker.runtime import Runtime
+from zoho_sync.worker.together import run_together
 
 __all__ = ["Worker"]
 
@@ -49,6 +52,7 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._running = 0
         self._rested = asyncio.Event()
+        self._presence = Presence(runtime)
 
     def notify(self) -> None:
         """Say that something was enqueued, so that an idle worker need not wait for its poll."""
@@ -80,8 +84,10 @@ class Worker:
 
         Raises:
             ConfigurationError: The queue has settings that would lose events.
+            WorkerStopped: A part of the worker ended.
         """
         queue = self._runtime.queue
+        self._presence.begin()
         try:
             await queue.setup()
         except QueueUnavailable as error:
@@ -89,15 +95,25 @@ class Worker:
             _log.warning("the queue cannot be checked now: %s", without_values(error))
         reserved = queue.reserved() if isinstance(queue, ReservesConnection) else nullcontext()
         woken = queue.listening(self.notify) if isinstance(queue, WakesWorkers) else nullcontext()
-        async with reserved, woken, asyncio.TaskGroup() as tasks:
-            for number in range(self._runtime.concurrency):
-                work = _repeated(self._work, self._arrived, "the worker cannot work")
-                tasks.create_task(work, name=f"zoho_sync worker {number}")
-            tasks.create_task(self._maintain(), name="zoho_sync maintenance")
-            tasks.create_task(self._sweep(), name="zoho_sync sweep")
-            if isinstance(queue, RelaysOutbox):
-                relay = _repeated(self._publish, self._accepted, "the outbox keeps its events")
-                tasks.create_task(relay, name="zoho_sync relay")
+        async with reserved, woken:
+            try:
+                await self._presence.arrive()
+                await run_together(self._loops())
+            finally:
+                await self._presence.leave()
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Return what runs until cancelled, by name."""
+        loops: dict[str, Coroutine[Any, Any, None]] = {}
+        for number in range(self._runtime.concurrency):
+            work = self._repeated(self._work, self._arrived, "the worker cannot work")
+            loops[f"worker {number}"] = work
+        loops |= {"maintenance": self._maintain(), "sweep": self._sweep()}
+        loops["heartbeat"] = self._presence.keep()
+        if isinstance(self._runtime.queue, RelaysOutbox):
+            relay = self._repeated(self._publish, self._accepted, "the outbox keeps its events")
+            loops["relay"] = relay
+        return loops
 
     async def _work(self) -> bool:
         return await self._step(_Tally())
@@ -118,7 +134,9 @@ class Worker:
         while True:
             begun = clock.time()
             try:
-                if await self._maintenance.sweep(deletes=False):
+                with errors_alone():
+                    woken = await self._maintenance.sweep(deletes=False)
+                if woken:
                     self._arrived.set()
             except Exception as error:  # noqa: BLE001  # as in `_repeated`
                 _log.warning("a sweep failed; trying again: %s", without_values(error))
@@ -127,7 +145,8 @@ class Worker:
     async def _maintain(self) -> None:
         while True:
             try:
-                await self._maintenance.run_if_leader()
+                with errors_alone():
+                    await self._maintenance.run_if_leader()
             except Exception as error:  # noqa: BLE001  # as above
                 _log.error(
                     "maintenance failed; trying again: %s", without_values(error)
@@ -162,10 +181,38 @@ class Worker:
         return bool(jobs)
 
     async def _claim(self) -> list[Job]:
-        if self._asks and await self._maintenance.paused():
-            return []
-        runtime = self._runtime
-        return await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
+        runtime, jobs = self._runtime, list[Job]()
+        if not (self._asks and await self._maintenance.paused()):
+            jobs = await runtime.queue.claim(runtime.batch_size, lease=runtime.lease)
+        self._presence.claimed()
+        return jobs
+
+    async def _repeated(
+        self, step: Callable[[], Awaitable[bool]], woken: asyncio.Event, trouble: str
+    ) -> None:
+        """Take a step until cancelled; where there was nothing to do, wait until there is."""
+        failures = 0
+        while True:
+            try:
+                woken.clear()
+                with errors_alone():
+                    busy = await step()
+                failures = 0
+                self._presence.troubles.pop(trouble, None)
+            except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
+                # The database or the queue is away: nothing is lost by waiting for it.
+                failures += 1
+                pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
+                problem = without_values(error)
+                self._presence.troubles[trouble] = f"{trouble}: {problem}"
+                _log.error(
+                    "%s; again in %.0f s: %s", trouble, pause, problem
+                )  # a traceback quotes values
+                await asyncio.sleep(pause)
+                continue
+            if not busy:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), _POLL)
 
     async def _work_alone(self, jobs: Sequence[Job], tally: _Tally) -> None:
         """Execute what may have killed a worker, once nothing else is under way here."""
@@ -179,31 +226,6 @@ class Worker:
             await self._executor.give_back(jobs)
             raise
         tally.add(await self._executor.execute(jobs))
-
-
-async def _repeated(
-    step: Callable[[], Awaitable[bool]], woken: asyncio.Event, trouble: str
-) -> None:
-    """Take a step until cancelled; where there was nothing to do, wait until there is."""
-    failures = 0
-    while True:
-        try:
-            woken.clear()
-            busy = await step()
-            failures = 0
-        except Exception as error:  # noqa: BLE001  # drivers have their own for an outage
-            # The database or the queue is away: nothing is lost by waiting for it.
-            failures += 1
-            pause = min(_POLL * 2**failures, _LONGEST_PAUSE)
-            problem = without_values(error)
-            _log.error(
-                "%s; again in %.0f s: %s", trouble, pause, problem
-            )  # a traceback quotes values
-            await asyncio.sleep(pause)
-            continue
-        if not busy:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), _POLL)
 
 
 class _Tally:

@@ -24,6 +24,7 @@ from zoho_sync.store.debts import Debts
 from zoho_sync.store.ledger import LedgerKey
 from zoho_sync.store.parked_rows import Parked
 from zoho_sync.store.pauses import Pause, paused_at
+from zoho_sync.store.worker_rows import WorkerRows
 from zoho_sync.worker.runtime import Runtime
 from zoho_sync.worker.settlement import log_failure
 
@@ -49,6 +50,7 @@ class Maintenance:
         if await self._lead():
             await self.expire_parked()
             await self.sweep()
+            await self._forget_workers()
 
     async def paused(self) -> bool:
         """Return whether the host has paused the queue."""
@@ -101,6 +103,11 @@ class Maintenance:
             after = targets[-1].key
         await self._pay()
         return woken
+
+    async def _forget_workers(self) -> None:
+        async with self._transaction() as work:
+            now = await database_time(work.connection, self._runtime.context.clock)
+            await WorkerRows(work.connection, self._runtime.context.tables).forget(now)
 
     async def _pay(self) -> None:
         """Pay what is owed for entities that are there after all."""

@@ -6,11 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from zoho_sync.abc import QueueBackend, SettledHook
 from zoho_sync.apply.context import HandlerContext
+from zoho_sync.apply.patience import Patience
 from zoho_sync.events.retry import RetryPolicy
 from zoho_sync.handlers.registry import HandlerRegistry
 
@@ -26,6 +28,7 @@ class Runtime:
         batch_size: Events of one transaction.
         concurrency: Transactions at once.
         lease: How long a claim lasts unless it is extended.
+        handler_timeout: How long one event may take; four leases for None.
         jitter: Gives random numbers from 0 to 1.
     """
 
@@ -38,4 +41,10 @@ class Runtime:
     batch_size: int
     concurrency: int
     lease: timedelta
+    handler_timeout: timedelta | None = None
     jitter: Callable[[], float] = random.random
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long one event may take; it knows what is being applied now."""
+        return Patience.of(self.handler_timeout, self.lease)

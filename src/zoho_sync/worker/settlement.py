@@ -15,8 +15,9 @@ from zoho_sync.apply.batch import Batch
 from zoho_sync.apply.recording import BatchResult, record, wake
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.database.hiding import without_values
-from zoho_sync.events.outcome import Outcome, SyncResult
-from zoho_sync.exceptions import ValueTaken, ZohoSyncError
+from zoho_sync.events.outcome import DeadLetterKind, Outcome, SyncResult
+from zoho_sync.exceptions import UnknownEntityType, ValueTaken, ZohoSyncError
+from zoho_sync.exceptions.places import own_line
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, describe_error
 from zoho_sync.store.jobs import requeue
 from zoho_sync.worker.runtime import Runtime
@@ -69,7 +70,9 @@ class Settlement:
             # Whoever was asked may want to be left alone for so long.
             pause = getattr(error, "retry_after", None)
             asked = pause if isinstance(pause, timedelta) else None
-            delay = runtime.retry.delay(job.attempts, jitter=runtime.jitter(), retry_after=asked)
+            # The worker of a newer release may know the type, once it has been started.
+            jitter = 1.0 if isinstance(error, UnknownEntityType) else runtime.jitter()
+            delay = runtime.retry.delay(job.attempts, jitter=jitter, retry_after=asked)
             due.append((job, now + delay))
         await requeue(connection, runtime.context.tables, due, now)
         await wake(connection, runtime.context, self.result)
@@ -104,6 +107,8 @@ def _failed(job: Job, error: Exception, now: datetime) -> Job:
         contested = [*dict.fromkeys([*found, *job.contested])][:_MOST_HOLDERS]
     told = describe_error(error)
     failure = {"at": now.isoformat(), "error_type": told["error_type"], "error": told["error"]}
+    if told["kind"] == DeadLetterKind.FAILURE and (line := own_line(error)):
+        failure["line"] = line
     history = (*job.history, failure)
     return replace(job, attempts=job.attempts + 1, contested=contested, history=history)
 
