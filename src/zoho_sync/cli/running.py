@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 import click
@@ -59,13 +59,26 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 def at_signals(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Call a function in the loop at each SIGTERM and SIGINT, while the body runs."""
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield
-    finally:
+    with ExitStack() as undoing:
         for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+            try:
+                loop.add_signal_handler(number, stop, number)
+            except NotImplementedError:  # the loops of Windows have none
+                before = signal.signal(number, _in_loop(loop, stop))
+                undoing.callback(signal.signal, number, before)
+            else:
+                undoing.callback(loop.remove_signal_handler, number)
+        yield
+
+
+def _in_loop(
+    loop: asyncio.AbstractEventLoop, stop: Callable[[signal.Signals], None]
+) -> Callable[[int, object], None]:
+    def received(number: int, frame: object) -> None:
+        del frame
+        loop.call_soon_threadsafe(stop, signal.Signals(number))
+
+    return received
 
 
 def failure(error: Exception) -> Failure:
