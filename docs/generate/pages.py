@@ -66,7 +66,10 @@ PAGES = (
         (
             Face("zoho_sync", "ZohoSync"),
             Face("zoho_sync", "RetryPolicy"),
-            Face("zoho_sync.blocking", made="BlockingDeadLetters BlockingParkedEvents"),
+            Face(
+                "zoho_sync.blocking",
+                made="BlockingDeadLetters BlockingParkedEvents BlockingQueuedEvents",
+            ),
         ),
     ),
     Page(
@@ -212,6 +215,11 @@ PAGES = (
                 "zoho_sync.operate",
                 "ParkedEvents ParkedEvent",
                 made="ParkedEvents",
+            ),
+            Face(
+                "zoho_sync.operate",
+                "QueuedEvents QueuedEvent",
+                made="QueuedEvents",
             ),
             Face(
                 "zoho_sync.operate",

@@ -9,8 +9,15 @@ from __future__ import annotations
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
+    BlockingQueuedEvents,
     BlockingSync,
     enqueue_statement,
 )
 
-__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
+__all__ = [
+    "BlockingDeadLetters",
+    "BlockingParkedEvents",
+    "BlockingQueuedEvents",
+    "BlockingSync",
+    "enqueue_statement",
+]

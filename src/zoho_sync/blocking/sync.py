@@ -39,9 +39,16 @@ from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
+from zoho_sync.operate.queued import QueuedEvents
 from zoho_sync.store.new_events import check_priority, enqueueing
 
-__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
+__all__ = [
+    "BlockingDeadLetters",
+    "BlockingParkedEvents",
+    "BlockingQueuedEvents",
+    "BlockingSync",
+    "enqueue_statement",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -189,6 +196,8 @@ class BlockingSync(_Blocking[ZohoSync]):
         """What could not be applied: list, get, replay, resolve, purge."""
         self.parked = BlockingParkedEvents(self.call, lambda sync: sync.parked)
         """What waits for another entity."""
+        self.queued = BlockingQueuedEvents(self.call, lambda sync: sync.queued)
+        """What waits to be applied, as far as it is in the host's database."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -286,6 +295,12 @@ class BlockingParkedEvents(_Blocking[ParkedEvents]):
     """The parked events of a `BlockingSync`; see `zoho_sync.operate.parked.ParkedEvents`."""
 
     list = _blocking(ParkedEvents.list)
+
+
+class BlockingQueuedEvents(_Blocking[QueuedEvents]):
+    """The queued events of a `BlockingSync`; see `zoho_sync.operate.queued.QueuedEvents`."""
+
+    list = _blocking(QueuedEvents.list)
 
 
 def enqueue_statement(
