@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
+from typing import Self
 
 import pytest
+from sqlalchemy import event
 from sybil import Example, Sybil
 from sybil.evaluators.python import pad
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -107,6 +109,49 @@ class Misfit:
     async def run(self) -> None:
         """Be no worker: it would fail where nobody looks."""
         pytest.fail("the worker was started")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+
+class Fitting(Misfit):
+    """A `ZohoSync` whose worker works until it is cancelled."""
+
+    closed = False
+
+    async def check(self) -> None:
+        """Find nothing."""
+
+    async def run(self) -> None:
+        """Work."""
+        await asyncio.Event().wait()
+
+
+LIFESPANS = [page for page in pages() if "async def lifespan(" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("page", LIFESPANS, ids=lambda page: page.name)
+def test_a_lifespan_closes_what_it_has_opened(
+    page: Path, runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = next(iter(Sybil([parser(runner)]).parse(page).examples()))
+    first.evaluate()
+    sync = first.namespace["sync"] = Fitting()
+    disposed: list[object] = []
+    event.listen(first.namespace["engine"].sync_engine, "engine_disposed", disposed.append)
+
+    async def live() -> None:
+        async with first.namespace["lifespan"](None):
+            await asyncio.sleep(0)
+            assert not sync.closed
+
+    runner.run(live())
+    assert sync.closed
+    assert disposed
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/how-to/embed.md"])

@@ -23,6 +23,7 @@ from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import RowsCheck
+from zoho_sync.checks.servers import check_server
 from zoho_sync.database.faults import is_of_database, without_values
 from zoho_sync.database.reflection import TableFacts, read_table, table_names
 from zoho_sync.database.unit_of_work import unit_of_work
@@ -104,6 +105,7 @@ class MappingCheck:
                 targets = _on_one_bind(session, handlers, self.tables.metadata, report)
                 async with unit_of_work(session) as work:
                     connection = work.connection
+                    check_server(report, connection.dialect)
                     unread = None if whole_mirror else mirror.metadata
                     facts = await connection.run_sync(self._facts, targets, unread, report)
                 rows = RowsCheck(report, connection.dialect, facts)
