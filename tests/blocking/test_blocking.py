@@ -52,12 +52,12 @@ from zoho_sync import (
 )
 from zoho_sync.abc import Capabilities
 from zoho_sync.blocking import loop_thread
+from zoho_sync.blocking.statement import enqueue_statement
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
     BlockingQueuedEvents,
     BlockingSync,
-    enqueue_statement,
 )
 from zoho_sync.events.event import Arrival
 from zoho_sync.operate.dead_letters import DeadLetters
