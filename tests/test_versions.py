@@ -60,6 +60,13 @@ def test_packages_are_those_that_are_installed_with_it(name: str, package: str) 
     assert f">={oldest}," in requirement(package)
 
 
+def test_the_readme_names_everything_that_is_installed_with_it() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    told = text.partition("The library itself needs ")[2].partition(".")[0].lower()
+    for wanted in PROJECT["dependencies"]:
+        assert re.split(r"[\[<>=]", wanted)[0] in told
+
+
 @pytest.mark.parametrize("name", OLDEST)
 def test_databases_are_those_that_the_check_takes(name: str) -> None:
     oldest = ".".join(map(str, OLDEST[name]))
