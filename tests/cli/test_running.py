@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from zoho_sync.cli.running import at_signals, failure
+from zoho_sync.cli.running import at_signals, failure, loop_factory
 from zoho_sync.exceptions import (
     ConfigurationError,
     Finding,
@@ -53,6 +53,11 @@ def test_an_error_is_a_sentence_and_an_exit_code(error: Exception, code: int, me
     told = failure(error)
     assert (told.exit_code, told.message) == (code, message)
     assert HIDDEN not in told.message
+
+
+def test_on_windows_the_loop_is_one_that_every_driver_takes() -> None:
+    assert loop_factory("win32") is asyncio.SelectorEventLoop
+    assert loop_factory("linux") is loop_factory("darwin") is None
 
 
 class LoopOfWindows(asyncio.SelectorEventLoop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
@@ -48,11 +49,21 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         Failure: What it raised, for people.
     """
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory(sys.platform)) as runner:
+            return runner.run(work)
     except Exception as error:
         if isinstance(error, ZohoSyncError) or is_of_database(error):
             raise failure(error) from error
         raise
+
+
+def loop_factory(system: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop on a system; None for what the system has of itself.
+
+    psycopg does not work in the loop that Windows has. The other one hears of a signal when it next
+    wakes, which a worker does twice a second.
+    """
+    return asyncio.SelectorEventLoop if system == "win32" else None
 
 
 @contextmanager
