@@ -6,14 +6,17 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from zoho_sync import ZohoSync
+from zoho_sync.blocking.loop_thread import _closed_in_the_end
 
 PROGRAM = """
 import asyncio, atexit, os, signal, sys, threading
@@ -131,3 +134,22 @@ def test_a_signal_that_nobody_handles_leaves_the_lease_to_expire(
     code, _ = ended(sqlite_url, tmp_path, "QueuePool", ending, lambda it: terminate(it, tmp_path))
     assert code < 0
     assert asyncio.run(_depth(sqlite_url)) == (0, 1)
+
+
+class Unclosable:
+    """A runner whose loop cannot end its executor's threads."""
+
+    def close(self) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+
+def test_a_loop_that_cannot_be_closed_is_an_error_but_where_the_process_exits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner: Any = Unclosable()
+    with pytest.raises(RuntimeError, match="new thread"), _closed_in_the_end(runner):
+        pass
+    ended = threading.Thread()  # as the main one is then
+    monkeypatch.setattr(threading, "main_thread", lambda: ended)
+    with _closed_in_the_end(runner):
+        pass

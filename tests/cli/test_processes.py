@@ -27,6 +27,7 @@ from tests.cli.test_worker import (
     wait_until_idle,
 )
 from zoho_sync import ZohoSync
+from zoho_sync.cli import parent
 from zoho_sync.cli.processes import Replacing, supervise
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent to processes")
@@ -149,6 +150,21 @@ def test_a_worker_that_cannot_stop_is_ended_all_the_same() -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(PATIENCE) == 1
+
+
+def test_what_a_parent_writes_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    exits: list[int] = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    monkeypatch.setattr(parent, "_GRACE", 0)
+    end, other = os.pipe()
+    os.write(other, b"stop?")
+    os.close(other)
+    watched = parent.Parent()
+    watched.is_stopping = True
+    watched._wait(end)
+    os.close(end)
+    assert watched.is_gone
+    assert exits == [1]
 
 
 def test_what_a_worker_starts_does_not_read_from_its_parent() -> None:
