@@ -24,7 +24,7 @@ from zoho_sync import SignedRequest, SyncEvent, ZohoSync, mirror
 from zoho_sync.blocking import BlockingSync
 from zoho_sync.web import SIGNATURE_HEADER, sign
 
-SECRET = "abcdef123456"  # noqa: S105  # made up; a real one comes from the environment
+SECRET = "abcdef123456"  # made up; a real one comes from the environment
 ITEM = b"""{"item": {"item_id": "982000000030049", "name": "Desk lamp", "rate": 74.95,
     "last_modified_time": "2026-03-02T09:14:07-0800"}}"""
 

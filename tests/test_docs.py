@@ -6,16 +6,21 @@ import ast
 import asyncio
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
+from typing import Self
 
 import pytest
+from sqlalchemy import event
 from sybil import Example, Sybil
 from sybil.evaluators.python import pad
 from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 
+from tests.test_examples import OUTPUT
 from zoho_sync import MappingError
 
 pytestmark = pytest.mark.depends_on_sqlalchemy
@@ -79,6 +84,44 @@ def test_every_block_runs(
     run_page(page, runner)
 
 
+def first_block(page: Path) -> str:
+    """The first block of Python on a page; ``""`` if there is none."""
+    found = re.search(
+        r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in pages() if first_block(page)],
+    ids=lambda page: str(page.relative_to(REPOSITORY)),
+)
+def test_the_first_block_of_a_page_is_a_file_that_runs_twice(page: Path, tmp_path: Path) -> None:
+    """Whoever copies it into a file must not meet an await outside of a function."""
+    (tmp_path / "copied.py").write_text(first_block(page), encoding="utf-8")
+    for _ in range(2):
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "copied.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert "Warning" not in ran.stderr
+
+
+def test_the_quickstart_is_the_text_of_its_example() -> None:
+    page = REPOSITORY / "docs" / "quickstart.md"
+    example = (REPOSITORY / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    assert first_block(page) == example
+    shown = page.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    assert shown == OUTPUT["quickstart.py"]
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_what_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -107,6 +150,49 @@ class Misfit:
     async def run(self) -> None:
         """Be no worker: it would fail where nobody looks."""
         pytest.fail("the worker was started")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+
+class Fitting(Misfit):
+    """A `ZohoSync` whose worker works until it is cancelled."""
+
+    closed = False
+
+    async def check(self) -> None:
+        """Find nothing."""
+
+    async def run(self) -> None:
+        """Work."""
+        await asyncio.Event().wait()
+
+
+LIFESPANS = [page for page in pages() if "async def lifespan(" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("page", LIFESPANS, ids=lambda page: page.name)
+def test_a_lifespan_closes_what_it_has_opened(
+    page: Path, runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = next(iter(Sybil([parser(runner)]).parse(page).examples()))
+    first.evaluate()
+    sync = first.namespace["sync"] = Fitting()
+    disposed: list[object] = []
+    event.listen(first.namespace["engine"].sync_engine, "engine_disposed", disposed.append)
+
+    async def live() -> None:
+        async with first.namespace["lifespan"](None):
+            await asyncio.sleep(0)
+            assert not sync.closed
+
+    runner.run(live())
+    assert sync.closed
+    assert disposed
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/how-to/embed.md"])

@@ -75,7 +75,8 @@ FACES: dict[str, str] = {
     "abc": """AcknowledgesAfterCommit BULK_PRIORITY Capabilities DEFAULT_PRIORITY Depth Enqueued Job
         NotesClaims QueueBackend ReadsPause Relayed RelaysOutbox ReservesConnection SettledEvent
         SettledHook WakesWorkers""",
-    "blocking": "BlockingDeadLetters BlockingParkedEvents BlockingSync enqueue_statement",
+    "blocking": """BlockingDeadLetters BlockingParkedEvents BlockingQueuedEvents BlockingSync
+        enqueue_statement""",
     "events": """Arrival DEFAULT_ORGANIZATION DeadLetterKind EntityCatalog EntityKind EntityType
         Operation Outcome Receipt ReceiptStatus RetryPolicy SyncEvent SyncResult Version""",
     "exceptions": """AmbiguousMatch BrokenOff CallableFailed ConfigurationError Finding
@@ -94,8 +95,8 @@ FACES: dict[str, str] = {
         products sales_order_lines sales_orders stock_adjustment_lines stock_adjustments tables
         users vendors""",
     "operate": """AdoptionCount ColumnSource DeadLetter DeadLetterFilter DeadLetters HistoryEntry
-        LinkReport ParkedEvent ParkedEvents Provenance ReapplyReport RefusedLink Replayed
-        StatusReport WorkerReport""",
+        LinkReport ParkedEvent ParkedEvents Provenance QueuedEvent QueuedEvents ReapplyReport
+        RefusedLink Replayed StatusReport WorkerReport""",
     "payloads": """Amount BillLine BillPayload ContactPayload CreditNoteAllocation CreditNoteLine
         CreditNotePayload CustomerPayload Day EntityId FieldKind Flag Integer InvoiceLine
         InvoicePayload JsonList JsonObject JsonValue Line ListOf Moment Payload PaymentAllocation

@@ -66,7 +66,9 @@ def _commands(group: click.Group, path: str) -> Iterator[str]:
 def _options(command: click.Command, left_out: set[str]) -> str:
     lines = []
     for each in command.params:
-        if isinstance(each, click.Option) and each.name not in {*left_out, "help"}:
+        if not isinstance(each, click.Option) or each.hidden:
+            continue
+        if each.name not in {*left_out, "help"}:
             names = ", ".join(f"`{name}`" for name in (*each.opts, *each.secondary_opts))
             value = "" if each.is_flag or each.count else f" `{each.make_metavar(CONTEXT)}`"
             told = f": {each.help}" if each.help else ""

@@ -66,7 +66,10 @@ PAGES = (
         (
             Face("zoho_sync", "ZohoSync"),
             Face("zoho_sync", "RetryPolicy"),
-            Face("zoho_sync.blocking", made="BlockingDeadLetters BlockingParkedEvents"),
+            Face(
+                "zoho_sync.blocking",
+                made="BlockingDeadLetters BlockingParkedEvents BlockingQueuedEvents",
+            ),
         ),
     ),
     Page(
@@ -215,6 +218,11 @@ PAGES = (
             ),
             Face(
                 "zoho_sync.operate",
+                "QueuedEvents QueuedEvent",
+                made="QueuedEvents",
+            ),
+            Face(
+                "zoho_sync.operate",
                 "HistoryEntry Provenance ColumnSource",
             ),
             Face("zoho_sync.operate", "LinkReport RefusedLink"),
@@ -231,7 +239,7 @@ PAGES = (
         "- The primary key of a line is `(organization_id, <id of the document>, <its id>)`. A "
         "line without an id has `#` and its position instead.\n"
         "- Amounts and quantities are NUMERIC(28, 10). On SQLite they are the same number as "
-        "text.\n"
+        "text. A number with more than ten decimals is refused by name, and not rounded.\n"
         "- Times are aware UTC. On MariaDB they are DATETIME(6) in UTC.\n"
         "- Nested objects and lists are JSON as text. Numbers keep every digit.\n"
         "- `raw` is the document as received.\n"

@@ -7,7 +7,8 @@ names. ``mirror.products`` and so on are tables on ``mirror.metadata`` under the
 =====================  ==================================================================
 primary key            documents ``(organization_id, <id>)``; lines ``(organization_id,
                        <id of the document>, <id of the line>)``
-amounts, quantities    NUMERIC(28, 10), on SQLite the same number as text
+amounts, quantities    NUMERIC(28, 10), on SQLite the same number as text; more decimals
+                       are refused
 times                  aware UTC; on MariaDB DATETIME(6), in UTC
 nested objects, lists  JSON as text, numbers with every digit
 ``raw``                the document as received, JSON as text
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -186,7 +188,7 @@ _ROWS: Final[Mapping[str, _Rows]] = {
 _TYPES: Final[Mapping[FieldKind, Callable[[], TypeEngine[Any]]]] = {
     FieldKind.ID: lambda: String(_ID_LENGTH),
     FieldKind.TEXT: lambda: LONG_TEXT,
-    FieldKind.NUMBER: ExactDecimal,
+    FieldKind.NUMBER: partial(ExactDecimal, rounds=False),
     FieldKind.INTEGER: BigInteger,
     FieldKind.FLAG: Boolean,
     FieldKind.DAY: Date,

@@ -51,15 +51,17 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.abc import Capabilities
+from zoho_sync.blocking.statement import enqueue_statement
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
+    BlockingQueuedEvents,
     BlockingSync,
-    enqueue_statement,
 )
 from zoho_sync.events.event import Arrival
 from zoho_sync.operate.dead_letters import DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
+from zoho_sync.operate.queued import QueuedEvents
 from zoho_sync.queues import SQLQueue
 from zoho_sync.store.tables import library_tables
 from zoho_sync.web import loop_thread
@@ -197,6 +199,14 @@ def test_parked_events(sync: BlockingSync) -> None:
     assert parked.event.entity_id == "10"
 
 
+def test_queued_events(sync: BlockingSync) -> None:
+    sync.ingest({"item": {"item_id": "1"}})
+    (queued,) = sync.queued.list(entity_type="product")
+    assert queued.event.entity_id == "1"
+    assert sum(sync.drain().values()) == 1
+    assert sync.queued.list() == []
+
+
 MIRRORED: list[tuple[type, type, str]] = [
     *(
         (BlockingSync, ZohoSync, name)
@@ -218,6 +228,7 @@ MIRRORED: list[tuple[type, type, str]] = [
         for name in ("list", "get", "replay", "resolve", "purge")
     ),
     (BlockingParkedEvents, ParkedEvents, "list"),
+    (BlockingQueuedEvents, QueuedEvents, "list"),
 ]
 
 

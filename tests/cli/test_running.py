@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from typing import Any
+
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from zoho_sync.cli.running import failure
+from zoho_sync.cli.running import at_signals, failure, loop_factory
 from zoho_sync.exceptions import (
     ConfigurationError,
     Finding,
@@ -49,3 +53,34 @@ def test_an_error_is_a_sentence_and_an_exit_code(error: Exception, code: int, me
     told = failure(error)
     assert (told.exit_code, told.message) == (code, message)
     assert HIDDEN not in told.message
+
+
+def test_on_windows_the_loop_is_one_that_every_driver_takes() -> None:
+    assert loop_factory("win32") is asyncio.SelectorEventLoop
+    assert loop_factory("linux") is loop_factory("darwin") is None
+
+
+class LoopOfWindows(asyncio.SelectorEventLoop):
+    """Has no signal handlers, as no loop on Windows has any."""
+
+    def add_signal_handler(self, *_: Any) -> None:  # type: ignore[override]  # it takes none
+        raise NotImplementedError
+
+    def remove_signal_handler(self, *_: Any) -> bool:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, LoopOfWindows])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_heard_in_every_loop(loop: Any, number: signal.Signals) -> None:
+    async def listen() -> None:
+        heard = asyncio.get_running_loop().create_future()
+        with at_signals(heard.set_result):
+            signal.raise_signal(number)
+            assert not heard.done()  # it is told in the loop, and not in the midst of anything
+            assert await asyncio.wait_for(heard, 20) is number
+
+    before = signal.getsignal(number)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(listen())
+    assert signal.getsignal(number) == before

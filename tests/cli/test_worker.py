@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,11 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from tests.cli.conftest import SECRET_TEXT, Call, in_database
 from zoho_sync import BaseEntityHandler, EntityMap, ZohoSync, default_registry
-from zoho_sync.cli.processes import supervise
 from zoho_sync.exceptions import WorkerStopped
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.payloads import EntityId, Payload, UserPayload
 
-_PATIENCE = 50.0
+PATIENCE = 50.0
 
 CLIENTS = Table(
     "clients",
@@ -91,19 +89,10 @@ def running(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_until_idle(url: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while queued(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def wait_until_ended(process: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    with suppress(ProcessLookupError):
-        while True:
-            os.kill(process, 0)
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
 
 @pytest.mark.databases("sqlite", "postgresql", "mariadb")
@@ -121,7 +110,7 @@ def is_stopped_gracefully(database_url: str, tmp_path: Path, number: signal.Sign
     with running(*options, cwd=tmp_path) as process:
         wait_until_idle(database_url)
         process.send_signal(number)
-        out, err = process.communicate(timeout=_PATIENCE)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert json.loads(out) == {"stopped_by": number.name, "outcomes": None}
     assert "in batches of 1, 2 at once" in err
@@ -150,12 +139,12 @@ sync = ZohoSync(async_sessionmaker(create_async_engine({url!r})), registry=Handl
 """
 
 
-def _slow(url: str, folder: Path, ending: str) -> None:
+def slow(url: str, folder: Path, ending: str) -> None:
     (folder / "slow_host.py").write_text(_HOST.format(url=url, ending=ending), encoding="utf-8")
 
 
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -168,11 +157,11 @@ async def enqueue_item(sync: ZohoSync) -> None:
 
 def test_what_is_under_way_is_given_back(postgres_url: str, tmp_path: Path) -> None:
     in_database(postgres_url, enqueue_item)
-    _slow(postgres_url, tmp_path, "pass")
+    slow(postgres_url, tmp_path, "pass")
     with running("--app", "slow_host:sync", cwd=tmp_path) as process:
-        _wait_for(tmp_path / "begun")
+        wait_for(tmp_path / "begun")
         process.terminate()
-        _, err = process.communicate(timeout=_PATIENCE)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
 
     async def read(sync: ZohoSync) -> tuple[int, int]:
@@ -184,13 +173,13 @@ def test_what_is_under_way_is_given_back(postgres_url: str, tmp_path: Path) -> N
 
 def test_a_second_signal_ends_it_at_once(postgres_url: str, tmp_path: Path) -> None:
     in_database(postgres_url, enqueue_item)
-    _slow(postgres_url, tmp_path, 'Path("ending").touch(); await asyncio.sleep(60)')
+    slow(postgres_url, tmp_path, 'Path("ending").touch(); await asyncio.sleep(60)')
     with running("--app", "slow_host:sync", cwd=tmp_path) as process:
-        _wait_for(tmp_path / "begun")
+        wait_for(tmp_path / "begun")
         process.terminate()
-        _wait_for(tmp_path / "ending")
+        wait_for(tmp_path / "ending")
         process.terminate()
-        process.communicate(timeout=_PATIENCE)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
 
 
@@ -267,7 +256,7 @@ def test_for_people_it_prints_nothing_when_it_is_stopped(sqlite_url: str, tmp_pa
     with running("--database-url", sqlite_url, cwd=tmp_path) as process:
         wait_until_idle(sqlite_url)
         process.terminate()
-        out, err = process.communicate(timeout=_PATIENCE)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, ""), err
 
 
@@ -324,73 +313,6 @@ def test_a_traceback_in_the_log_holds_no_document(call: Call, filled_url: str) -
     told = handler.format(record)
     assert told.endswith("failed\n  IntegrityError: taken")
     assert SECRET_TEXT not in told
-
-
-def started(process: subprocess.Popen[str], count: int) -> list[int]:
-    """Return the numbers of processes that a supervisor's log tells of next."""
-    found: list[int] = []
-    assert process.stderr is not None
-    while len(found) < count:
-        line = process.stderr.readline()
-        assert line, "it ended before it had started them"
-        if " is process " in line:
-            found.append(int(line.rpartition(" ")[2]))
-    return found
-
-
-def test_several_processes_share_the_work_and_replace_who_is_killed(
-    postgres_url: str, tmp_path: Path
-) -> None:
-    in_database(postgres_url, enqueue)
-    with running("--database-url", postgres_url, "--processes", "2", cwd=tmp_path) as process:
-        killed, _ = started(process, 2)
-        wait_until_idle(postgres_url)
-        os.kill(killed, signal.SIGKILL)
-        (replaced,) = started(process, 1)
-        assert replaced != killed
-        in_database(postgres_url, enqueue_item)
-        wait_until_idle(postgres_url)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=_PATIENCE)
-    assert process.returncode == 0, err
-    assert "SIGTERM: stopping 2 worker(s)" in err
-
-
-def test_what_ends_one_process_by_itself_ends_all(tmp_path: Path) -> None:
-    unreachable = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
-    with running("--database-url", unreachable, "--processes=2", cwd=tmp_path) as process:
-        _, err = process.communicate(timeout=_PATIENCE)
-    assert process.returncode == 4, err
-    assert "is replaced" not in err
-
-
-def test_no_exit_code_is_lost_where_processes_end_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # The first that ends has the others told to stop, in the very moment in which they end.
-    program = tmp_path / "ends"
-    program.write_text("#!/bin/sh\nexit 4\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-    assert {asyncio.run(supervise(8, [])) for _ in range(40)} == {("done", 4)}
-
-
-def test_all_are_stopped_where_one_cannot_be_replaced(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # The first to come stays; the second takes the program away, and is killed.
-    program = tmp_path / "once"
-    program.write_text(
-        f"#!/bin/sh\nif mkdir {tmp_path}/came; then echo $$ >{tmp_path}/id; exec sleep 600; fi\n"
-        f'until [ -s {tmp_path}/id ]; do sleep 0.01; done; rm "$0"; kill -9 $$\n',
-        encoding="utf-8",
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(FileNotFoundError):
-        asyncio.run(supervise(2, []))
-    stays = int((tmp_path / "id").read_text(encoding="utf-8"))
-    wait_until_ended(stays)
 
 
 def test_once_is_for_one_process(call: Call, sqlite_url: str) -> None:

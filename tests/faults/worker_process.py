@@ -32,6 +32,7 @@ from tests.faults.routes import Route
 from tests.hosts.shop import Script, registry
 from zoho_sync import RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.abc import Job, QueueBackend
+from zoho_sync.cli.parent import Parent
 from zoho_sync.cli.worker import _told_to_stop
 from zoho_sync.queues import SQLQueue
 
@@ -218,7 +219,7 @@ async def _work(route: Route, conduct: Conduct, moves: Moves) -> None:
     )
     hogs = [asyncio.create_task(_hog(engine)) for _ in range(conduct.hogs)]
     running = asyncio.ensure_future(sync.run())
-    with _told_to_stop(running) as received, suppress(asyncio.CancelledError):
+    with _told_to_stop(running, Parent()) as received, suppress(asyncio.CancelledError):
         await running
     moves.say(f"stopped by {' '.join(received)}")
     for hog in hogs:

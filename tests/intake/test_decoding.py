@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -177,9 +178,7 @@ def test_lesson_27_zohos_own_envelope_is_understood() -> None:
         "data": {"adjustment_id": "7", "item_id": "101", "quantity_adjusted": 1},
     }
     assert "no entity is recognised" in refusal_of(invented)
-    assert "stock_adjustment.inventory_adjustment_id" in refusal_of(
-        invented, entity="stock_adjustment"
-    )
+    assert "stock_adjustment.item_id" in refusal_of(invented, entity="stock_adjustment")
 
 
 def test_lesson_07_numbers_keep_every_digit() -> None:
@@ -494,6 +493,8 @@ def test_a_hint_that_contradicts_the_body_is_refused(sample: Sample) -> None:
         {"customer_id": "201"},
         {"invoices": [{"invoice_id": "1"}]},
         {"data": {"invoice_id": "1"}},
+        {"event": "bill.created", "data": {"invoice_id": "1"}},
+        {"event": "invoice.created", "data": {"invoice_id": "1"}, "payload": {"invoice_id": "2"}},
         {"user_id": "601", "invoice": {"invoice_id": "1"}},
         {"bill": {"bill_id": "1"}, "invoice": {"invoice_id": "1"}},
         {"invoice_id": "1", "invoice": {"invoice_id": "2"}},
@@ -501,6 +502,43 @@ def test_a_hint_that_contradicts_the_body_is_refused(sample: Sample) -> None:
 )
 def test_nothing_is_taken_for_what_it_is_not(body: object) -> None:
     refusal_of(body)
+
+
+@EVERY_SAMPLE
+def test_the_document_itself_may_stand_under_data(sample: Sample) -> None:
+    for holder, word in itertools.product(("data", "payload", "object"), (".created", " Updated")):
+        event = event_of({"event": f"{sample.wrapper}{word}", holder: sample.document})
+        assert (event.entity_type, event.entity_id) == (sample.entity_type, own_id(sample))
+        assert event.payload == json.loads(json.dumps(sample.document), parse_float=Decimal)
+        told = event_of({"organization_id": "10", holder: sample.document}, entity=sample.wrapper)
+        assert (told.entity_type, told.payload) == (sample.entity_type, event.payload)
+    deleted = {"event_type": f"{sample.wrapper}.deleted", "data": sample.document}
+    assert event_of(deleted).operation is Operation.DELETE
+
+
+def test_a_document_under_data_must_be_named() -> None:
+    refusal = refusal_of({"data": {"invoice_id": "1"}})
+    assert '"event": "invoice.created"' in refusal
+    assert "bill.bill_id: missing" in refusal_of(
+        {"event": "bill.created", "data": {"invoice_id": "1"}}
+    )
+
+
+@pytest.mark.parametrize("entity", [None, "sales_order", "invoice"])
+@pytest.mark.parametrize("name", ["salesorders", "invoices", "contacts", "items", "Sales-Orders"])
+def test_an_answer_with_a_list_is_refused_and_says_what_to_do(
+    name: str, entity: str | None
+) -> None:
+    body = {
+        "code": 0,
+        "message": "success",
+        name: [{"salesorder_id": "1", "invoice_id": "2", "total": 5}],
+        "page_context": {"page": 1, "has_more_page": False},
+    }
+    for each in (body, {**body, name: []}):
+        refusal = refusal_of(each, entity=entity)
+        assert "a list of" in refusal
+        assert "fetch each document by its id, and hand it over by itself" in refusal
 
 
 @pytest.mark.parametrize(

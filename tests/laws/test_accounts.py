@@ -285,6 +285,10 @@ class Books:
         else:
             assert (elsewhere, places) == (0, accepted)
             assert status.accepted == accepted.total()
+        listed = [each for each in await self.sync.queued.list(limit=1000) if not each.in_outbox]
+        assert Counter(each.event.id for each in listed) == Counter(
+            row["event_id"] for row in queued
+        )
         assert (status.parked, status.dead_letters) == (len(parked), len(dead))
         assert status.settled == Counter(Outcome(row["outcome"]) for row in settled)
         await self._explained(parked, dead, settled)

@@ -14,7 +14,7 @@ from sqlalchemy import Table, select
 
 from tests.hosts.sql import Sessions
 from zoho_sync import AnyOf, HeaderToken, QueryToken, SignedBody, SignedRequest, ZohoSync
-from zoho_sync.intake.signature import Verifier
+from zoho_sync.web import Verifier
 
 SECRET: Final = "s3cretS3cretS3cret"
 TOKEN: Final = "t0ken-t0ken-t0ken"

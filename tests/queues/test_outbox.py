@@ -28,7 +28,7 @@ from zoho_sync import (
     ZohoSync,
 )
 from zoho_sync.abc import QueueBackend
-from zoho_sync.blocking.sync import enqueue_statement
+from zoho_sync.blocking.statement import enqueue_statement
 from zoho_sync.events.event import REAPPLIED
 from zoho_sync.queues import MemoryQueue, Outbox, SQLQueue
 from zoho_sync.queues.outbox import OutboxQueue

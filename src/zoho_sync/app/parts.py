@@ -24,6 +24,7 @@ from zoho_sync.operate.dead_letters import DeadLetters
 from zoho_sync.operate.linking import Linker
 from zoho_sync.operate.parked import ParkedEvents
 from zoho_sync.operate.provenance import Histories
+from zoho_sync.operate.queued import QueuedEvents
 from zoho_sync.operate.reapplying import Reapplication
 from zoho_sync.operate.status import read_status
 from zoho_sync.store.pauses import PauseSwitch
@@ -101,4 +102,5 @@ class Parts:
         self.count_adoptable = partial(count_adoptable, sessions, context)
         self.dead_letters = DeadLetters(sessions, tables, self.receiver.decode_again, clock)
         self.parked = ParkedEvents(sessions, tables)
+        self.queued = QueuedEvents(sessions, tables)
         self.read_status = partial(read_status, sessions, queue, context, runtime.lease)

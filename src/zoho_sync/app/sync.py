@@ -111,6 +111,8 @@ class ZohoSync(FrontDoors):
         """What could not be applied: list, get, replay, resolve, purge."""
         self.parked = self._parts.parked
         """What waits for another entity."""
+        self.queued = self._parts.queued
+        """What waits to be applied, as far as it is in the host's database."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -275,8 +277,7 @@ class ZohoSync(FrontDoors):
     ) -> bool:
         """Forget an entity, so that a hard-deleted one can be synced again.
 
-        Its next event is fresh, whatever its version. Its row, and the link to it, stay. Return
-        whether anything was known of it.
+        Its next event is fresh, whatever its version. Row and link stay. Return if it was known.
         """
         return await self._parts.linker.forget(entity_type, zoho_id, organization_id)
 
@@ -327,10 +328,9 @@ class ZohoSync(FrontDoors):
     async def pause(self) -> bool:
         """Pause the queue; return False if it was paused already.
 
-        No worker on any machine claims anything until `resume`, nor does one that is started
-        later: the pause is a row of the database. What is being applied now is finished.
-        Deliveries are accepted as before. `apply`, and handlers that the host calls itself, work
-        as before. The deadlines of parked events stand still.
+        No worker on any machine claims anything until `resume`, also none that is started later:
+        the pause is a row of the database. What is being applied is finished. Deliveries, `apply`
+        and handlers that the host calls work as before. Deadlines of parked events stand still.
         """
         return await self._parts.switch.pause()
 

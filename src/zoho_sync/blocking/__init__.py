@@ -6,11 +6,18 @@ Stands outside `zoho_sync.app`: it runs an event loop in a thread of its own, an
 
 from __future__ import annotations
 
+from zoho_sync.blocking.statement import enqueue_statement
 from zoho_sync.blocking.sync import (
     BlockingDeadLetters,
     BlockingParkedEvents,
+    BlockingQueuedEvents,
     BlockingSync,
-    enqueue_statement,
 )
 
-__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
+__all__ = [
+    "BlockingDeadLetters",
+    "BlockingParkedEvents",
+    "BlockingQueuedEvents",
+    "BlockingSync",
+    "enqueue_statement",
+]

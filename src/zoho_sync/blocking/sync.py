@@ -25,13 +25,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from sqlalchemy import Insert
 
-from zoho_sync.abc import DEFAULT_PRIORITY, RelaysOutbox
+from zoho_sync.abc import DEFAULT_PRIORITY
 from zoho_sync.app.front_doors import opened
 from zoho_sync.app.sync import ZohoSync
+from zoho_sync.blocking.statement import enqueue_statement
 from zoho_sync.database.faults import is_of_database
 from zoho_sync.database.hiding import without_values
 from zoho_sync.events.event import SyncEvent
@@ -39,21 +40,23 @@ from zoho_sync.events.outcome import Receipt
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.operate.dead_letters import DeadLetterFilter, DeadLetters
 from zoho_sync.operate.parked import ParkedEvents
-from zoho_sync.store.new_events import check_priority, enqueueing
+from zoho_sync.operate.queued import QueuedEvents
 from zoho_sync.web.door import Door, checked_path
 from zoho_sync.web.loop_thread import LoopThread
 from zoho_sync.web.wsgi import WSGIApp, WSGIReceiver
 
-__all__ = ["BlockingDeadLetters", "BlockingParkedEvents", "BlockingSync", "enqueue_statement"]
+__all__ = [
+    "BlockingDeadLetters",
+    "BlockingParkedEvents",
+    "BlockingQueuedEvents",
+    "BlockingSync",
+]
 
 _log = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _PartT = TypeVar("_PartT")
-
-# Some databases take no more than 32,767 parameters in a statement; an event has 18.
-_LONGEST_STATEMENT: Final = 1000
 
 
 class _Hosted:
@@ -191,6 +194,8 @@ class BlockingSync(_Blocking[ZohoSync]):
         """What could not be applied: list, get, replay, resolve, purge."""
         self.parked = BlockingParkedEvents(self.call, lambda sync: sync.parked)
         """What waits for another entity."""
+        self.queued = BlockingQueuedEvents(self.call, lambda sync: sync.queued)
+        """What waits to be applied, as far as it is in the host's database."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -254,7 +259,7 @@ class BlockingSync(_Blocking[ZohoSync]):
     ) -> Insert:
         """Return a statement that queues events in the host's own, synchronous transaction.
 
-        See `zoho_sync.blocking.sync.enqueue_statement`.
+        See `zoho_sync.blocking.enqueue_statement`.
         """
         return enqueue_statement(self._thread.resource().sync, events, priority=priority)
 
@@ -301,51 +306,7 @@ class BlockingParkedEvents(_Blocking[ParkedEvents]):
     list = _blocking(ParkedEvents.list)
 
 
-def enqueue_statement(
-    sync: ZohoSync, events: Sequence[SyncEvent], *, priority: int = DEFAULT_PRIORITY
-) -> Insert:
-    """Return a statement that queues events when it is executed, in the host's own transaction.
+class BlockingQueuedEvents(_Blocking[QueuedEvents]):
+    """The queued events of a `BlockingSync`; see `zoho_sync.operate.queued.QueuedEvents`."""
 
-    ::
-
-        with Session(engine) as session, session.begin():
-            session.add(order)
-            session.execute(sync.enqueue_statement([event]))
-
-    Any synchronous `Session` or `Connection` on the database of the `ZohoSync` can execute it. The
-    jobs become visible with the host's commit, and vanish with its rollback. The events arrive when
-    it is executed, by the database's clock; it may be executed again, in a transaction that is
-    repeated for example. It needs no event loop.
-
-    An event whose equal is queued already is left out, and so is one whose id is; ``rowcount`` says
-    how many went in. `ZohoSync.enqueue` recognises events that are parked or settled as well. Here
-    these are queued, and the ledger decides: one whose equal wrote what it would write is a
-    duplicate, one that another has overtaken is stale, and neither writes a row. With an `Outbox`
-    the events go there, and those that have left it are not looked at either.
-
-    Args:
-        sync: Whose queue is meant, and whose entity types, organizations and time zone.
-        events: At most 1,000; none make a statement that does nothing.
-        priority: The smaller, the sooner; see `ZohoSync.enqueue`.
-
-    Raises:
-        PayloadError: An event cannot be understood.
-        ConfigurationError: The queue is not in the host's database, nor has an `Outbox` there;
-            there are too many events, or the priority is none.
-    """
-    queue, context = sync._runtime.queue, sync._runtime.context  # noqa: SLF001  # its other half
-    if not queue.capabilities.enqueues_in_transaction:
-        message = (
-            "the queue is not in the host's database; give it an outbox, which is:"
-            ' queue=Outbox("redis://…"), or call enqueue() after your commit'
-        )
-        raise ConfigurationError(message)
-    check_priority(priority)
-    if len(events) > _LONGEST_STATEMENT:
-        message = f"one statement queues at most {_LONGEST_STATEMENT} events; make several"
-        raise ConfigurationError(message)
-    understood = [sync._parts.rules.completed(event) for event in events]  # noqa: SLF001  # as above
-    bind = sync._runtime.sessions().get_bind()  # noqa: SLF001  # as above
-    relayed = isinstance(queue, RelaysOutbox) and priority == DEFAULT_PRIORITY
-    table = context.tables.outbox if relayed else context.tables.jobs
-    return enqueueing(bind.dialect.name, table, understood, context.clock, priority)
+    list = _blocking(QueuedEvents.list)

@@ -24,6 +24,7 @@ from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
 from zoho_sync.checks.report import Report
 from zoho_sync.checks.rows import RowsCheck
+from zoho_sync.checks.servers import check_server
 from zoho_sync.database.autocommit import commits_by_itself
 from zoho_sync.database.faults import is_of_database
 from zoho_sync.database.hiding import without_values
@@ -118,6 +119,7 @@ class MappingCheck:
                 async with unit_of_work(session) as work:
                     connection = work.connection
                     await self._check_database(connection, report)
+                    check_server(report, connection.dialect)
                     unread = None if whole_mirror else mirror.metadata
                     facts = await connection.run_sync(self._facts, targets, unread, report)
                 rows = RowsCheck(report, connection.dialect, facts)

@@ -11,6 +11,7 @@ from zoho_sync.cli.demo import demo
 from zoho_sync.cli.links import adopt, forget, link, reapply
 from zoho_sync.cli.parked import parked
 from zoho_sync.cli.pause import pause, resume
+from zoho_sync.cli.queued import queued
 from zoho_sync.cli.status import status
 from zoho_sync.cli.tables import tables
 from zoho_sync.cli.target import common_options
@@ -37,6 +38,7 @@ for _command in (
     worker,
     status,
     dead_letters,
+    queued,
     parked,
     pause,
     resume,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 import click
@@ -48,24 +49,47 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         Failure: What it raised, for people.
     """
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory(sys.platform)) as runner:
+            return runner.run(work)
     except Exception as error:
         if isinstance(error, ZohoSyncError) or is_of_database(error):
             raise failure(error) from error
         raise
 
 
+def loop_factory(system: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop on a system; None for what the system has of itself.
+
+    psycopg does not work in the loop that Windows has. The other one hears of a signal when it next
+    wakes, which a worker does twice a second.
+    """
+    return asyncio.SelectorEventLoop if system == "win32" else None
+
+
 @contextmanager
 def at_signals(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Call a function in the loop at each SIGTERM and SIGINT, while the body runs."""
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield
-    finally:
+    with ExitStack() as undoing:
         for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+            try:
+                loop.add_signal_handler(number, stop, number)
+            except NotImplementedError:  # the loops of Windows have none
+                before = signal.signal(number, _in_loop(loop, stop))
+                undoing.callback(signal.signal, number, before)
+            else:
+                undoing.callback(loop.remove_signal_handler, number)
+        yield
+
+
+def _in_loop(
+    loop: asyncio.AbstractEventLoop, stop: Callable[[signal.Signals], None]
+) -> Callable[[int, object], None]:
+    def received(number: int, frame: object) -> None:
+        del frame
+        loop.call_soon_threadsafe(stop, signal.Signals(number))
+
+    return received
 
 
 def failure(error: Exception) -> Failure:

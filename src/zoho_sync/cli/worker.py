@@ -15,7 +15,8 @@ import click
 
 from zoho_sync.cli.opening import opened
 from zoho_sync.cli.output import numbered, print_json, show
-from zoho_sync.cli.processes import supervise
+from zoho_sync.cli.parent import Parent
+from zoho_sync.cli.processes import STOPS_WITH_PARENT, supervise
 from zoho_sync.cli.running import FAILED, at_signals, reason, run
 from zoho_sync.cli.target import Target, common_options
 from zoho_sync.events.outcome import Outcome
@@ -32,15 +33,17 @@ _log = logging.getLogger(__name__)
 @click.option("--concurrency", type=click.IntRange(1), help="Transactions at once.")
 @click.option("--processes", type=click.IntRange(1), default=1, help="Workers, each a process.")
 @click.option("--once", is_flag=True, help="Stop when there is nothing to do now.")
+@click.option(STOPS_WITH_PARENT, "stops_with_parent", is_flag=True, hidden=True)
 @common_options()
 @click.pass_obj
-def worker(
+def worker(  # noqa: PLR0913  # one for each option
     target: Target,
     batch_size: int | None,
     concurrency: int | None,
     processes: int,
     *,
     once: bool,
+    stops_with_parent: bool,
 ) -> None:
     """Apply events until SIGTERM or SIGINT; a second signal ends at once.
 
@@ -51,12 +54,15 @@ def worker(
     are applied to the mirror's tables only, and a database that an application keeps is refused.
     """
     _log_to_stderr()
+    parent = Parent()
+    if stops_with_parent:
+        parent.watch()
     if processes > 1:
         _work_in_processes(target, processes, once=once)
         return
     given = {"batch_size": batch_size, "concurrency": concurrency}
     options = {name: value for name, value in given.items() if value is not None}
-    stopped_by, counts = run(_work(target, options, once=once))
+    stopped_by, counts = run(_work(target, options, parent, once=once))
     outcomes = {outcome.value: count for outcome, count in counts.items()}
     if target.as_json:
         print_json({"stopped_by": stopped_by, "outcomes": outcomes if once else None})
@@ -82,7 +88,7 @@ def _work_in_processes(target: Target, count: int, *, once: bool) -> None:
 
 
 async def _work(
-    target: Target, options: dict[str, Any], *, once: bool
+    target: Target, options: dict[str, Any], parent: Parent, *, once: bool
 ) -> tuple[str, dict[Outcome, int]]:
     async with opened(target, options=options, applies=True) as chosen:
         runtime = chosen.runtime
@@ -94,14 +100,14 @@ async def _work(
         )
         if target.app is None:
             _log.info("without --app, events are applied to the mirror's tables only")
-        return await _until_told(chosen.sync.drain() if once else chosen.sync.run())
+        return await _until_told(chosen.sync.drain() if once else chosen.sync.run(), parent)
 
 
 async def _until_told(
-    working: Coroutine[Any, Any, Mapping[Outcome, int] | None],
+    working: Coroutine[Any, Any, Mapping[Outcome, int] | None], parent: Parent
 ) -> tuple[str, dict[Outcome, int]]:
     work = asyncio.ensure_future(working)
-    with _told_to_stop(work) as received:
+    with _told_to_stop(work, parent) as received:
         try:
             counts = await work
         except asyncio.CancelledError:
@@ -120,16 +126,19 @@ async def _until_told(
 
 
 @contextmanager
-def _told_to_stop(work: asyncio.Future[Any]) -> Iterator[list[str]]:
+def _told_to_stop(work: asyncio.Future[Any], parent: Parent) -> Iterator[list[str]]:
     received: list[str] = []
 
     def stop(number: signal.Signals) -> None:
-        if received:
+        # The parent's word comes beside a signal to the whole group, and is no second one.
+        if len(received) > parent.is_gone:
             # Leases end by themselves; nothing that is half done was committed.
             os._exit(FAILED)  # pragma: no cover  # nothing can be written down any more
+        parent.is_stopping = True
         received.append(number.name)
-        _log.info("%s: stopping; once more ends at once", number.name)
-        work.cancel()
+        if len(received) == 1:
+            _log.info("%s: stopping; once more ends at once", number.name)
+            work.cancel()
 
     with at_signals(stop):
         yield received

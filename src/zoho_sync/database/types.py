@@ -48,23 +48,26 @@ class ExactDecimal(TypeDecorator[Decimal]):
     """An exact number: NUMERIC(28, 10), on SQLite the same number as text.
 
     What has more decimals than the column is rounded, half away from zero, before it is sent. That
-    is how the servers round, and so the same number comes back from every database. A number that
-    is too long is a `ValueError`; a binary float is a `TypeError`, both ways.
+    is how the servers round, and so the same number comes back from every database. In the mirror
+    it is a `ValueError` instead: nothing is rounded there. A number that is too long is one as
+    well; a binary float is a `TypeError`, both ways.
 
     On SQLite equality is exact; order and arithmetic in SQL are those of text.
 
     Args:
         precision: Digits in all.
         scale: Digits after the point.
+        rounds: Whether more digits after the point are rounded, rather than refused.
     """
 
     impl = Numeric
     cache_ok = True
 
-    def __init__(self, precision: int = 28, scale: int = 10) -> None:
+    def __init__(self, precision: int = 28, scale: int = 10, *, rounds: bool = True) -> None:
         super().__init__(precision, scale)
         self.precision = precision
         self.scale = scale
+        self.rounds = rounds
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the type that stores the number."""
@@ -75,7 +78,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
         """Return what is sent: a number of exactly ``scale`` decimals."""
         if value is None:
             return None
-        number = self._rounded(_decimal(value))
+        number = self.stored(_decimal(value))
         return f"{number:f}" if dialect.name == "sqlite" else number
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
@@ -84,7 +87,12 @@ class ExactDecimal(TypeDecorator[Decimal]):
             return Decimal(value)
         return None if value is None else _decimal(value)
 
-    def _rounded(self, number: Decimal) -> Decimal:
+    def stored(self, number: Decimal) -> Decimal:
+        """Return the number that a row will hold.
+
+        Raises:
+            ValueError: It is too long, or would be rounded where nothing is.
+        """
         if not number.is_finite():
             message = "a column of exact numbers holds no NaN and no infinity"
             raise ValueError(message)
@@ -94,6 +102,9 @@ class ExactDecimal(TypeDecorator[Decimal]):
             unit = Decimal((0, (1,), -self.scale))
             # Plus turns -0, which text would keep and a server would not, into 0.
             rounded = context.plus(context.quantize(number, unit))
+            if not self.rounds and rounded != number:
+                message = f"a number of more than {self.scale} decimals would be rounded"
+                raise ValueError(message)
             if rounded.adjusted() < integer_digits:
                 return rounded
         message = (

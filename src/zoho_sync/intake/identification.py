@@ -6,6 +6,10 @@ A body is either *wrapped*, ``{"invoice": {…}}``, at the top or one level down
 wrapper of another (an invoice its contact's balances). So a bare document is looked for first, and
 is what the most specific of its ids says: children name their parents, never the reverse.
 
+The document itself may stand under ``data`` as well, where the delivery says what it is, or the
+template does: ``{"event": "bill.created", "data": {"bill_id": …}}``. An answer of Zoho's API with a
+list of documents is refused: these lack fields and lines.
+
 Entities that this library does not handle name the same parents: a package holds the id of its
 order, a contact person that of the contact. Their own ids are in the same list, so that none of
 them is taken for its parent.
@@ -13,7 +17,8 @@ them is taken for its parent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from zoho_sync.events.entities import CONTACT, EntityCatalog, EntityKind
@@ -74,6 +79,9 @@ class Recognised(NamedTuple):
     around: tuple[Mapping[str, Any], ...] = ()
 
 
+_NAME_AND_WORD: Final = re.compile(r"([A-Za-z _-]+)[^A-Za-z]+[A-Za-z]+")
+"""What a template calls its event: ``bill.created``, ``Sales Order Deleted``."""
+
 _Object = Mapping[str, Any]
 _Kinds = list[EntityKind | None]
 """Of the ids in a body, the most specific first; None for an entity that is not synced."""
@@ -98,9 +106,55 @@ def recognise(
     """
     wrapped = _wrapped(body, catalog)
     listed = _listed(body, catalog)
+    if not wrapped and not _has_id(body, catalog):
+        _refuse_list(body, catalog)
+    held = _held(body, catalog)
+    if held is not None and (told := hinted or _told_by_event(body, catalog)) is not None:
+        found = _hinted(held, _listed(held, catalog), _wrapped(held, catalog), told)
+        return found._replace(around=(body, *found.around))
+    if held is not None and not wrapped:
+        problem = (
+            "no entity is recognised: a document that stands by itself in another object must be"
+            ' named, by entity=… in the query, or as in "event": "invoice.created"'
+        )
+        raise PayloadError("", problem)
     if hinted is None:
         return _unhinted(body, listed, wrapped, catalog)
     return _hinted(body, listed, wrapped, hinted)
+
+
+def _has_id(body: _Object, catalog: EntityCatalog) -> bool:
+    own = (field for kind in catalog.kinds.values() for field in kind.id_fields)
+    return any(given(body, field) for field in (*_ID_FIELDS, *own))
+
+
+def _refuse_list(body: _Object, catalog: EntityCatalog) -> None:
+    for key, value in body.items():
+        name = catalog.resolve(key) if isinstance(value, list) else None
+        if name is not None and key not in catalog.kinds[name].wrappers:
+            problem = (
+                f"a list of {name} documents, and Zoho's lists leave out fields and lines: fetch"
+                " each document by its id, and hand it over by itself"
+            )
+            raise PayloadError("", problem)
+
+
+def _held(body: _Object, catalog: EntityCatalog) -> _Object | None:
+    """Return the one document that stands under ``data`` and the like by itself."""
+    if _has_id(body, catalog) or any(_wrappers(body, catalog)):
+        return None
+    holders = [body[key] for key in _HOLDERS if isinstance(body.get(key), dict)]
+    return holders[0] if len(holders) == 1 and _has_id(holders[0], catalog) else None
+
+
+def _told_by_event(body: _Object, catalog: EntityCatalog) -> EntityKind | None:
+    for field in ("event", "event_type", "action"):
+        word = body.get(field)
+        named = _NAME_AND_WORD.fullmatch(word.strip()) if isinstance(word, str) else None
+        found = catalog.resolve(named[1]) if named else None
+        if found is not None:
+            return catalog.kinds[found]
+    return None
 
 
 def _unhinted(
@@ -168,13 +222,18 @@ def _wrapped(body: Mapping[str, Any], catalog: EntityCatalog) -> list[Recognised
     for holder, around in outer:
         found = [
             Recognised(kind, holder[key], (*around, holder))
-            for kind in catalog.kinds.values()
-            for key in kind.wrappers
-            if isinstance(holder.get(key), dict)
+            for kind, key in _wrappers(holder, catalog)
         ]
         if found:
             return found
     return []
+
+
+def _wrappers(holder: _Object, catalog: EntityCatalog) -> Iterator[tuple[EntityKind, str]]:
+    for kind in catalog.kinds.values():
+        for key in kind.wrappers:
+            if isinstance(holder.get(key), dict):
+                yield kind, key
 
 
 def _contact_without_id(body: Mapping[str, Any], catalog: EntityCatalog) -> EntityKind | None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
 )
 
+from zoho_sync.database.types import ExactDecimal
 from zoho_sync.exceptions import RowRejected
 from zoho_sync.mapping.binding import BoundRows
 from zoho_sync.mapping.declaration import ABSENT, CustomField, read_source
@@ -91,7 +92,17 @@ def coerce(column: Column[Any], value: Any) -> Any:
         return _integer(column, value)
     if isinstance(value, int) and not isinstance(value, bool) and isinstance(kind, String):
         return str(value)
+    if isinstance(value, Decimal) and isinstance(kind, ExactDecimal):
+        _refuse_inexact(column, kind, value)
     return value
+
+
+def _refuse_inexact(column: Column[Any], kind: ExactDecimal, value: Decimal) -> None:
+    """Refuse a number that the column does not hold, before it reaches the database."""
+    try:
+        kind.stored(value)
+    except ValueError as error:
+        raise _rejected(column, str(error)) from None
 
 
 def _integer(column: Column[Any], value: str | int | Decimal) -> int:

@@ -11,6 +11,7 @@ from zoho_sync.operate.dead_letters import DeadLetter, DeadLetterFilter, DeadLet
 from zoho_sync.operate.linking import LinkReport, RefusedLink
 from zoho_sync.operate.parked import ParkedEvent, ParkedEvents
 from zoho_sync.operate.provenance import ColumnSource, HistoryEntry, Provenance
+from zoho_sync.operate.queued import QueuedEvent, QueuedEvents
 from zoho_sync.operate.reapplying import ReapplyReport
 from zoho_sync.operate.status import StatusReport
 from zoho_sync.operate.working import WorkerReport
@@ -26,6 +27,8 @@ __all__ = [
     "ParkedEvent",
     "ParkedEvents",
     "Provenance",
+    "QueuedEvent",
+    "QueuedEvents",
     "ReapplyReport",
     "RefusedLink",
     "Replayed",

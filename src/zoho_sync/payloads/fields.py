@@ -245,13 +245,19 @@ Text: TypeAlias = Annotated[str | None, FieldKind.TEXT, PlainValidator(_read_tex
 """Text as it came, white space included; numbers become their digits, ``""`` becomes None."""
 
 ZohoId: TypeAlias = Annotated[str | None, FieldKind.ID, PlainValidator(_read_id)]
-"""An id as text, from text or an integer of any length, never through a float; a blank is None."""
+"""An id as text, from text or an integer, never through a float; a blank is None.
+
+An entity's own id has up to 100 characters.
+"""
 
 EntityId: TypeAlias = Annotated[str, FieldKind.ID, PlainValidator(_read_entity_id)]
 """The id of a payload model's own entity: as `ZohoId`, but required, and never blank."""
 
 Amount: TypeAlias = Annotated[Decimal | None, FieldKind.NUMBER, PlainValidator(read_amount)]
-"""Money, a quantity or a rate, every digit kept; from a Decimal, an integer or numeric text."""
+"""Money, a quantity or a rate, every digit kept; from a Decimal, an integer or numeric text.
+
+The mirror's columns hold 18 digits before the point and 10 after it, and refuse more.
+"""
 
 Percent: TypeAlias = Annotated[Decimal | None, FieldKind.NUMBER, PlainValidator(_read_percent)]
 """A percentage: 12.5 stands for 12.5 %; a ``%`` at the end is understood."""

@@ -134,7 +134,7 @@ class SQLQueue:
             return [job for job in jobs if job.handle not in kept]
 
     def reserved(self) -> AbstractAsyncContextManager[None]:
-        """Keep a connection for `extend`; see `ReservesConnection.reserved`."""
+        """Keep a connection for `extend` and `release`; see `ReservesConnection.reserved`."""
         return self._reserved.kept()
 
     async def ack(self, jobs: Sequence[Job], *, connection: AsyncConnection | None = None) -> None:
@@ -143,8 +143,13 @@ class SQLQueue:
             await Jobs(held, self._tables.jobs).complete(jobs)
 
     async def release(self, jobs: Sequence[Job], *, delay: timedelta = timedelta(0)) -> None:
-        """Give jobs back; see `QueueBackend.release`."""
-        async with self._database.transaction() as connection:
+        """Give jobs back; see `QueueBackend.release`.
+
+        Over the connection that is kept for `extend`: where a process exits, or the pool is full,
+        no other can be had.
+        """
+        kept = self._reserved.session
+        async with self._database.transaction(sessions=kept) as connection:
             not_before = await self._database.now(connection) + delay
             await Jobs(connection, self._tables.jobs).release(jobs, not_before)
 

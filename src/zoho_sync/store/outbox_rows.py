@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Depth
@@ -16,7 +16,16 @@ from zoho_sync.store.new_events import NewEvents
 from zoho_sync.store.places import find_places, is_placed
 from zoho_sync.store.tables import Tables
 
-__all__ = ["OutboxRows"]
+__all__ = ["OutboxRows", "waits_in_outbox"]
+
+
+def waits_in_outbox(tables: Tables) -> ColumnElement[bool]:
+    """Say, in a statement, whether a row's event waits to be published, or may do so.
+
+    What a relay has published and not removed yet waits until it is found elsewhere.
+    """
+    table = tables.outbox
+    return table.c.lease_token.is_(None) | ~is_placed(tables, table.c.event_id)
 
 
 class OutboxRows(NewEvents):
@@ -76,12 +85,8 @@ class OutboxRows(NewEvents):
             await self._connection.execute(delete(self._table).where(self._table.c.id.in_(chunk)))
 
     async def depth(self) -> Depth:
-        """Return how much waits to be published.
-
-        What a relay has published and not removed yet counts until it is found elsewhere.
-        """
-        table = self._table
-        waits = table.c.lease_token.is_(None) | ~is_placed(self._tables, table.c.event_id)
-        statement = select(func.count(), func.min(table.c.arrival_time)).where(waits)
+        """Return how much waits to be published."""
+        columns = func.count(), func.min(self._table.c.arrival_time)
+        statement = select(*columns).where(waits_in_outbox(self._tables))
         count, oldest = (await self._connection.execute(statement)).one()
         return Depth(count, 0, 0, oldest=oldest, claimable_since=oldest)

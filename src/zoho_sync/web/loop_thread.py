@@ -10,9 +10,9 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, Final, Generic, TypeVar, cast
 
 from zoho_sync.exceptions import ConfigurationError
@@ -156,7 +156,7 @@ class LoopThread(Generic[_ResourceT]):
 
     def _run(self) -> None:
         try:
-            with self._runner as runner:
+            with _closed_in_the_end(self._runner) as runner:
                 try:
                     runner.run(self._live())
                 finally:
@@ -192,3 +192,17 @@ class LoopThread(Generic[_ResourceT]):
                 call.cancel()
             if late:
                 await asyncio.wait(late)
+
+
+@contextmanager
+def _closed_in_the_end(runner: asyncio.Runner) -> Iterator[asyncio.Runner]:
+    try:
+        yield runner
+    finally:
+        try:
+            runner.close()
+        except RuntimeError:
+            # While the process exits no thread can be started, by which a loop ends those of its
+            # executor. They end with the process; the loop is closed all the same.
+            if threading.main_thread().is_alive():
+                raise
