@@ -122,6 +122,7 @@ class ZohoSync(FrontDoors):
 
     async def close(self) -> None:
         """Release what the queue holds open; the sessions are the host's."""
+        await self._parts.refusals.flush()
         await self._runtime.queue.close()
 
     async def create_tables(self) -> None:
@@ -342,4 +343,5 @@ class ZohoSync(FrontDoors):
 
     async def status(self, window: timedelta = timedelta(hours=24)) -> StatusReport:
         """Return a report: where every event is, and what is wrong."""
+        await self._parts.refusals.flush()
         return await self._parts.read_status(window)

@@ -108,6 +108,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         "workers": [asdict(each) for each in report.workers],
         "settled": _counts(report.settled),
         "recent": _counts(report.recent, (*_SETTLED, Outcome.DEAD_LETTER)),
+        "refused": dict(report.refused),
         "entities": {name: _counts(counts) for name, counts in report.entities.items()},
     }
 

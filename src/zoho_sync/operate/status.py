@@ -23,6 +23,7 @@ from zoho_sync.operate.working import WorkerReport, read_working
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.pauses import Pause
+from zoho_sync.store.refusal_rows import RefusalRows
 from zoho_sync.store.schema_version import refuse_other_version
 from zoho_sync.store.tables import Tables
 
@@ -49,6 +50,8 @@ class StatusReport:
         recent: Those that were settled within the window, by outcome; dead letters that died
             within it are among them.
         entities: Settled events by entity type and outcome.
+        refused: Deliveries that were refused, by reason: all of them, for reasons of which the last
+            came within the window. Nothing else is kept of them.
         last_arrival: When the newest event was received; None if there never was one.
         paused_since: Since when the queue is paused; None if it is not.
         workers: Those that say that they live, and those that did a moment ago.
@@ -65,6 +68,7 @@ class StatusReport:
     settled: Mapping[Outcome, int]
     recent: Mapping[Outcome, int]
     entities: Mapping[str, Mapping[Outcome, int]]
+    refused: Mapping[str, int]
     last_arrival: datetime | None
     paused_since: datetime | None
     workers: tuple[WorkerReport, ...]
@@ -168,6 +172,8 @@ async def _read(
     last, paused = await _last_arrival(connection, tables), await Pause(connection, tables).since()
     failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
     waiting = await _count(connection, parked, parked.c.parked_at > since)
+    refused = await RefusalRows(connection, tables).since(since)
+    is_new = last is None and not queue.total and not await _count(connection, tables.ledger)
     return StatusReport(
         at=now,
         window=window,
@@ -178,6 +184,7 @@ async def _read(
         settled=settled,
         recent={outcome: count for outcome, count in recent.items() if count},
         entities=entities,
+        refused=refused,
         last_arrival=last,
         paused_since=paused,
         workers=(),
@@ -187,6 +194,7 @@ async def _read(
             *await _broken(connection, dead),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
+            *_at_the_door(refused, is_new=is_new),
         ),
     )
 
@@ -240,6 +248,13 @@ def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Itera
         yield f"{failing} event(s) failed and will be tried again, and none was applied"
     if parked and total == dead:
         yield f"{parked} event(s) were parked, and none was applied"
+
+
+def _at_the_door(refused: Mapping[str, int], *, is_new: bool) -> Iterator[str]:
+    if is_new:
+        yield "nothing was ever received: is the webhook's URL that of this installation?"
+    for reason, count in refused.items():
+        yield f"{count} deliveries were refused, the last of them lately: {reason}"
 
 
 def _delays(queue: Depth, last: datetime | None, now: datetime, window: timedelta) -> Iterator[str]:
