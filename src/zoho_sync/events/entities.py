@@ -66,6 +66,8 @@ class EntityKind:
         namespace: Of its ids in the ledger; types that share ids share a namespace.
         numbered: Whether its ids are digits, as all of Zoho's are: what a template has not filled
             (``${ITEM.ITEM_ID}``, ``null``, ``0``) is no id then.
+        known_ids: Every field of its document that holds an id, its own and others'; None where
+            nobody has said so. A document with another is one of something else.
     """
 
     entity_type: str
@@ -75,6 +77,7 @@ class EntityKind:
     rank: int = 50
     namespace: str = ""
     numbered: bool = False
+    known_ids: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.namespace:

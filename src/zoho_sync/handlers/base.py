@@ -29,6 +29,7 @@ from zoho_sync.handlers.declaration import misplaced
 from zoho_sync.mapping.binding import BoundEntity, bind
 from zoho_sync.mapping.declaration import EntityMap
 from zoho_sync.payloads import Payload
+from zoho_sync.payloads.base import known_ids_of
 
 __all__ = ["BaseEntityHandler", "PayloadT"]
 
@@ -88,7 +89,7 @@ class BaseEntityHandler(Generic[PayloadT]):
             ConfigurationError: Neither the class nor its payload model says so.
         """
         if (builtin := BUILTIN_CATALOG.kinds.get(cls.entity_type)) is not None:
-            return builtin
+            return replace(builtin, known_ids=known_ids_of(cls.payload_model))
         id_fields: tuple[str, ...] = getattr(cls.payload_model, "id_fields", ())
         if not cls.entity_type or not id_fields:
             message = f"{cls.__name__}: its payload model must declare entity_type and id_fields"

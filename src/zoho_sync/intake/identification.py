@@ -110,7 +110,7 @@ def recognise(
         _refuse_list(body, catalog)
     held = _held(body, catalog)
     if held is not None and (told := hinted or _told_by_event(body, catalog)) is not None:
-        found = _hinted(held, _listed(held, catalog), _wrapped(held, catalog), told)
+        found = _hinted(held, _listed(held, catalog), _wrapped(held, catalog), told, catalog)
         return found._replace(around=(body, *found.around))
     if held is not None and not wrapped:
         problem = (
@@ -120,7 +120,7 @@ def recognise(
         raise PayloadError("", problem)
     if hinted is None:
         return _unhinted(body, listed, wrapped, catalog)
-    return _hinted(body, listed, wrapped, hinted)
+    return _hinted(body, listed, wrapped, hinted, catalog)
 
 
 def _has_id(body: _Object, catalog: EntityCatalog) -> bool:
@@ -165,6 +165,7 @@ def _unhinted(
         # {"user_id": …, "invoice": {"invoice_id": …}}: a template's extra, or the document's own?
         full = [found for found in wrapped if found.kind.entity_id(found.document)]
         if all(_more_specific(own, found.kind) for found in full):
+            _refuse_unknown_ids(own, body, catalog)
             return Recognised(own, body)
     if own is not None or len(wrapped) > 1:
         raise PayloadError("", "the body holds several entities; name the one meant")
@@ -175,8 +176,47 @@ def _unhinted(
     return wrapped[0]
 
 
+def _refuse_unknown_ids(own: EntityKind, body: _Object, catalog: EntityCatalog) -> None:
+    """Refuse a document that has an id which documents of its kind never have.
+
+    Zoho has more modules than anyone has listed, and their documents name orders and invoices by
+    their ids: a picklist is no order, though it has the id of one.
+    """
+    kinds = [kind for kind in catalog.kinds.values() if _same(kind, own)]
+    if not any(kind.known_ids for kind in kinds):
+        return
+    known = {"organization_id"}.union(
+        *((*kind.id_fields, *(kind.known_ids or ())) for kind in kinds)
+    )
+    for field in body:
+        is_id = field.endswith("_id") and not field.startswith("cf_")
+        if is_id and field not in known and given(body, field):
+            raise PayloadError(
+                f"{own.entity_type}.{field}",
+                "an id that such documents do not have: is it one of something else? If not, name "
+                f"it in the webhook's URL, ?entity={own.entity_type}, or declare the field in the "
+                "payload model of your handler",
+            )
+
+
+def _refuse_foreign_own_id(hinted: EntityKind, body: _Object, catalog: EntityCatalog) -> None:
+    """Refuse a package that is told to be its order, though it has an id of its own."""
+    more_specific = _ID_FIELDS[: _place(hinted)] if _place(hinted) >= 0 else ()
+    owned = {field for kind in catalog.kinds.values() for field in kind.id_fields}
+    foreign = [field for field in more_specific if field not in owned and given(body, field)]
+    if foreign:
+        raise PayloadError(
+            f"{hinted.entity_type}.{foreign[0]}",
+            f"the own id of something that is not synced: it is no {hinted.entity_type}",
+        )
+
+
 def _hinted(
-    body: _Object, listed: _Kinds, wrapped: list[Recognised], hinted: EntityKind
+    body: _Object,
+    listed: _Kinds,
+    wrapped: list[Recognised],
+    hinted: EntityKind,
+    catalog: EntityCatalog,
 ) -> Recognised:
     first = next((kind for kind in listed if kind is not None), None)
     if first is not None and not _same(hinted, first) and not _more_specific(hinted, first):
@@ -193,6 +233,7 @@ def _hinted(
         raise _other_than(hinted, first.entity_type if first else "an entity that is not synced")
     if not bare:
         _refuse_other_wrapper(body, hinted.wrappers)
+    _refuse_foreign_own_id(hinted, body, catalog)
     return Recognised(hinted, body)
 
 

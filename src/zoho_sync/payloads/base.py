@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
+from functools import cache
 from typing import Any, ClassVar, ForwardRef
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -14,7 +15,7 @@ from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.exceptions.wording import did_you_mean
 from zoho_sync.payloads.fields import NO_ID, FieldKind, JsonList, JsonObject, is_blank, unreadable
 
-__all__ = ["Line", "Payload", "line_key"]
+__all__ = ["Line", "Payload", "known_ids_of", "line_key"]
 
 
 class _Model(BaseModel):
@@ -56,6 +57,13 @@ class Line(_Model):
     def line_id(self) -> str:
         """The line's id; ``""`` where the document has none."""
         return str(getattr(self, self.id_field, None) or "")
+
+
+@cache
+def known_ids_of(model: type[Payload]) -> frozenset[str]:
+    """Return the fields of a model that hold ids, by every name that a document may have them."""
+    names = {each for name, field in model.model_fields.items() for each in (name, field.alias)}
+    return frozenset(name for name in names if name and name.endswith("_id"))
 
 
 def line_key(line: Line, position: int) -> str:
