@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import re
 import subprocess
@@ -49,6 +50,7 @@ class BlockEvaluator:
         )
         # Otherwise functions would be of no module, while classes find this name in any case.
         example.namespace.setdefault("__name__", "builtins")
+        example.namespace.setdefault("__builtins__", builtins)  # as a module's has them
         result = FunctionType(code, example.namespace)()
         if code.co_flags & inspect.CO_COROUTINE:
             self._runner.run(result)
