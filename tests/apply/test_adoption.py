@@ -230,7 +230,8 @@ async def test_of_two_at_once_one_adopts_and_the_other_decides_again(
     names = [f"Client {number}" for number in range(12)]
     taken = await fill(sessions, handler, *names)
     workers = [ZohoSync(sessions, registry=sync.registry, batch_size=3) for _ in range(4)]
-    sent = [named(f"{name}/{copy}", name) for name in names for copy in range(3)]
+    numbered = enumerate(names, 1)
+    sent = [named(f"{number}0{copy}", name) for number, name in numbered for copy in range(3)]
     await sync.enqueue(sent)
     if engine.dialect.name == "sqlite":
         await workers[0].drain()
@@ -301,13 +302,12 @@ async def test_a_row_that_the_host_deleted_is_made_anew_or_left(sessions: Sessio
         )
 
     await make(sessions, Base.metadata)
-    for handler, outcome, left in (
-        (Leaving, Outcome.IGNORED, 1),
-        (LinkedClients, Outcome.APPLIED, 2),
+    for entity, handler, outcome, left in (
+        ("1", Leaving, Outcome.IGNORED, 1),
+        ("2", LinkedClients, Outcome.APPLIED, 2),
     ):
         sync = ZohoSync(sessions, registry=HandlerRegistry([handler]))
         await sync.create_tables()
-        entity = handler.__name__
         await sync.enqueue([named(entity, f"Client {entity}")])
         await sync.drain()
         async with sessions.begin() as host:

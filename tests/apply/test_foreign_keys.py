@@ -79,7 +79,7 @@ async def test_a_hard_delete_waits_for_those_that_refer_to_its_row(sessions: Ses
     await sync.enqueue([customer("3", 1), customer("4", 1)])
     await sync.drain()
     async with sessions.begin() as host:
-        ours = (await host.execute(select(Client.id).where(Client.name == "Client c"))).scalar_one()
+        ours = (await host.execute(select(Client.id).where(Client.name == "Client 3"))).scalar_one()
         host.add(Contract(client_id=ours))
     await sync.enqueue([deletion(customer("3"), 2), deletion(customer("4"), 2)])
     assert await sync.drain() == {Outcome.APPLIED: 1, Outcome.PARKED: 1}
@@ -122,7 +122,7 @@ async def test_a_direct_call_is_told_that_the_client_has_gone(sessions: Sessions
     async with sessions() as session:
         handler = losing(session)
         handler.context = sync._runtime.context
-        with pytest.raises(ReferencePending, match="customer c"):
+        with pytest.raises(ReferencePending, match="customer 3"):
             await handler.sync(invoice("9", "3", 1).payload)
     assert await count(sessions, Invoice) == 0
 

@@ -28,6 +28,8 @@ from zoho_sync.exceptions import ValueTaken
 from zoho_sync.handlers import InvoiceHandler, ProductHandler
 from zoho_sync.payloads import ProductPayload
 
+NEW = "99"
+
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")
 
 SOON = RetryPolicy(base_delay=timedelta(microseconds=1), max_delay=timedelta(microseconds=1))
@@ -173,7 +175,7 @@ async def test_two_rows_swap_in_one_batch(host: Sessions) -> None:
 
 
 async def test_a_ring_of_rows_moves_on(host: Sessions) -> None:
-    sync, names = syncing(host), "abcde"
+    sync, names = syncing(host), "12345"
     await take(sync, *(item(name, 1, sku=name) for name in names))
     moved = [item(n, 2, sku=to) for n, to in zip(names, names[1:] + names[0], strict=True)]
     assert await take(sync, *moved) == {Outcome.APPLIED: 5}
@@ -217,7 +219,7 @@ async def test_who_is_taken_along_in_vain_spends_no_attempt(host: Sessions) -> N
     sync = syncing(host, LATER)
     async with host() as session, session.begin():
         session.add(Item(zoho_id="ours", sku="OURS"))
-    for name in "abc":
+    for name in "123":
         await sync.enqueue([item(name, 1, sku="OURS")])
         await sync.drain()
     jobs = sync._runtime.context.tables.jobs  # what the queue holds
@@ -244,7 +246,7 @@ async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: 
         item("1", 2, sku="B"),
         item("3", 2, sku="OURS"),
         item("2", 2, sku="A"),
-        item("new", 2, sku="OURS"),
+        item(NEW, 2, sku="OURS"),
     )
     # An event that comes again is counted once, as what it is in the end.
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 2}
@@ -260,9 +262,9 @@ async def test_what_still_conflicts_is_a_dead_letter_that_names_both_rows(host: 
     async with host() as session:
         keys = {item.zoho_id: item.id for item in await session.scalars(select(Item))}
     assert letters["3"].error == (
-        f"u_items.sku: row {keys['ours']} has the value that row {keys['c']} is to get"
+        f"u_items.sku: row {keys['ours']} has the value that row {keys['3']} is to get"
     )
-    assert letters["new"].error == (
+    assert letters[NEW].error == (
         f"u_items.sku: row {keys['ours']} has the value that a new row is to get"
     )
     assert {letter.path for letter in letters.values()} == {"product.sku"}
@@ -354,7 +356,7 @@ async def test_whatever_the_order_every_value_ends_where_it_belongs(
     """
     dice = random.Random(seed)  # noqa: S311  # repeatable, not secret
     sync = syncing(host)
-    names, final = "abcd", dict[str, tuple[str, str, str]]()
+    names, final = "1234", dict[str, tuple[str, str, str]]()
     events = []
     for second in range(1, 4):
         sku, upc, shelf = (dice.sample(range(4), 4) for _ in range(3))
@@ -381,7 +383,7 @@ async def test_whatever_the_order_every_value_ends_where_it_belongs(
 async def test_more_swaps_than_a_batch_holds_find_their_partners(host: Sessions) -> None:
     """The first halves of all swaps come before the second halves of any."""
     sync = syncing(host, batch_size=10)
-    names = [f"n{number}" for number in range(60)]
+    names = [f"1{number:02}" for number in range(60)]
     await take(sync, *(item(name, 1, sku=name) for name in names))
     pairs = list(zip(names[::2], names[1::2], strict=True))
     await sync.enqueue([item(mine, 2, sku=other) for mine, other in pairs])

@@ -122,7 +122,7 @@ async def test_leases_are_lengthened(engine: AsyncEngine) -> None:
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     slow = ZohoSync(sessions, registry=registry(Script(before=linger)), lease=lease)
     peer = ZohoSync(sessions, registry=registry(), lease=lease)
-    await slow.enqueue([customer("a", 1, stamp="once")])
+    await slow.enqueue([customer("1", 1, stamp="once")])
     working = asyncio.create_task(slow.run())
     await began.wait()
     async with asyncio.timeout(40):
@@ -144,7 +144,7 @@ async def test_a_worker_that_would_listen_polls(engine: AsyncEngine) -> None:
     sync = ZohoSync(sessions, queue=queue, registry=registry(), hooks=hooks)
     running = asyncio.create_task(sync.run())
     await asyncio.sleep(0.3)
-    await ZohoSync(sessions, registry=registry()).enqueue([customer("a", 1)])
+    await ZohoSync(sessions, registry=registry()).enqueue([customer("1", 1)])
     async with asyncio.timeout(30):
         await applied.wait()
     running.cancel()

@@ -124,7 +124,7 @@ async def test_a_worker_frozen_in_the_middle_of_a_statement_holds_nothing_for_lo
     """What a driver sends while it prepares a statement is not idle in PostgreSQL's eyes."""
     locking = select(Client).with_for_update()
     async with engine.begin() as host:
-        await host.execute(insert(Client).values(name="a"))
+        await host.execute(insert(Client).values(name="1"))
     async with engine.connect() as frozen, engine.connect() as peer:
         await frozen.exec_driver_sql(f"SET transaction_timeout = '{hosts_own}'")
         await frozen.commit()
@@ -239,7 +239,7 @@ async def test_a_commit_whose_answer_is_lost_is_decided_by_the_journal(
         hooks=[told.append],
         lease=LEASE,
     )
-    sent = customer("a", 1, stamp="once")
+    sent = customer("1", 1, stamp="once")
     if direct and ends_well:
         assert (await sync.apply(sent)).outcome is Outcome.APPLIED
     elif direct:

@@ -74,7 +74,7 @@ def traffic(dice: random.Random, size: int, marks: Sequence[str] = ()) -> Traffi
     for number in range(entities - len(clients)):
         _invoice(made, str(5000 + number), dice.choice(clients), dice)
     for number in range(_ORPHANS):
-        orphan = invoice(f"70{number}", "missing", 1, stamp=f"orphan.{number}")
+        orphan = invoice(f"70{number}", "404", 1, stamp=f"orphan.{number}")
         made.deliveries.append(orphan)
         made.waiting.add(orphan.id)
     _repeat(made, size - len(made.deliveries), dice)

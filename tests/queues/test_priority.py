@@ -27,6 +27,8 @@ from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.handlers import ProductHandler
 from zoho_sync.queues import MemoryQueue, SQLQueue
 
+SOONER, SOON, NORMAL, LATER, BULK, BAD = "1", "2", "3", "4", "5", "6"
+
 LEASE = timedelta(minutes=1)
 
 
@@ -48,13 +50,13 @@ async def claimed(sync: ZohoSync, count: int) -> list[Job]:
 
 async def test_the_smaller_comes_first(sessions: Sessions) -> None:
     sync = ZohoSync(sessions, registry=registry())
-    await sync.enqueue([customer("later", 1)], priority=7)
-    await sync.enqueue([customer("normal", 1)])
-    await sync.enqueue([customer("soon", 1)], priority=-1)
+    await sync.enqueue([customer(LATER, 1)], priority=7)
+    await sync.enqueue([customer(NORMAL, 1)])
+    await sync.enqueue([customer(SOON, 1)], priority=-1)
     async with sessions() as session, session.begin():
-        await sync.enqueue([customer("sooner", 1)], session, priority=-2)
+        await sync.enqueue([customer(SOONER, 1)], session, priority=-2)
     jobs = await claimed(sync, 4)
-    assert names(jobs) == ["sooner", "soon", "normal", "later"]
+    assert names(jobs) == [SOONER, SOON, NORMAL, LATER]
     assert [job.priority for job in jobs] == [-2, -1, 0, 7]
 
 
@@ -63,7 +65,7 @@ async def test_what_is_no_priority_is_refused(sessions: Sessions, priority: Any)
     for queue in (None, MemoryQueue()):
         sync = ZohoSync(sessions, queue=queue, registry=registry())
         with pytest.raises(ConfigurationError, match="the smaller, the sooner"):
-            await sync.enqueue([customer("a", 1)], priority=priority)
+            await sync.enqueue([customer("7", 1)], priority=priority)
         assert (await sync.status()).accepted == 0
 
 
@@ -72,14 +74,14 @@ async def test_it_stays_with_a_parked_event(sessions: Sessions) -> None:
     await sync.enqueue([invoice("21", "11", 1)], priority=3)
     assert await sync.drain() == {Outcome.PARKED: 1}
     await sync.apply(customer("11", 1))
-    await sync.enqueue([customer("normal", 1)])
+    await sync.enqueue([customer(NORMAL, 1)])
     jobs = await claimed(sync, 2)
-    assert [(job.event.entity_id, job.priority) for job in jobs] == [("normal", 0), ("21", 3)]
+    assert [(job.event.entity_id, job.priority) for job in jobs] == [(NORMAL, 0), ("21", 3)]
 
 
 async def test_it_stays_with_a_dead_letter(sessions: Sessions) -> None:
     sync = ZohoSync(sessions, registry=registry())
-    bad = SyncEvent("invoice", "bad", {"invoice_id": "bad", "total": "a lot"})
+    bad = SyncEvent("invoice", BAD, {"invoice_id": BAD, "total": "a lot"})
     await sync.enqueue([bad], priority=3)
     assert await sync.drain() == {Outcome.DEAD_LETTER: 1}
     await sync.dead_letters.replay(bad.id)
@@ -94,16 +96,16 @@ async def test_an_engine_outside_is_between_what_is_sooner_and_what_is_later(
 ) -> None:
     engine = MemoryQueue()
     sync = ZohoSync(sessions, queue=engine, registry=registry())
-    await sync.enqueue([customer(f"bulk{n}", 1) for n in range(5)], priority=BULK_PRIORITY)
-    await sync.enqueue([customer("soon", 1)], priority=-1)
-    await sync.enqueue([customer(f"normal{n}", 1) for n in range(3)])
+    await sync.enqueue([customer(f"{BULK}{n}", 1) for n in range(5)], priority=BULK_PRIORITY)
+    await sync.enqueue([customer(SOON, 1)], priority=-1)
+    await sync.enqueue([customer(f"{NORMAL}{n}", 1) for n in range(3)])
     assert ((await engine.depth()).total, (await sync.status()).queue.total) == (3, 9)
     queue = sync._runtime.queue
     first = await queue.claim(3, lease=LEASE)
-    assert names(first) == ["soon", "normal0", "normal1"]
+    assert names(first) == [SOON, f"{NORMAL}0", f"{NORMAL}1"]
     second = await queue.claim(3, lease=LEASE)
-    assert names(second) == ["normal2", "bulk0", "bulk1"]
-    assert {job.outside for job in second if job.event.entity_id.startswith("bulk")} == {False}
+    assert names(second) == [f"{NORMAL}2", f"{BULK}0", f"{BULK}1"]
+    assert {job.outside for job in second if job.event.entity_id.startswith(BULK)} == {False}
     await queue.release([*first, *second])
     assert await sync.drain() == {Outcome.APPLIED: 9}
 
@@ -114,16 +116,16 @@ async def test_what_an_engine_failed_at_is_not_behind_bulk(sessions: Sessions) -
 
     async def fail(event: SyncEvent, session: AsyncSession) -> None:
         del session
-        if event.entity_id == "normal" and fails:
+        if event.entity_id == NORMAL and fails:
             raise TimeoutError
 
     sync = ZohoSync(sessions, queue=MemoryQueue(), registry=registry(Script(before=fail)))
-    await sync.enqueue([customer("normal", 1)])
+    await sync.enqueue([customer(NORMAL, 1)])
     (job,) = await sync._runtime.queue.claim(1, lease=LEASE)
     await sync._runtime.queue.release([job], delay=timedelta(microseconds=1))
-    await sync.enqueue([customer("bulk", 1)], priority=BULK_PRIORITY)
+    await sync.enqueue([customer(BULK, 1)], priority=BULK_PRIORITY)
     fails = False
-    assert names(await claimed(sync, 2)) == ["normal", "bulk"]
+    assert names(await claimed(sync, 2)) == [NORMAL, BULK]
 
 
 class Base(DeclarativeBase):
@@ -159,7 +161,7 @@ async def test_what_is_applied_again_delays_no_delivery(
     await make(sessions, Base.metadata)
     queue = MemoryQueue() if outside else SQLQueue(sessions)
     before = ZohoSync(sessions, queue=queue, registry=lamps({"name": "name"}))
-    for number in range(4):
+    for number in range(1, 5):
         await before.ingest({"item": {"item_id": str(number), "name": f"Lamp {number}"}})
     await before.drain()
     after = ZohoSync(

@@ -24,6 +24,8 @@ from zoho_sync.exceptions import LeaseLost
 from zoho_sync.queues import SQLQueue
 from zoho_sync.store.tables import library_tables
 
+OTHER, NEW, UNKNOWN = "91", "92", "93"
+
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
     pytest.mark.every_line,
@@ -132,9 +134,9 @@ async def test_the_engines_clock_is_the_databases(sessions: Sessions) -> None:
 
 async def test_a_bulk_enqueue_answers_in_position(queue: SQLQueue) -> None:
     """5: each answer stands where its event stood, duplicates within the batch included."""
-    first, other = customer("a", 1), customer("b", 1)
-    again, newer = customer("a", 1), customer("a", 2)
-    timeless = [customer("c", None), customer("c", None)]
+    first, other = customer("1", 1), customer("2", 1)
+    again, newer = customer("1", 1), customer("1", 2)
+    timeless = [customer("3", None), customer("3", None)]
     answers = await queue.enqueue([first, other, again, newer, *timeless, first])
     assert [a.event_id for a in answers] == [
         first.id,
@@ -153,7 +155,7 @@ async def test_a_bulk_enqueue_answers_in_position(queue: SQLQueue) -> None:
 
 async def test_fifty_producers_make_one_message(queue: SQLQueue, sessions: Sessions) -> None:
     """6: of fifty who send the same at once one is accepted, and all hear its id."""
-    sent = [customer("a", 1) for _ in range(50)]
+    sent = [customer("1", 1) for _ in range(50)]
     answers = [a for (a,) in await asyncio.gather(*(queue.enqueue([event]) for event in sent))]
     accepted = [a.event_id for a in answers if not a.duplicate]
     assert len(accepted) == 1
@@ -165,7 +167,7 @@ async def test_a_loser_survives_the_rollback_of_the_winner(
     queue: SQLQueue, sessions: Sessions
 ) -> None:
     """7: what lost against an uncommitted equal is stored when that is rolled back."""
-    winner, loser = customer("a", 1), customer("a", 1)
+    winner, loser = customer("1", 1), customer("1", 1)
     async with sessions() as session:
         (first,) = await queue.enqueue([winner], session=session)
         assert not first.duplicate
@@ -371,7 +373,7 @@ async def test_reaper_and_completion_agree(
     assert await reaper == []
     assert (await queue.depth()).total == 0
     # The reaper comes first.
-    await queue.enqueue([customer("other")])
+    await queue.enqueue([customer(OTHER)])
     jobs = await queue.claim(1, lease=LEASE)
     clock.move(seconds=61)
     assert len(await queue.claim(1, lease=LEASE)) == 1
@@ -402,7 +404,7 @@ async def test_a_suspect_is_claimed_alone(queue: SQLQueue, clock: Clock) -> None
     """21: what a worker died with is claimed alone, and only a death alone counts."""
     await queue.enqueue(events(3))
     await queue.claim(3, lease=LEASE)
-    await queue.enqueue([customer("new", 5)])
+    await queue.enqueue([customer(NEW, 5)])
     clock.move(seconds=61)
     deaths = []
     for _ in range(4):
@@ -412,7 +414,7 @@ async def test_a_suspect_is_claimed_alone(queue: SQLQueue, clock: Clock) -> None
         ("10", True, 0),
         ("11", True, 0),
         ("12", True, 0),
-        ("new", False, 0),
+        (NEW, False, 0),
     ]
 
 
@@ -562,10 +564,10 @@ async def test_a_stuck_entity_slows_no_other(queue: SQLQueue, sessions: Sessions
             await free.wait()
 
     slow, quick = (syncing(sessions, None, Script(before=stick)) for _ in range(2))
-    await slow.enqueue([customer("a", 1, stamp="stuck")])
+    await slow.enqueue([customer("1", 1, stamp="stuck")])
     first = asyncio.create_task(slow.drain())
     await stuck.wait()
-    others = [customer("a", 2, stamp="later"), *events(20), customer("a", 3, stamp="last")]
+    others = [customer("1", 2, stamp="later"), *events(20), customer("1", 3, stamp="last")]
     await quick.enqueue(others)
     async with asyncio.timeout(10):
         assert await quick.drain() == {Outcome.APPLIED: 20}
@@ -606,7 +608,7 @@ FAITHFUL: list[dict[str, Any]] = [
     {"text": "a\x00b"},
     {"text": "lone \ud800 surrogate \udfff"},
     {"text": "emoji 👩‍👩‍👧‍👦 and ünïcödé"},
-    {"z": 1, "a": 2, "m": {"y": [1, None, True], "b": "x"}},
+    {"z": 1, "1": 2, "m": {"y": [1, None, True], "2": "x"}},
 ]
 
 
@@ -665,11 +667,11 @@ async def test_a_stopped_worker_keeps_nothing(
 
 async def test_an_arrival_is_kept(queue: SQLQueue, clock: Clock) -> None:
     """An event that arrived before, and comes back, keeps its place in the version order."""
-    await queue.enqueue([customer("a", None, stamp="old")])
+    await queue.enqueue([customer("1", None, stamp="old")])
     (job,) = await queue.claim(1, lease=LEASE)
     await queue.ack([job])
     clock.move(hours=1)
-    await queue.enqueue([customer("a", None, stamp="new"), job.event])
+    await queue.enqueue([customer("1", None, stamp=NEW), job.event])
     claimed = await queue.claim(2, lease=LEASE)
     assert {j.event.id: j.event.arrival for j in claimed}[job.event.id] == job.event.arrival
 
@@ -681,9 +683,9 @@ async def test_a_settled_id_is_not_queued_again(clock: Clock, sessions: Sessions
     Its events may have no time of their own, so that only their ids tell.
     """
     sync = syncing(sessions, clock)
-    applied, parked = customer("a", None), invoice("1", "unknown", None)
+    applied, parked = customer("1", None), invoice("1", UNKNOWN, None)
     dead = SyncEvent("invoice", "2", {"invoice_id": "2", "total": "a lot"})
-    waiting = customer("b", None)
+    waiting = customer("2", None)
     await sync.enqueue([applied, parked, dead])
     await sync.drain()
     await sync.enqueue([waiting])

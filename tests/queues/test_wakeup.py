@@ -24,6 +24,8 @@ from zoho_sync.queues import SQLQueue
 from zoho_sync.queues.wakeup import Wakeup, channel_of
 from zoho_sync.store.tables import library_tables
 
+FIRST = "91"
+
 pytestmark = [pytest.mark.databases("postgresql", "psycopg"), pytest.mark.breaks_connections]
 
 NEVER = 300.0
@@ -56,10 +58,10 @@ class Worker:
 async def at_work(url: str, **pool: Any) -> AsyncIterator[Worker]:
     """A worker that runs, and has done what there was to do."""
     worker = Worker(url, **pool)
-    await worker.sync.enqueue([customer("first", 1)])
+    await worker.sync.enqueue([customer(FIRST, 1)])
     running = asyncio.create_task(worker.sync.run())
     try:
-        assert await worker.next() == "first"
+        assert await worker.next() == FIRST
         yield worker
     finally:
         running.cancel()
@@ -120,14 +122,14 @@ async def test_a_worker_is_woken_by_another_process(
 ) -> None:
     async with at_work(url) as worker:
         await until_listening(engine)
-        await sender.enqueue([customer("a", 1)])
-        assert await worker.next() == "a"
+        await sender.enqueue([customer("1", 1)])
+        assert await worker.next() == "1"
         sessions = async_sessionmaker(engine)
         async with sessions() as session, session.begin():
-            await sender.enqueue([customer("b", 1)], session)
+            await sender.enqueue([customer("2", 1)], session)
             await asyncio.sleep(0.1)
             assert worker.applied.empty()
-        assert await worker.next() == "b"
+        assert await worker.next() == "2"
     await sender.close()
 
 
@@ -141,11 +143,11 @@ async def test_a_connection_that_is_lost_is_made_anew(
         async with engine.connect() as connection:
             await connection.execute(text(f"SELECT pg_terminate_backend(pid, 5000) {LISTENING}"))
         # What is enqueued meanwhile is found as it listens again.
-        await sender.enqueue([customer("a", 1)])
-        assert await worker.next() == "a"
+        await sender.enqueue([customer("1", 1)])
+        assert await worker.next() == "1"
         await until_listening(engine)
-        await sender.enqueue([customer("b", 1)])
-        assert await worker.next() == "b"
+        await sender.enqueue([customer("2", 1)])
+        assert await worker.next() == "2"
     await until_nobody_listens(engine)
     await sender.close()
 
@@ -178,8 +180,8 @@ async def test_a_pool_without_room_polls(
 ) -> None:
     with caplog.at_level(logging.INFO):
         async with at_work(url, pool_size=2, max_overflow=0) as worker:
-            await sender.enqueue([customer("a", 1)])
-            assert await worker.next() == "a"
+            await sender.enqueue([customer("1", 1)])
+            assert await worker.next() == "1"
             assert await listeners(engine) == 0
     assert "the worker polls" in caplog.text
     await sender.close()
@@ -194,8 +196,8 @@ async def test_who_cannot_listen_polls_and_says_so_once(
     monkeypatch.setattr("zoho_sync.queues.sql.channel_of", lambda _: "")
     async with at_work(url) as worker:
         await asyncio.sleep(0.2)
-        await sender.enqueue([customer("a", 1)])
-        assert await worker.next() == "a"
+        await sender.enqueue([customer("1", 1)])
+        assert await worker.next() == "1"
     assert caplog.text.count("cannot listen") == 1
     await sender.close()
 
@@ -206,11 +208,11 @@ async def test_other_databases_have_nothing_to_say(sqlite_url: str) -> None:
     await ZohoSync(async_sessionmaker(engine)).create_tables()
     await engine.dispose()
     async with at_work(sqlite_url) as worker:
-        await worker.sync.enqueue([customer("a", 1)])
-        assert await worker.next() == "a"
+        await worker.sync.enqueue([customer("1", 1)])
+        assert await worker.next() == "1"
 
 
 def test_each_schema_has_a_channel() -> None:
-    names = {channel_of(library_tables(schema).jobs) for schema in (None, "a", "b")}
+    names = {channel_of(library_tables(schema).jobs) for schema in (None, "1", "2")}
     assert len(names) == 3
     assert all(len(name) < 64 for name in names)

@@ -17,7 +17,8 @@ MAY_BE_NULL = {
     "journal": EVENT | NOT_UNDERSTOOD | {"dedupe_key", "lease_token"},
     "dead_letters": EVENT
     | NOT_UNDERSTOOD
-    | {"payload", "body", "content_type", "hints", "first_parked_at"},
+    | {"payload", "body", "content_type", "hints", "first_parked_at"}
+    | {"body_hash", "last_arrived_at"},
     # A row is made before its entity's first event is applied.
     "ledger": EVENT
     | {"entity_type", "event_id", "arrival_time", "version_rank", "deleted_at"}
@@ -26,6 +27,7 @@ MAY_BE_NULL = {
     "debts": set(),
     "leaders": set(),
     "pauses": set(),
+    "refusals": set(),
     "workers": {"claimed_at", "busy_since"},
     "versions": set(),
 }

@@ -31,6 +31,8 @@ from zoho_sync.worker.attempt import Attempt
 from zoho_sync.worker.leases import LeaseKeeper, keep_leases
 from zoho_sync.worker.settlement import Settlement
 
+UNKNOWN = "93"
+
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "mariadb"),
     pytest.mark.breaks_connections,
@@ -147,16 +149,16 @@ async def test_hooks_hear_once_after_the_commit_and_can_harm_nothing(
     def fail(settled: SettledEvent) -> None:
         raise RuntimeError(f"no mail for {settled.event.entity_id}")
 
-    script = failing(PayloadError("a", "no"), "11")
+    script = failing(PayloadError("1", "no"), "11")
     sync = ZohoSync(sessions, registry=registry(script), hooks=[fail, look], batch_size=2)
-    await sync.enqueue([*clients(3), invoice("i", "unknown", 1)])
+    await sync.enqueue([*clients(3), invoice("9", UNKNOWN, 1)])
     counts = await sync.drain()
     assert counts == {Outcome.APPLIED: 2, Outcome.DEAD_LETTER: 1, Outcome.PARKED: 1}
     assert sorted(heard) == [
         ("10", Outcome.APPLIED),
         ("11", Outcome.DEAD_LETTER),
         ("12", Outcome.APPLIED),
-        ("i", Outcome.PARKED),
+        ("9", Outcome.PARKED),
     ]
     assert visible == [1, 1, 2, 2]
     assert caplog.text.count("a hook failed") == 4
@@ -312,7 +314,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
     )
     for away in (set[str](), {"extend"}):
         queue.away = away
-        await sync.enqueue([customer(f"a{len(away)}", 1)])
+        await sync.enqueue([customer(f"1{len(away)}", 1)])
         async with asyncio.timeout(20):
             assert await sync.drain() == {Outcome.APPLIED: 1}
     assert len(queue.extended) >= 2
@@ -328,13 +330,13 @@ async def test_a_batch_longer_than_a_transaction_may_be_is_split(sessions: Sessi
 
     handlers = registry(Script(before=linger))
     sync = ZohoSync(sessions, registry=handlers, lease=timedelta(seconds=1))
-    await sync.enqueue([customer("a", 1), customer("b", 1)])
+    await sync.enqueue([customer("1", 1), customer("2", 1)])
     async with asyncio.timeout(60):
         while (await sync.status()).queue.total:
             await sync.drain()
     async with sessions() as session:
         attempts = select(TABLES.journal.c.entity_id, TABLES.journal.c.attempts)
-        assert sorted((await session.execute(attempts)).all()) == [("a", 0), ("b", 0)]
+        assert sorted((await session.execute(attempts)).all()) == [("1", 0), ("2", 0)]
 
 
 async def test_in_memory_a_long_batch_does_not_wait_for_itself() -> None:
@@ -364,11 +366,11 @@ async def test_a_direct_call_raises_what_would_be_a_dead_letter_or_a_retry(
     with pytest.raises(RuntimeError, match="no"):
         await sync.apply(customer("11", 1))
     with pytest.raises(PayloadError):
-        await sync.apply(invoice("i", "10", 1, total="a lot"))
+        await sync.apply(invoice("9", "10", 1, total="a lot"))
     assert (await sync.apply(customer("10", 1))).outcome is Outcome.APPLIED
     with pytest.raises(RowRejected):
         await sync.apply(customer("19", 1, contact_name="Client 10"))
-    assert (await sync.apply(invoice("i", "17", 1))).outcome is Outcome.PARKED
+    assert (await sync.apply(invoice("9", "17", 1))).outcome is Outcome.PARKED
     assert (await sync.apply(customer("17", 1))).outcome is Outcome.APPLIED
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert await count(sessions, Invoice.__table__) == 1
@@ -390,13 +392,13 @@ async def test_a_direct_call_with_an_event_that_is_in_a_place_writes_nothing(
 ) -> None:
     heard: list[SettledEvent] = []
     sync = ZohoSync(sessions, registry=registry(), hooks=[heard.append])
-    event = customer("c", 1)
+    event = customer("3", 1)
     if place == "settled":
         await sync.apply(event)
     elif place == "queued":
         await sync.enqueue([event])
     else:
-        event = invoice("i", "c", 1, total="5" if place == "parked" else "a lot")
+        event = invoice("9", "3", 1, total="5" if place == "parked" else "a lot")
         await sync.enqueue([event])
         await sync.drain()
     before, told = await everything(sessions), len(heard)
@@ -411,7 +413,7 @@ async def test_an_event_that_is_applied_directly_twice_at_once_is_applied_once(
     sessions: Sessions,
 ) -> None:
     sync = ZohoSync(sessions, registry=registry())
-    event = customer("c", 1)
+    event = customer("3", 1)
     results = await asyncio.gather(*(sync.apply(event) for _ in range(5)))
     assert sorted(result.outcome for result in results) == ["applied", *["duplicate"] * 4]
     assert await count(sessions, TABLES.journal) == 1
@@ -423,7 +425,7 @@ async def test_an_event_that_was_applied_directly_while_it_was_queued_is_complet
 ) -> None:
     """It was in no queue when it was looked for: the worker finds it where it is."""
     sync = ZohoSync(sessions, registry=registry())
-    event = customer("c", 1) if place == "settled" else invoice("i", "c", 1)
+    event = customer("3", 1) if place == "settled" else invoice("9", "3", 1)
     await sync.enqueue([event])
     async with sessions() as session, session.begin():
         (row,) = [dict(row) for row in (await session.execute(select(TABLES.jobs))).mappings()]
@@ -438,14 +440,14 @@ async def test_an_event_that_was_applied_directly_while_it_was_queued_is_complet
 
 async def test_an_event_that_is_woken_while_it_is_queued_is_applied(sessions: Sessions) -> None:
     sync = ZohoSync(sessions, registry=registry())
-    event = invoice("i", "c", 1)
+    event = invoice("9", "3", 1)
     await sync.enqueue([event])
     async with sessions() as session, session.begin():
         (row,) = [dict(row) for row in (await session.execute(select(TABLES.jobs))).mappings()]
     await sync.drain()
     async with sessions() as session, session.begin():
         await session.execute(insert(TABLES.jobs).values(row))
-    await sync.apply(customer("c", 1))
+    await sync.apply(customer("3", 1))
     assert await count(sessions, TABLES.journal) == 1
     assert await sync.drain() == {Outcome.APPLIED: 1}
     assert await count(sessions, Invoice.__table__) == 1
@@ -463,10 +465,10 @@ async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(sessions: Se
         await go.wait()
 
     slow = ZohoSync(sessions, registry=registry(Script(after=pause)))
-    first = asyncio.create_task(slow.apply(customer("c", 1)))
+    first = asyncio.create_task(slow.apply(customer("3", 1)))
     await writing.wait()
     sync = ZohoSync(sessions, registry=registry())
-    second = asyncio.create_task(sync.apply(invoice("i", "c", 1)))
+    second = asyncio.create_task(sync.apply(invoice("9", "3", 1)))
     await asyncio.sleep(0.3)
     assert not second.done()
     go.set()
@@ -478,15 +480,15 @@ async def test_a_direct_call_waits_for_whoever_holds_what_it_misses(sessions: Se
 async def test_a_queued_event_is_released_while_what_it_misses_is_held(sessions: Sessions) -> None:
     """A held target is not waited for: the event comes again a second later, at no attempt."""
     sync = ZohoSync(sessions, registry=registry())
-    await sync.enqueue([invoice("i", "c", 1)])
+    await sync.enqueue([invoice("9", "3", 1)])
     assert await sync.drain() == {Outcome.PARKED: 1}
     async with sessions() as stranger:
         ledger = TABLES.ledger
         # With its whole key: MariaDB locks all that it looks at.
         key = tuple_(ledger.c.organization_id, ledger.c.namespace, ledger.c.entity_id)
-        held = select(ledger).where(key == ("default", "contact", "c")).with_for_update()
+        held = select(ledger).where(key == ("default", "contact", "3")).with_for_update()
         assert (await stranger.execute(held)).first() is not None
-        await sync.enqueue([invoice("j", "c", 1)])
+        await sync.enqueue([invoice("8", "3", 1)])
         assert await sync.drain() == {}
         (job,) = await jobs(sessions)
         assert (job["attempts"], job["history"], job["lease_token"]) == (0, [], None)
@@ -556,7 +558,7 @@ async def test_a_commit_that_was_not_heard_of_is_not_repeated(
 ) -> None:
     """A dead letter is in no journal: that its job is gone says it all."""
     guilty = ["10"] if outcome is Outcome.DEAD_LETTER else []
-    sync = ZohoSync(sessions, registry=registry(failing(PayloadError("a", "no"), *guilty)))
+    sync = ZohoSync(sessions, registry=registry(failing(PayloadError("1", "no"), *guilty)))
     await sync.enqueue(clients(1))
     losing_the_answer(monkeypatch)
     assert await sync.drain() == {outcome: 1}
@@ -614,7 +616,7 @@ async def hold_until_cancelled_twice(queue: Extending) -> None:
     """Hold a job, and be cancelled in the middle of an extension, twice in a row."""
 
     async def hold() -> None:
-        job = Job(None, customer("a", 1), "token")
+        job = Job(None, customer("1", 1), "token")
         async with keep_leases(queue, [job], timedelta(seconds=0.06)):
             await asyncio.sleep(60)
 
@@ -631,7 +633,7 @@ async def test_an_extension_that_does_not_end_is_cancelled_in_the_end(
 ) -> None:
     monkeypatch.setattr("zoho_sync.worker.leases._GRACE", 0.05)
     queue, lease = Extending(sessions), timedelta(seconds=0.06)
-    job = Job(None, customer("a", 1), "token")
+    job = Job(None, customer("1", 1), "token")
     async with keep_leases(queue, [job], lease):
         await asyncio.sleep(0.1)
     assert (queue.begun, queue.cancelled) == (1, 1)
@@ -655,7 +657,7 @@ async def test_a_second_cancellation_ends_an_extension_that_does_not_end(
 
 
 async def test_without_jobs_nothing_is_extended(sessions: Sessions) -> None:
-    queue, job = Extending(sessions), Job(None, customer("a", 1), "token")
+    queue, job = Extending(sessions), Job(None, customer("1", 1), "token")
     async with keep_leases(queue, [job], timedelta(seconds=0.03)) as keeper:
         keeper.forget([job])
         await asyncio.sleep(0.1)
@@ -663,7 +665,7 @@ async def test_without_jobs_nothing_is_extended(sessions: Sessions) -> None:
 
 
 async def test_an_entity_of_which_nothing_was_applied_stays_unknown(sessions: Sessions) -> None:
-    key = LedgerKey("default", "contact", "a")
+    key = LedgerKey("default", "contact", "1")
     async with sessions() as session, session.begin():
         ledger = Ledger(await session.connection(), TABLES.ledger)
         await ledger.prepare([key])

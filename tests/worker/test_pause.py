@@ -72,7 +72,7 @@ async def test_a_worker_finishes_what_it_has_and_goes_on_when_told(
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del session
-        if event.entity_id == "a":
+        if event.entity_id == "1":
             began.set()
             await go.wait()
 
@@ -83,17 +83,17 @@ async def test_a_worker_finishes_what_it_has_and_goes_on_when_told(
         hooks=[lambda settled: applied.put_nowait(settled.event.entity_id)],
     )
     await sync.create_tables()
-    await sync.enqueue([customer("a", 1), customer("b", 1)])
+    await sync.enqueue([customer("1", 1), customer("2", 1)])
     running = asyncio.create_task(sync.run())
     async with asyncio.timeout(20):
         await began.wait()
         await sync.pause()
         go.set()
-        assert await applied.get() == "a"
+        assert await applied.get() == "1"
         await asyncio.sleep(0.6)  # longer than a worker waits before it looks again
         assert (applied.empty(), (await sync.status()).queue.ready) == (True, 1)
         await sync.resume()
-        assert await applied.get() == "b"
+        assert await applied.get() == "2"
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -151,7 +151,7 @@ async def test_every_engine_stops(
     declared = Capabilities(completes_in_transaction=inside, durable=False)
     monkeypatch.setattr(MemoryQueue, "capabilities", declared)
     other = ZohoSync(sessions, queue=engine, registry=registry())
-    await other.enqueue([customer("a", 1)])
+    await other.enqueue([customer("1", 1)])
     await sync.pause()
     assert await other.drain() == {}
     assert (await engine.depth()).ready == 1

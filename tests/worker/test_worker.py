@@ -29,6 +29,9 @@ from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.queues import SQLQueue
 from zoho_sync.store.tables import library_tables
 
+WOKEN, PARKED, NEVER, RETRIED, LEASED = "41", "42", "43", "44", "45"
+DELAYED, SUSPECT, OTHER, SLOW = "46", "47", "48", "49"
+
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "mariadb"),
     pytest.mark.breaks_connections,
@@ -60,19 +63,19 @@ async def stop(running: asyncio.Task[None]) -> None:
 async def test_a_drain_counts_each_event_by_its_last_outcome(sessions: Sessions) -> None:
     async def fail(event: SyncEvent, session: AsyncSession) -> None:
         del session
-        if event.entity_id == "retried":
+        if event.entity_id == RETRIED:
             raise RuntimeError("not now")
 
     sync = ZohoSync(sessions, registry=registry(Script(before=fail)), batch_size=3)
-    newer, older = customer("a", 2, stamp="2"), customer("a", 1, stamp="1")
+    newer, older = customer("1", 2, stamp="2"), customer("1", 1, stamp="1")
     await sync.enqueue(
         [
-            invoice("woken", "b", 1),
-            invoice("parked", "never", 1),
+            invoice(WOKEN, "2", 1),
+            invoice(PARKED, NEVER, 1),
             newer,
             older,
-            customer("b", 1),
-            customer("retried", 1),
+            customer("2", 1),
+            customer(RETRIED, 1),
             SyncEvent("invoice", "dead", {"invoice_id": "dead", "total": "a lot"}),
         ]
     )
@@ -94,7 +97,7 @@ async def test_a_drain_does_not_wait_for_others(sessions: Sessions) -> None:
     """Neither delayed jobs nor those that a peer has leased are awaited."""
     sync = ZohoSync(sessions, registry=registry(), lease=timedelta(minutes=5))
     queue = sync._runtime.queue
-    await sync.enqueue([customer("leased", 1), customer("delayed", 1)])
+    await sync.enqueue([customer(LEASED, 1), customer(DELAYED, 1)])
     leased, delayed = await queue.claim(2, lease=timedelta(minutes=5))
     await queue.release([delayed], delay=timedelta(minutes=5))
     assert await sync.drain() == {}
@@ -147,7 +150,7 @@ async def test_cancelled_twice_it_still_ends_and_loses_nothing(sessions: Session
         await asyncio.sleep(5)
 
     sync = ZohoSync(sessions, registry=registry(Script(before=linger)))
-    await sync.enqueue([customer("a", 1)])
+    await sync.enqueue([customer("1", 1)])
     running = asyncio.create_task(sync.run())
     await at_work.wait()
     running.cancel()
@@ -177,21 +180,21 @@ async def test_a_suspect_is_alone_in_its_process(sessions: Sessions) -> None:
         if len(running) > 1:
             met.set()
         await asyncio.sleep(0.02)
-        if event.entity_id.startswith("other"):
+        if event.entity_id.startswith(OTHER):
             # A slow machine claims the next one later than this.
             with suppress(TimeoutError):
                 await asyncio.wait_for(met.wait(), 10)
         running.discard(event.entity_id)
 
     sync = ZohoSync(sessions, registry=registry(Script(before=watch)), concurrency=4, batch_size=1)
-    await sync.enqueue([customer(f"suspect{number}", 1) for number in range(5)])
+    await sync.enqueue([customer(f"{SUSPECT}{number}", 1) for number in range(5)])
     await sync._runtime.queue.claim(5, lease=timedelta(seconds=0.5))
     await asyncio.sleep(0.5)
-    await sync.enqueue([customer(f"other{number}", 1) for number in range(20)])
+    await sync.enqueue([customer(f"{OTHER}{number}", 1) for number in range(20)])
     working = asyncio.create_task(sync.run())
     await until_empty(sessions)
     await stop(working)
-    crowds = [crowd for crowd in together if any(name.startswith("suspect") for name in crowd)]
+    crowds = [crowd for crowd in together if any(name.startswith(SUSPECT) for name in crowd)]
     assert crowds
     assert {len(crowd) for crowd in crowds} == {1}
     assert max(len(crowd) for crowd in together) > 1
@@ -212,7 +215,7 @@ async def test_an_exhausted_pool_costs_no_lease(database_url: str, sessions: Ses
     small = create_async_engine(database_url, pool_size=2, max_overflow=1, pool_timeout=0.5)
     crowded = async_sessionmaker(small)
     sync = ZohoSync(crowded, registry=registry(Script(before=linger)), lease=lease)
-    await sync.enqueue([customer("a", 1)])
+    await sync.enqueue([customer("1", 1)])
     running = asyncio.create_task(sync.run())
     await at_work.wait()
     async with AsyncExitStack() as host:
@@ -254,7 +257,7 @@ async def test_run_outlives_an_error_that_nobody_expected(
 
     monkeypatch.setattr(queue, "claim", fail)
     monkeypatch.setattr(sync._worker._maintenance, "run_if_leader", fail)
-    await sync.enqueue([customer("a", 1)])
+    await sync.enqueue([customer("1", 1)])
     with caplog.at_level(logging.ERROR):
         running = asyncio.create_task(sync.run())
         await until_empty(sessions)
@@ -308,30 +311,30 @@ async def test_a_suspect_waits_for_what_is_under_way(
         return await execute(claimed)
 
     monkeypatch.setattr(worker._executor, "execute", slowly)
-    await sync.enqueue([customer("suspect", 1)])
+    await sync.enqueue([customer(SUSPECT, 1)])
     (dead,) = await sync._runtime.queue.claim(1, lease=timedelta(minutes=5))
 
     async def token() -> str | None:
         jobs = TABLES.jobs.c
         async with sessions() as session:
-            held = select(jobs.lease_token).where(jobs.entity_id == "suspect")
+            held = select(jobs.lease_token).where(jobs.entity_id == SUSPECT)
             return await session.scalar(held)
 
-    await sync.enqueue([customer("slow", 1)])
+    await sync.enqueue([customer(SLOW, 1)])
     running = asyncio.create_task(sync.run())
     await began.wait()
     async with sessions() as session, session.begin():
         jobs = TABLES.jobs.c
         over = {"lease_expires_at": datetime(2024, 6, 1, tzinfo=UTC)}
-        await session.execute(update(TABLES.jobs).where(jobs.entity_id == "suspect").values(over))
+        await session.execute(update(TABLES.jobs).where(jobs.entity_id == SUSPECT).values(over))
     async with asyncio.timeout(10):
         while await token() in {dead.lease_token, None}:  # noqa: ASYNC110  # the database sends no event
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)
-    assert order == ["slow"]
+    assert order == [SLOW]
     if not cancelled:
         go.set()
         await until_empty(sessions)
-        assert order == ["slow", "suspect"]
+        assert order == [SLOW, SUSPECT]
     await stop(running)
     assert await token() is None

@@ -104,9 +104,7 @@ class EntityKind:
         if not _ID.fullmatch(text):
             raise PayloadError(path, "not an id: expected up to 100 characters without blanks")
         if self.numbered and not _DIGITS.fullmatch(text):
-            raise PayloadError(
-                path, "not an id of Zoho's: those are digits, and not only zeros" + repr(text)
-            )
+            raise PayloadError(path, "not an id of Zoho's: those are digits, and not only zeros")
         return text
 
 

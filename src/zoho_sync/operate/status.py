@@ -116,12 +116,16 @@ async def read_status(
                 stranded = await OutboxRows(connection, tables).depth()
             working = await read_working(connection, tables, now, lease)
             report = await _read(connection, tables, depth + stranded, now, window)
+            is_new = not report.accepted and not await _count(connection, tables.ledger)
     problems = (
         *unknown,
         *working.problems(report.queue, report.paused_since),
         *_left_behind(stranded, now),
         *report.problems,
     )
+    if not problems and is_new:
+        # Said where nothing else is wrong: whatever it is may be why nothing comes.
+        problems = ("nothing was ever received: is the webhook's URL that of this installation?",)
     return replace(report, workers=working.reports(), unknown=unknown, problems=problems)
 
 
@@ -173,7 +177,6 @@ async def _read(
     failing = await _count(connection, tables.jobs, tables.jobs.c.attempts > 0)
     waiting = await _count(connection, parked, parked.c.parked_at > since)
     refused = await RefusalRows(connection, tables).since(since)
-    is_new = last is None and not queue.total and not await _count(connection, tables.ledger)
     return StatusReport(
         at=now,
         window=window,
@@ -194,7 +197,7 @@ async def _read(
             *await _broken(connection, dead),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
-            *_at_the_door(refused, is_new=is_new),
+            *_at_the_door(refused),
         ),
     )
 
@@ -250,9 +253,7 @@ def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Itera
         yield f"{parked} event(s) were parked, and none was applied"
 
 
-def _at_the_door(refused: Mapping[str, int], *, is_new: bool) -> Iterator[str]:
-    if is_new:
-        yield "nothing was ever received: is the webhook's URL that of this installation?"
+def _at_the_door(refused: Mapping[str, int]) -> Iterator[str]:
     for reason, count in refused.items():
         yield f"{count} deliveries were refused, the last of them lately: {reason}"
 

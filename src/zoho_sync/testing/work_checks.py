@@ -22,6 +22,9 @@ from zoho_sync.testing.host import Host, WorkBench, change, on_host
 from zoho_sync.worker.executor import Executor
 from zoho_sync.worker.loop import Worker
 
+LATE, FIRST, SECOND, SOON, BULK = "31", "32", "33", "34", "35"
+PLAIN, POLITE, POISON, STUCK = "36", "37", "38", "39"
+
 __all__ = ["WorkChecks"]
 
 _QUICK: Final = RetryPolicy(
@@ -55,13 +58,13 @@ class WorkChecks(WorkBench):
     async def test_priorities_are_kept(self, host: Host) -> None:
         """3: the smaller comes first, whatever the engine can do; bulk delays no delivery."""
         sync = host.open(batch_size=1)
-        await sync.enqueue([change(f"bulk{n}") for n in range(5)], priority=BULK_PRIORITY)
-        await sync.enqueue([change("late")], priority=1)
-        await sync.enqueue([change("first"), change("second")])
-        await sync.enqueue([change("soon")], priority=-1)
+        await sync.enqueue([change(f"{BULK}{n}") for n in range(5)], priority=BULK_PRIORITY)
+        await sync.enqueue([change(LATE)], priority=1)
+        await sync.enqueue([change(FIRST), change(SECOND)])
+        await sync.enqueue([change(SOON)], priority=-1)
         await sync.drain()
         order = [notes.partition("@")[0] for notes in await host.written()]
-        assert order == ["soon", "first", "second", "late", *(f"bulk{n}" for n in range(5))]
+        assert order == [SOON, FIRST, SECOND, LATE, *(f"{BULK}{n}" for n in range(5))]
 
     @on_host()
     async def test_a_priority_stays_through_a_retry(self, host: Host) -> None:
@@ -69,16 +72,16 @@ class WorkChecks(WorkBench):
         fails = True
 
         async def fail(event: SyncEvent) -> None:
-            if event.entity_id == "late" and fails:
+            if event.entity_id == LATE and fails:
                 raise TimeoutError
 
         host.step = fail
         sync = host.open(batch_size=1, retry=_QUICK)
-        await sync.enqueue([change("late")], priority=1)
+        await sync.enqueue([change(LATE)], priority=1)
         assert await sync.drain() == {Outcome.RETRY: 1}
         fails = False
         host.clock.forward(61)
-        await sync.enqueue([change("first")])
+        await sync.enqueue([change(FIRST)])
         await sync.drain()
         assert await host.written() == ["first@0", "late@0"]
 
@@ -103,13 +106,13 @@ class WorkChecks(WorkBench):
         """19: not before its delay, and not before what the other side asked for; then at once."""
 
         async def fail(event: SyncEvent) -> None:
-            raise _LaterError if event.entity_id == "polite" else TimeoutError
+            raise _LaterError if event.entity_id == POLITE else TimeoutError
 
         host.step = fail
         sync = host.open(retry=_QUICK)
         whole = replace(sync._runtime, jitter=lambda: 1.0)  # noqa: SLF001  # as above
         worker = Worker(whole)
-        await sync.enqueue([change("plain"), change("polite")])
+        await sync.enqueue([change(PLAIN), change(POLITE)])
         assert await worker.drain() == {Outcome.RETRY: 2}
         host.step = None
         host.clock.forward(9.9)
@@ -151,13 +154,13 @@ class WorkChecks(WorkBench):
         """21: although no worker lives to say so, and its neighbours are applied."""
 
         async def kill(event: SyncEvent) -> None:
-            if event.entity_id == "poison":
+            if event.entity_id == POISON:
                 raise _Death
 
         host.step = kill
         deaths = 0
         sync = host.open(retry=_QUICK, lease=self.lease)
-        await sync.enqueue([change("a"), change("poison"), change("b")])
+        await sync.enqueue([change("1"), change(POISON), change("2")])
         while (await sync.status()).queue.total:
             assert deaths < 9, "the poison never reached the dead letters"
             # A process of its own, since the one before it is dead.
@@ -168,7 +171,7 @@ class WorkChecks(WorkBench):
             deaths += 1
             await self._let_leases_end(host)
         (letter,) = await sync.dead_letters.list()
-        assert (letter.entity_id, letter.error_type) == ("poison", "WorkerDied")
+        assert (letter.entity_id, letter.error_type) == (POISON, "WorkerDied")
         assert sorted(await host.written()) == ["a@0", "b@0"]
 
     @on_host()
@@ -227,7 +230,7 @@ class WorkChecks(WorkBench):
     async def test_one_stuck_entity_delays_no_other(self, host: Host) -> None:
         """24: while a worker sits on one event, the other entities' are applied."""
         sync = host.open()
-        await sync.enqueue([change("stuck", 1), change("stuck", 2)])
+        await sync.enqueue([change(STUCK, 1), change(STUCK, 2)])
         held = await _queue(sync).claim(1, lease=timedelta(minutes=5))
         others = [change(f"2{number}") for number in range(5)]
         await sync.enqueue(others)
