@@ -49,7 +49,7 @@ def test_the_hosts_own_sync_is_used(call: Call, folder: Path, sqlite_url: str) -
     write(folder, "host_good", _HOST.format(url=sqlite_url, source="name"))
     assert call("tables", "create", "--app", "host_good:sync").code == 0
     answer = call("--app", "host_good:sync", "status", "--json")
-    assert answer.code == 0
+    assert answer.code == 1  # nothing was ever received
     assert answer.json["accepted"] == 0
 
 

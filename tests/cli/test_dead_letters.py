@@ -23,6 +23,8 @@ KEYS = {
     "error",
     "attempts",
     "arrived_at",
+    "deliveries",
+    "last_arrived_at",
     "died_at",
     "age_seconds",
 }

@@ -34,7 +34,8 @@ PARKED_TO_JOBS: Final = (
 )
 PARKED_TO_LETTERS: Final = (
     f"INSERT INTO zoho_sync_dead_letters ({EVENT}, attempts, history, priority, kind, error_type,"  # noqa: S608  # our own names
-    f" error, path, died_at) SELECT {EVENT}, 0, '[]', 0, 'data', 'X', 'x', '', parked_at"
+    f" error, path, died_at, deliveries)"
+    f" SELECT {EVENT}, 0, '[]', 0, 'data', 'X', 'x', '', parked_at, 1"
     " FROM zoho_sync_parked LIMIT 1"
 )
 APPLIED: Final = "(SELECT min(id) FROM zoho_sync_journal WHERE outcome = 'applied')"

@@ -548,7 +548,6 @@ def test_an_answer_with_a_list_is_refused_and_says_what_to_do(
         ({"user_id": "601", "invoice": {"invoice_id": "1"}}, "user", "601"),
         ({"bill": {"bill_id": "1"}, "invoice": {"invoice_id": "2"}}, "invoice", "2"),
         ({"customer_id": "5", "contact": {"contact_id": "5", "name": "x"}}, "customer", "5"),
-        ({"package_id": "1", "salesorder_id": "401"}, "sales_order", "401"),
         ({"vendor_id": "202", "vendor_name": "x"}, "vendor", "202"),
         ({"pricelist_id": "801", "items": []}, "price_list", "801"),
     ],

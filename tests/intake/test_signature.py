@@ -65,10 +65,10 @@ def test_a_refusal_explains_what_was_hashed() -> None:
     assert verdict == Verdict(
         ok=False,
         reason="the signature does not match",
-        detail="of query keys name, subscription_id and 47 body bytes",
+        detail="query keys name, subscription_id and 47 body bytes",
     )
     verdict = SignedRequest(SECRET).verify(b"a=1&b=2", signed("0" * 64, FORM), ())
-    assert verdict.detail == "of 2 form fields without a query"
+    assert verdict.detail == "2 form fields without a query"
 
 
 def test_form_pairs_are_decoded_and_merged_with_those_of_the_query() -> None:

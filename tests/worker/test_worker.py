@@ -76,7 +76,7 @@ async def test_a_drain_counts_each_event_by_its_last_outcome(sessions: Sessions)
             older,
             customer("2", 1),
             customer(RETRIED, 1),
-            SyncEvent("invoice", "dead", {"invoice_id": "dead", "total": "a lot"}),
+            SyncEvent("invoice", "50", {"invoice_id": "50", "total": "a lot"}),
         ]
     )
     assert await sync.drain() == {

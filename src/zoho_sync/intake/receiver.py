@@ -185,7 +185,7 @@ class Receiver:
 
     async def _refused(self, verdict: Verdict) -> Receipt:
         await self.refusals.note(verdict.reason)
-        reason = f"{verdict.reason}: {verdict.detail}" if verdict.detail else verdict.reason
+        reason = f"{verdict.reason} {verdict.detail}".rstrip()
         _log.warning("delivery refused: %s", reason)
         return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)
 

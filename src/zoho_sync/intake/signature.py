@@ -129,7 +129,7 @@ class SignedRequest:
             _QUERY_AND_BODY,
             self.organization_id,
             timed_only=read.form is not None and read.carrier is None,
-            detail=verdict.detail,
+            detail="" if problem else verdict.detail,
         )
 
 
@@ -245,7 +245,7 @@ def _described(query: _Query, hashed: str, secrets: tuple[str, ...]) -> str:
     keys = sorted(_shown(key, secrets) for key, _ in query)
     shown = ", ".join(keys[:_SHOWN_KEYS]) + (", …" if len(keys) > _SHOWN_KEYS else "")
     # The keys of a form are part of the body: they are counted, not shown.
-    return f"of query keys {shown} and {hashed}" if keys else f"of {hashed} without a query"
+    return f"query keys {shown} and {hashed}" if keys else f"{hashed} without a query"
 
 
 def _shown(key: str, secrets: tuple[str, ...]) -> str:

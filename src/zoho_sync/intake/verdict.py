@@ -29,7 +29,8 @@ class Verdict:
         covers: The parts that nobody but the sender of an accepted delivery can have made.
         organization_id: Zoho's organization to which the secret belongs; None if to no certain one.
         timed_only: Whether a document without a time of its own is to be a dead letter.
-        detail: More for the operator's log: still no secret, no value and nothing of the body.
+        detail: What follows the reason in the operator's log: still no secret, no value and nothing
+            of the body.
     """
 
     ok: bool

@@ -85,6 +85,10 @@ class BillPayload(DocumentPayload):
     is_line_item_invoiced: Flag = None
     is_tds_applied: Flag = None
     filed_in_vat_return_id: ZohoId = None
+    tds_tax_id: ZohoId = None
+    billing_address_id: ZohoId = None
+    last_modified_id: ZohoId = None
+    template_id: ZohoId = None
     filed_in_vat_return_name: Text = None
     filed_in_vat_return_type: Text = None
     acquisition_vat_summary: JsonList = Field(default_factory=list)

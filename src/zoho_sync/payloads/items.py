@@ -96,6 +96,7 @@ class ProductPayload(RecordPayload):
     locations: JsonList = Field(default_factory=list)
     warehouses: JsonList = Field(default_factory=list)
     brand: Text = None
+    brand_id: ZohoId = None
     manufacturer: Text = None
     upc: Text = None
     ean: Text = None
@@ -259,6 +260,7 @@ class StockAdjustmentPayload(TransactionPayload):
     inventory_adjustment_id: EntityId
     reason: Text = None
     reason_id: ZohoId = None
+    asset_account_id: ZohoId = None
     description: Text = None
     adjustment_type: Text = None
     adjustment_account_id: ZohoId = None

@@ -80,6 +80,7 @@ class ContactPayload(CurrencyPayload):
     pricebook_id: ZohoId = None
     pricebook_name: Text = None
     account_id: ZohoId = None
+    entity_address_id: ZohoId = None
     is_taxable: Flag = None
     tax_id: ZohoId = None
     tds_tax_id: ZohoId = None

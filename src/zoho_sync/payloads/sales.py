@@ -93,6 +93,7 @@ class InvoicePayload(SalesPayload):
     id_fields = ("invoice_id",)
 
     invoice_id: EntityId
+    account_id: ZohoId = None
     invoice_number: Text = None
     due_date: Day = None
     due_days: Text = None
@@ -160,6 +161,8 @@ class SalesOrderPayload(SalesPayload):
     id_fields = ("salesorder_id",)
 
     salesorder_id: EntityId
+    integration_id: ZohoId = None
+    marketplace_so_id: ZohoId = None
     salesorder_number: Text = None
     order_status: Text = None
     invoiced_status: Text = None

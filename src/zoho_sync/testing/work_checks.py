@@ -83,7 +83,7 @@ class WorkChecks(WorkBench):
         host.clock.forward(61)
         await sync.enqueue([change(FIRST)])
         await sync.drain()
-        assert await host.written() == ["first@0", "late@0"]
+        assert await host.written() == [f"{FIRST}@0", f"{LATE}@0"]
 
     @on_host()
     async def test_who_lost_the_lease_applies_nothing(self, host: Host) -> None:
@@ -123,7 +123,7 @@ class WorkChecks(WorkBench):
         assert await worker.drain() == {}
         host.clock.forward(1)
         assert await worker.drain() == {Outcome.APPLIED: 1}
-        assert await host.written() == ["plain@0", "polite@0"]
+        assert await host.written() == [f"{PLAIN}@0", f"{POLITE}@0"]
 
     @on_host()
     async def test_the_last_attempt_ends_in_one_dead_letter(self, host: Host) -> None:
@@ -172,7 +172,7 @@ class WorkChecks(WorkBench):
             await self._let_leases_end(host)
         (letter,) = await sync.dead_letters.list()
         assert (letter.entity_id, letter.error_type) == (POISON, "WorkerDied")
-        assert sorted(await host.written()) == ["a@0", "b@0"]
+        assert sorted(await host.written()) == ["1@0", "2@0"]
 
     @on_host()
     async def test_a_replay_overwrites_nothing(self, host: Host) -> None:
@@ -239,7 +239,7 @@ class WorkChecks(WorkBench):
         assert {f"2{number}@0" for number in range(5)} <= {*written}
         await _queue(sync).release(held)
         await sync.drain()
-        assert (await host.written())[-1] == "stuck@2" or "stuck@2" in written
+        assert (await host.written())[-1] == f"{STUCK}@2" or f"{STUCK}@2" in written
         assert (await sync.status()).accepted == 7
 
     @on_host()

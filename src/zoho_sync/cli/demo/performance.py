@@ -103,7 +103,7 @@ async def perform(engine: AsyncEngine) -> Performance:
     sync = ZohoSync(
         sessions,
         registry=erp.registry(),
-        verifier=SignedRequest(secret),
+        verifier=SignedRequest(secret, flat_forms=True),
         organization_id=ORGANIZATION,
     )
     async with sync:
