@@ -156,6 +156,8 @@ class ZohoSync(FrontDoors):
     ) -> Receipt:
         """Take in one delivery: authenticate, decode, enqueue durably.
 
+        What the last four arguments say decides only where the verifier covers the route.
+
         Args:
             body: The bytes as received.
             headers: Of the request.
