@@ -106,7 +106,8 @@ FACES: dict[str, str] = {
     "queues": """MemoryQueue NATSQueue Outbox OutsideQueue RabbitMQQueue RedisQueue SQLQueue decode
         encode undecodable_event""",
     "testing": "QueueMachine QueueSuite",
-    "web": "ASGIApp SIGNATURE_HEADER Verdict Verifier WSGIApp sign",
+    "web": """ASGIApp Part PreviewingVerifier SIGNATURE_HEADER Verdict Verifier WHOLE_REQUEST
+        WSGIApp sign""",
 }
 """What users import from each public package; nothing else below `zoho_sync` is promised."""
 NEEDS_AN_EXTRA = {"cli", "testing"}

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, Column, Integer, MetaData, String, Table
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from tests.laws.test_closed_door import told
-from tests.laws.test_fails_closed import MARK, leaks
+from tests.laws.written import MARK, leaks
 from zoho_sync import EntityMap, HandlerRegistry, SyncEvent, ZohoSync
 from zoho_sync.exceptions import RowRejected, ValueTaken
 from zoho_sync.handlers import CustomerHandler

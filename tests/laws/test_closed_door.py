@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.hosts.sql import Sessions, library
-from tests.laws.test_fails_closed import MARK, leaks, logged, over_asgi
+from tests.laws.written import MARK, leaks, logged, over_asgi
 from zoho_sync import QueueUnavailable, ZohoSync
 from zoho_sync.intake.tokens import QueryToken
 

@@ -64,7 +64,7 @@ from zoho_sync import (
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.handlers import CustomerHandler
 from zoho_sync.intake.signature import SIGNATURE_HEADER
-from zoho_sync.intake.signed_string import sign
+from zoho_sync.intake.signed_string import hmac_of, sign
 from zoho_sync.intake.verdict import Verifier
 from zoho_sync.payloads import CustomerPayload
 
@@ -131,8 +131,8 @@ async def kept_of(sessions: Sessions) -> set[int]:
 async def _deliver(sync: ZohoSync, body: bytes) -> tuple[Receipt, str]:
     """Deliver a body as one who is known; once by hand, once over ASGI."""
     query = [("token", TOKEN), ("source", "books")]
-    whole = not isinstance(sync._receiver.verifier, SignedBody)
-    signature = sign(SECRET, body, query if whole else ())
+    of_body = isinstance(sync._receiver.verifier, SignedBody)
+    signature = hmac_of(SECRET, body) if of_body else sign(SECRET, body, query)
     headers = {SIGNATURE_HEADER: signature, "X-Token": TOKEN, "Authorization": f"Bearer {TOKEN}"}
     receipt = await sync.receive(body, headers=headers, query=query)
     text = f"token={TOKEN}&source=books"

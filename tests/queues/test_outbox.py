@@ -189,14 +189,14 @@ async def test_an_event_that_is_sent_once_more_is_known_by_its_id(opened: Opened
 async def test_what_is_too_large_for_the_engine_is_a_job_of_the_database(
     opened: Opened, here: Sessions
 ) -> None:
-    sent = [invoice(str(number), notes="large" if number == 2 else "") for number in range(5)]
+    sent = [invoice(f"2{number}", notes="large" if number == 2 else "") for number in range(5)]
     await opened.sync.enqueue(sent)
     assert (await opened.queue.relay(9, lease=LEASE)).events == 5
-    assert opened.engine.held == [each.id for each in sent if each.entity_id != "2"]
+    assert opened.engine.held == [each.id for each in sent if each.entity_id != "22"]
     (job,) = await rows(here, library.jobs)
     assert (job["event_id"], job["payload"]["notes"]) == (sent[2].id, "large")
     # Its equal, which comes from elsewhere, is recognised.
-    (answer,) = await opened.sync.enqueue([invoice("2", notes="large")])
+    (answer,) = await opened.sync.enqueue([invoice("22", notes="large")])
     assert answer.status is ReceiptStatus.DUPLICATE
     assert await opened.sync.drain() == {Outcome.APPLIED: 5}
 

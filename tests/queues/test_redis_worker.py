@@ -161,7 +161,7 @@ async def test_many_workers_on_one_server_apply_each_event_once(
     async with new_queue(redis_server.url) as (queue, _):
         peers = [ZohoSync(shop, queue=queue, batch_size=5) for _ in range(3)]
         await peers[0].create_tables()
-        await peers[0].enqueue([invoice(str(number), 1) for number in range(60)])
+        await peers[0].enqueue([invoice(f"2{number}", 1) for number in range(60)])
         counts = await asyncio.gather(*(peer.drain() for peer in peers))
         assert sum(each.get(Outcome.APPLIED, 0) for each in counts) == 60
         assert len(await totals(shop)) == 60

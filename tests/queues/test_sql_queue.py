@@ -576,7 +576,7 @@ async def test_a_stuck_entity_slows_no_other(queue: SQLQueue, sessions: Sessions
     await first
     await quick.drain()
     async with sessions() as session:
-        named = select(Client.note).where(Client.name == "Client a")
+        named = select(Client.note).where(Client.name == "Client 1")
         assert await session.scalar(named) == "last"
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
-from zoho_sync.database.faults import Fault, classify
+from zoho_sync.database.faults import Fault, classify, is_of_whole_transaction
 from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import HandlerTimeout, HostTransactionLost
@@ -72,7 +72,8 @@ class Patience:
             cause = error.__cause__ if isinstance(error, HostTransactionLost) else error
             took = timedelta(seconds=time.monotonic() - begun.since)
             lost = cause is not None and classify(cause) is Fault.CONNECTION
-            if not lost or took < idle:
+            # Of a transaction that was too long the batch is guilty, and not who came last.
+            if cause is None or not lost or took < idle or is_of_whole_transaction(cause):
                 raise
             raise HandlerTimeout(event.id, _closed(took, idle)) from cause
         finally:

@@ -27,6 +27,7 @@ __all__ = [
     "classify",
     "ends_transaction",
     "is_of_database",
+    "is_of_whole_transaction",
     "lacks_table",
     "mariadb_code",
     "named_column",
@@ -111,6 +112,12 @@ def classify(error: BaseException) -> Fault:
     rejected = isinstance(error, (IntegrityError, DataError, ProgrammingError))
     wrong = rejected or state[:2] in _REJECTIONS or name in _SQLITE_WRONG
     return Fault.REJECTED if wrong else Fault.UNKNOWN
+
+
+def is_of_whole_transaction(error: BaseException) -> bool:
+    """Return whether PostgreSQL ended a transaction that was too long as a whole."""
+    # asyncpg has a state of its own for what the server said while it closed the connection.
+    return sqlstate(error) == "25P04" or "due to transaction timeout" in str(error)
 
 
 def is_of_database(error: BaseException) -> bool:

@@ -23,8 +23,7 @@
     ├── LeaseLost                   another worker owns the job now
     └── QueueUnavailable            the queue cannot be reached
 
-``permanent`` says what a worker does: a permanent error is a dead letter at once, because the same
-event fails in the same way for ever; any other is tried again.
+``permanent`` says whether a worker makes it a dead letter at once, or tries again.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class Receiver:
         return event
 
     async def _refused(self, verdict: Verdict) -> Receipt:
-        await self.refusals.note(verdict.reason)
+        await self.refusals.note(verdict.reason, stranger=verdict.stranger)
         reason = f"{verdict.reason} {verdict.detail}".rstrip()
         _log.warning("delivery refused: %s", reason)
         return Receipt(ReceiptStatus.REFUSED, 401, reason=reason)

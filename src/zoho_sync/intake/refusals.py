@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from zoho_sync.database.dialects import Clock, database_time
 from zoho_sync.database.hiding import hide_values
 from zoho_sync.database.unit_of_work import unit_of_work
-from zoho_sync.store.refusal_rows import RefusalRows
+from zoho_sync.store.refusal_rows import Refusal, RefusalRows
 from zoho_sync.store.tables import Tables
 
 __all__ = ["Refusals"]
@@ -42,15 +42,15 @@ class Refusals:
     sessions: Callable[[], AsyncSession]
     tables: Tables
     clock: Clock | None = None
-    _counts: Counter[str] = field(default_factory=Counter)
+    _counts: Counter[Refusal] = field(default_factory=Counter)
     _written: float = float("-inf")
 
-    async def note(self, reason: str) -> None:
+    async def note(self, reason: str, *, stranger: bool = False) -> None:
         """Count one, and write the counts if that was not done within the last second."""
-        known = reason[:_LONGEST_REASON]
+        known = Refusal(reason[:_LONGEST_REASON], stranger)
         # Verifiers of the application's own may say what the sender chose.
         is_one_more = known not in self._counts and len(self._counts) >= _MOST_REASONS
-        self._counts[_OTHER if is_one_more else known] += 1
+        self._counts[Refusal(_OTHER, stranger) if is_one_more else known] += 1
         now = time.monotonic()
         if now - self._written >= _EVERY:
             self._written = now

@@ -220,7 +220,7 @@ def organizations_of(verifier: Verifier) -> list[str | None]:
 def _unsigned(headers: _Headers) -> Verdict | None:
     given = header_value(headers, SIGNATURE_HEADER)
     if given is None:
-        return Verdict(ok=False, reason=f"no {SIGNATURE_HEADER} header")
+        return Verdict(ok=False, reason=f"no {SIGNATURE_HEADER} header", stranger=True)
     if not _SIGNATURE.fullmatch(given):
         return Verdict(ok=False, reason=f"the {SIGNATURE_HEADER} header is not 64 hex digits")
     return None
@@ -237,8 +237,12 @@ def _judged(headers: _Headers, secrets: tuple[str, ...], content: bytes, what: s
 
 def _refused_by(verdicts: Sequence[Verdict]) -> Verdict:
     details = [verdict.detail for verdict in verdicts if verdict.detail]
-    reason = "; ".join(verdict.reason for verdict in verdicts)
-    return Verdict(ok=False, reason=reason, detail="; ".join(details))
+    return Verdict(
+        ok=False,
+        reason="; ".join(verdict.reason for verdict in verdicts),
+        stranger=all(verdict.stranger for verdict in verdicts),
+        detail="; ".join(details),
+    )
 
 
 def _described(query: _Query, hashed: str, secrets: tuple[str, ...]) -> str:

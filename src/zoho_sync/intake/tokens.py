@@ -57,7 +57,7 @@ class HeaderToken:
         """Judge one delivery; see `Verifier.verify`."""
         given = header_value(headers, self.name)
         if given is None:
-            return Verdict(ok=False, reason=f"no {self.name} header")
+            return Verdict(ok=False, reason=f"no {self.name} header", stranger=True)
         ok = matches(given.strip(), self._tokens)
         return _of_token(f"in header {self.name}", self.organization_id, ok=ok)
 
@@ -98,7 +98,7 @@ class QueryToken:
         """Judge one delivery; see `Verifier.verify`."""
         given = [value for key, value in query if key == self.name]
         if not given:
-            return Verdict(ok=False, reason=f"no query parameter {self.name}")
+            return Verdict(ok=False, reason=f"no query parameter {self.name}", stranger=True)
         ok = sum(matches(value, self._tokens) for value in given) > 0
         return _of_token(f"in query parameter {self.name}", self.organization_id, ok=ok)
 

@@ -29,6 +29,7 @@ class Verdict:
         covers: The parts that nobody but the sender of an accepted delivery can have made.
         organization_id: Zoho's organization to which the secret belongs; None if to no certain one.
         timed_only: Whether a document without a time of its own is to be a dead letter.
+        stranger: Whether nothing in the request so much as claims to be genuine.
         detail: What follows the reason in the operator's log: still no secret, no value and nothing
             of the body.
     """
@@ -38,6 +39,7 @@ class Verdict:
     covers: frozenset[Part] = frozenset(("body",))
     organization_id: str | None = None
     timed_only: bool = False
+    stranger: bool = False
     detail: str = ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,7 +23,7 @@ from zoho_sync.operate.working import WorkerReport, read_working
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.outbox_rows import OutboxRows
 from zoho_sync.store.pauses import Pause
-from zoho_sync.store.refusal_rows import RefusalRows
+from zoho_sync.store.refusal_rows import RefusalRows, Refused
 from zoho_sync.store.schema_version import refuse_other_version
 from zoho_sync.store.tables import Tables
 
@@ -159,13 +159,7 @@ async def _read(
 ) -> StatusReport:
     journal, dead, parked = tables.journal, tables.dead_letters, tables.parked
     since = now - window
-    entities: dict[str, dict[Outcome, int]] = {}
-    settled: dict[Outcome, int] = {}
-    kinds = (journal.c.entity_type, journal.c.outcome)
-    counted = select(*kinds, func.count()).group_by(*kinds)
-    for name, outcome, count in await connection.execute(counted):
-        entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
-        settled[Outcome(outcome)] = settled.get(Outcome(outcome), 0) + count
+    entities, settled = await _settled(connection, journal)
     recent_rows = await connection.execute(
         select(journal.c.outcome, func.count())
         .where(journal.c.settled_at > since)
@@ -187,7 +181,7 @@ async def _read(
         settled=settled,
         recent={outcome: count for outcome, count in recent.items() if count},
         entities=entities,
-        refused=refused,
+        refused={each.reason: each.times for each in refused},
         last_arrival=last,
         paused_since=paused,
         workers=(),
@@ -197,9 +191,23 @@ async def _read(
             *await _broken(connection, dead),
             *_failures(recent, failing, waiting),
             *_delays(queue, last, now, window),
-            *_at_the_door(refused),
+            *_at_the_door(refused, last),
         ),
     )
+
+
+async def _settled(
+    connection: AsyncConnection, journal: Table
+) -> tuple[dict[str, dict[Outcome, int]], dict[Outcome, int]]:
+    """Return the settled events by type and outcome, and by outcome alone."""
+    entities: dict[str, dict[Outcome, int]] = {}
+    settled: dict[Outcome, int] = {}
+    kinds = (journal.c.entity_type, journal.c.outcome)
+    counted = select(*kinds, func.count()).group_by(*kinds)
+    for name, outcome, count in await connection.execute(counted):
+        entities.setdefault(name or "(not understood)", {})[Outcome(outcome)] = count
+        settled[Outcome(outcome)] = settled.get(Outcome(outcome), 0) + count
+    return entities, settled
 
 
 async def _count(connection: AsyncConnection, table: Table, *where: ColumnElement[bool]) -> int:
@@ -253,9 +261,11 @@ def _failures(recent: Mapping[Outcome, int], failing: int, parked: int) -> Itera
         yield f"{parked} event(s) were parked, and none was applied"
 
 
-def _at_the_door(refused: Mapping[str, int]) -> Iterator[str]:
-    for reason, count in refused.items():
-        yield f"{count} deliveries were refused, the last of them lately: {reason}"
+def _at_the_door(refused: Iterable[Refused], last: datetime | None) -> Iterator[str]:
+    for each in refused:
+        # Who does not even claim to be Zoho is a stranger, unless nobody else has come since.
+        if not each.stranger or last is None or each.last_at > last:
+            yield f"{each.times} deliveries were refused, the last of them lately: {each.reason}"
 
 
 def _delays(queue: Depth, last: datetime | None, now: datetime, window: timedelta) -> Iterator[str]:

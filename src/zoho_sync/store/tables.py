@@ -254,6 +254,7 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
     ],
     "refusals": [
         Column("reason", String(255), primary_key=True),
+        Column("stranger", Boolean, nullable=False),
         Column("count", BigInteger, nullable=False),
         Column("first_at", UtcDateTime(), nullable=False),
         Column("last_at", UtcDateTime(), nullable=False),
