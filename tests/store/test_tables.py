@@ -28,6 +28,7 @@ MAY_BE_NULL = {
     "leaders": set(),
     "pauses": set(),
     "refusals": set(),
+    "fields": set(),
     "workers": {"claimed_at", "busy_since"},
     "versions": set(),
 }

@@ -29,6 +29,7 @@ class HandlerContext:
         date_formats: Accepted besides ISO 8601.
         clock: Replaces the database's clock.
         grace: How much later than it arrived a delete without a time counts.
+        noted: Types and custom fields of which is stored that documents have had them.
     """
 
     tables: Tables = field(default_factory=library_tables)
@@ -38,6 +39,7 @@ class HandlerContext:
     date_formats: tuple[str, ...] = ()
     clock: Clock | None = None
     grace: timedelta = TIMELESS_DELETE_GRACE
+    noted: set[tuple[str, str]] = field(default_factory=set, compare=False)
 
     @cached_property
     def makes_placeholders(self) -> bool:

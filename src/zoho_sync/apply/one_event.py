@@ -23,6 +23,7 @@ from zoho_sync.mapping.keys import encode_key, plain_key
 from zoho_sync.mapping.values import Key
 from zoho_sync.payloads import Payload, parse
 from zoho_sync.store.debts import Debts
+from zoho_sync.store.field_rows import FieldRows
 from zoho_sync.store.journal import Journal, JournalEntry
 from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 
@@ -115,12 +116,26 @@ class OneEvent:
         result = self._result(decision)
         if decision.outcome is Outcome.APPLIED:
             result = await self._write(decision, result)
+            await self._note_fields()
             known = await self._linked(decision, result)
         else:
             known = replace(self.entry, state=decision.state)
             if decision.outcome is Outcome.DUPLICATE and decision.state.version == self.version:
                 known = replace(known, entity_type=self.event.entity_type)
         return Applied(result, known, self._fingerprint)
+
+    async def _note_fields(self) -> None:
+        """Note the mapped custom fields that the document has, as far as that was not done."""
+        if self.bound is None or self.payload is None:
+            return
+        context, entity_type = self.handler.context, self.bound.entity_type
+        here = filter(self.payload.mentions_custom_field, self.bound.mapping.custom_fields)
+        fresh = [name for name in here if (entity_type, name) not in context.noted]
+        if fresh:
+            rows = FieldRows(self.work.connection, context.tables)
+            # What is noted by this transaction may be rolled back with it: not yet certain.
+            before = await rows.note(entity_type, fresh)
+            context.noted.update((entity_type, name) for name in before)
 
     def _refuse_sibling(self) -> None:
         """Refuse the delete of a contact by the handler of the type that it had before."""

@@ -19,6 +19,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync import mirror
+from zoho_sync.checks.fields import unseen_fields
 from zoho_sync.checks.organizations import check_organizations
 from zoho_sync.checks.overrides import check_methods
 from zoho_sync.checks.references import ReferenceCheck
@@ -132,7 +133,21 @@ class MappingCheck:
                 ReferenceCheck(report, self.registry, handlers, connection.dialect).run()
         if report.findings:
             raise MappingError(report.findings)
+        await self._warn_of_fields(report)
         return report.warned()
+
+    async def _warn_of_fields(self, report: Report) -> None:
+        """Warn of custom fields whose names may be misspelt; the library's tables are there."""
+        async with self.sessions() as session, unit_of_work(session) as work:
+            bindings = self.registry.bindings()
+            for entity_type, name in await unseen_fields(work.connection, self.tables, bindings):
+                where = f"{self.registry[entity_type].__name__}.columns"
+                problem = f"no document ever had the custom field {name!r}."
+                remedy = (
+                    "Compare it with its API name, or its label, in Zoho; nothing is wrong if it "
+                    "never had a value."
+                )
+                report.warn(where, problem, remedy)
 
     def _bindable(self, report: Report) -> list[type[BaseEntityHandler[Any]]]:
         """Return the handlers whose mappings name only what their tables declare."""

@@ -62,6 +62,9 @@ def _for_people(report: StatusReport, where: str) -> list[RenderableType]:
     parts += ["", indented(_places(report, last))]
     if report.entities:
         parts += ["", indented(_entities(report))]
+    if report.unseen_fields:
+        names = ", ".join(report.unseen_fields)
+        parts += ["", indented(safe(f"mapped, and no document ever had: {names}"))]
     return parts
 
 
@@ -84,9 +87,11 @@ def _places(report: StatusReport, last: str) -> Table:
         str(sum(report.settled.values())),
         f"{recent} events in the last {age(report.window)}, dead letters included",
     )
+    rows.add_row("accepted", str(report.accepted), "all of these together")
+    if report.refused:
+        rows.add_row("refused", str(sum(report.refused.values())), "and nothing kept of them")
     living = sum(worker.lives for worker in report.workers)
     rows.add_row("workers", str(living), "say that they live")
-    rows.add_row("accepted", str(report.accepted), "all of these together")
     return rows
 
 
@@ -109,6 +114,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         "settled": _counts(report.settled),
         "recent": _counts(report.recent, (*_SETTLED, Outcome.DEAD_LETTER)),
         "refused": dict(report.refused),
+        "unseen_fields": list(report.unseen_fields),
         "entities": {name: _counts(counts) for name, counts in report.entities.items()},
     }
 

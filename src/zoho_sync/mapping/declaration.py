@@ -266,6 +266,12 @@ class EntityMap:
     revision: str = ""
 
     @property
+    def custom_fields(self) -> frozenset[str]:
+        """The custom fields that the columns read, by API name or label."""
+        sources = self.columns.values()
+        return frozenset(each.name for each in sources if isinstance(each, CustomField))
+
+    @property
     def fingerprint(self) -> str:
         """A hash of everything that decides what an event writes; SHA-256, hex."""
         parts = [

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import Depth, QueueBackend, RelaysOutbox
 from zoho_sync.apply.context import HandlerContext
+from zoho_sync.checks.fields import unseen_fields
 from zoho_sync.database.creation import needing_tables
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.hiding import without_values
@@ -55,6 +56,8 @@ class StatusReport:
         last_arrival: When the newest event was received; None if there never was one.
         paused_since: Since when the queue is paused; None if it is not.
         workers: Those that say that they live, and those that did a moment ago.
+        unseen_fields: Mapped custom fields that no document ever had, ``"invoice.cf_note"``: a
+            slip, perhaps, or a field that never had a value.
         unknown: What could not be found out, in sentences: an engine outside the database is away.
         problems: What is wrong, in sentences; empty if nothing is.
     """
@@ -72,6 +75,7 @@ class StatusReport:
     last_arrival: datetime | None
     paused_since: datetime | None
     workers: tuple[WorkerReport, ...]
+    unseen_fields: tuple[str, ...]
     unknown: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -116,6 +120,7 @@ async def read_status(
                 stranded = await OutboxRows(connection, tables).depth()
             working = await read_working(connection, tables, now, lease)
             report = await _read(connection, tables, depth + stranded, now, window)
+            unseen = await unseen_fields(connection, tables, context.bindings)
             is_new = not report.accepted and not await _count(connection, tables.ledger)
     problems = (
         *unknown,
@@ -126,7 +131,13 @@ async def read_status(
     if not problems and is_new:
         # Said where nothing else is wrong: whatever it is may be why nothing comes.
         problems = ("nothing was ever received: is the webhook's URL that of this installation?",)
-    return replace(report, workers=working.reports(), unknown=unknown, problems=problems)
+    return replace(
+        report,
+        workers=working.reports(),
+        unseen_fields=tuple(f"{entity_type}.{name}" for entity_type, name in unseen),
+        unknown=unknown,
+        problems=problems,
+    )
 
 
 async def _outside(queue: QueueBackend) -> tuple[Depth | None, tuple[str, ...]]:
@@ -185,6 +196,7 @@ async def _read(
         last_arrival=last,
         paused_since=paused,
         workers=(),
+        unseen_fields=(),
         unknown=(),
         problems=(
             *_pause(paused),

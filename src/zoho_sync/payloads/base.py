@@ -148,7 +148,11 @@ class Payload(_Model):
         Zoho lists the fields that have a value. So one that a list or a hash lacks is empty, as
         long as every entry of the list has the key by which the field is looked for.
         """
-        return any(True for _ in self._custom_values(name)) or self._is_emptied(name)
+        return self.mentions_custom_field(name) or self._is_emptied(name)
+
+    def mentions_custom_field(self, name: str) -> bool:
+        """Return whether the document itself has a custom field, by API name or label."""
+        return any(True for _ in self._custom_values(name))
 
     def _is_emptied(self, name: str) -> bool:
         is_api_name = name.startswith("cf_")

@@ -14,6 +14,7 @@ table              holds
 ``workers``        who works, with which mappings, and since when at what
 ``pauses``         since when the queue is paused; empty while it is not
 ``outbox``         events on their way to a queue outside the database
+``fields``         which mapped custom fields a document ever had
 ``refusals``       how many deliveries were refused, by reason; nothing else of them
 ``versions``       which version these tables are of, and whom they serve
 =================  ==================================================================
@@ -80,6 +81,7 @@ class Tables:
     workers: Table
     pauses: Table
     outbox: Table
+    fields: Table
     refusals: Table
     versions: Table
 
@@ -251,6 +253,10 @@ _ITEMS: Final[Mapping[str, Sequence[SchemaItem]]] = {
         # Of the relay that has it, or had it last: with a token, it may have been published.
         Column("lease_token", _NAME),
         Column("lease_expires_at", UtcDateTime()),
+    ],
+    "fields": [
+        Column("entity_type", _NAME, primary_key=True),
+        Column("name", String(255), primary_key=True),
     ],
     "refusals": [
         Column("reason", String(255), primary_key=True),
