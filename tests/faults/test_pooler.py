@@ -96,7 +96,7 @@ async def test_from_the_front_door_to_the_rows(engine: AsyncEngine) -> None:
     receipts = await asyncio.gather(*(syncs[0].ingest({"contact": body}) for body in bodies))
     assert {receipt.http_status for receipt in receipts} == {200}
     await syncs[1].enqueue([invoice(f"2{n}", f"1{19 - n}", 1) for n in range(20)])
-    await syncs[1].enqueue([SyncEvent("invoice", "bad", {"invoice_id": "bad", "total": "a lot"})])
+    await syncs[1].enqueue([SyncEvent("invoice", "99", {"invoice_id": "99", "total": "a lot"})])
     counts = await asyncio.gather(*(sync.drain() for sync in syncs))
     assert sum(each.get(Outcome.DEAD_LETTER, 0) for each in counts) == 1
     await syncs[0].drain()

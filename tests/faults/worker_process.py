@@ -162,8 +162,11 @@ class Handlers:
     async def _once(self, mark: str, stamp: str) -> None:
         if mark == "stall":
             self._moves.say("stalled")
-            await asyncio.sleep(1)
-            self._moves.say("went on")
+            try:
+                await asyncio.sleep(1)
+            finally:
+                # One that was stopped for longer than an event may take is cancelled as it wakes.
+                self._moves.say("went on")
         elif mark == "block":
             self._moves.say("blocks")
             time.sleep(self._conduct.lease * 1.3)  # noqa: ASYNC251  # that is the fault

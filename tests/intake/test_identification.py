@@ -6,18 +6,46 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Column, Integer, MetaData, String, Table
 
-from tests.hosts.sql import Sessions
-from zoho_sync import HandlerRegistry, Outcome, ZohoSync, default_registry
+from tests.hosts.sql import Sessions, make, rows
+from zoho_sync import (
+    BaseEntityHandler,
+    EntityMap,
+    HandlerRegistry,
+    Outcome,
+    Reference,
+    ZohoSync,
+    default_registry,
+)
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.handlers import InvoiceHandler
+from zoho_sync.handlers import CustomerHandler, InvoiceHandler, ProductHandler
 from zoho_sync.intake.decoding import DecodingRules, decode
 from zoho_sync.intake.hints import Hints
-from zoho_sync.payloads import InvoicePayload, ZohoId
+from zoho_sync.payloads import EntityId, InvoicePayload, Payload, ZohoId
 
 pytestmark = pytest.mark.databases("sqlite")
 
 CATALOG = default_registry().catalog()
+metadata = MetaData()
+people = Table(
+    "people_with_ids",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("zoho_id", String(100), unique=True),
+    Column("name", String(100)),
+    sqlite_autoincrement=True,
+)
+papers = Table(
+    "papers_with_ids",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("zoho_id", String(100), unique=True),
+    Column("person_id", Integer),
+    sqlite_autoincrement=True,
+)
 FOREIGN: dict[str, dict[str, Any]] = {
     "a picklist": {"picklist_id": "1", "salesorder_id": "2", "status": "done"},
     "a shipment order": {"shipment_order_id": "1", "salesorder_id": "2"},
@@ -61,6 +89,8 @@ def test_who_tells_what_it_is_is_believed(name: str) -> None:
 @pytest.mark.parametrize(
     ("document", "entity"),
     [
+        ({"payment": {"payment_refund_id": "1", "payment_id": "2"}}, "payment"),
+        ({"salesorder": {"package_id": "1", "salesorder_id": "2"}}, "sales_order"),
         ({"payment_refund_id": "1", "payment_id": "2", "amount": 5}, "payment"),
         ({"package_id": "1", "salesorder_id": "2"}, "sales_order"),
         ({"shipment_id": "1", "salesorder_id": "2"}, "sales_order"),
@@ -111,3 +141,109 @@ async def test_letters_are_one_group_and_replay_once_the_name_is_added(sessions:
     await after.dead_letters.replay([letter.id for letter in letters])
     assert await after.drain() == {Outcome.APPLIED: 3}
     assert HandlerRegistry([Invoices]).catalog().kinds["invoice"].known_ids
+
+
+# Ids
+
+
+JUNK = [
+    *("${ITEM.ITEM_ID}", "null", "undefined", "0", "000", "4.6E+18", "None", "NaN", "a1", "-5"),
+    *(
+        "+5",
+        "4600000000000000001.0",
+        "4 6",
+        "\uff14\uff16",
+        "\u0664\u0666",
+        "4_6",
+        "0x1F",
+        "1" * 101,
+        46.5,
+        True,
+        [1],
+    ),
+]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+async def test_what_is_no_id_of_zohos_is_not_taken_for_one(sessions: Sessions, junk: Any) -> None:
+    """Neither as the document's own, nor as one that it refers to; no placeholder is made."""
+    made: list[str] = []
+
+    def stand_in(zoho_id: str) -> dict[str, Any]:
+        made.append(zoho_id)
+        return {"name": zoho_id}
+
+    class Clients(CustomerHandler):
+        mapping = EntityMap(
+            table=people, key="zoho_id", columns={"name": "contact_name"}, on_delete="ignore"
+        )
+
+    class Invoices(InvoiceHandler):
+        mapping = EntityMap(
+            table=papers,
+            key="zoho_id",
+            columns={},
+            references=[
+                Reference("person_id", to="customer", source="customer_id", missing=stand_in)
+            ],
+            on_delete="ignore",
+        )
+
+    await make(sessions, metadata)
+    sync = ZohoSync(sessions, registry=HandlerRegistry([Clients, Invoices, ProductHandler]))
+    for document, path in (
+        ({"item": {"item_id": junk, "name": "x"}}, "product.item_id"),
+        ({"invoice": {"invoice_id": "1", "customer_id": junk}}, "invoice.customer_id"),
+    ):
+        await sync.ingest(json.dumps(document))
+        await sync.drain()
+        (letter,) = await sync.dead_letters.list()
+        assert letter.path == path
+        await sync.dead_letters.resolve([letter.id], reason="seen")
+    assert made == []
+    for table in (people, papers):
+        assert await rows(sessions, table) == []
+
+
+@given(text=st.text(max_size=30))
+def test_an_id_is_digits_and_not_only_zeros(text: str) -> None:
+    kind, plain = CATALOG.kinds["invoice"], text.strip()
+    is_id = plain.isascii() and plain.isdigit() and bool(plain.strip("0"))
+    try:
+        found = event_of({"invoice": {"invoice_id": text}}).entity_id
+    except PayloadError:
+        assert not is_id
+    else:
+        assert (found, is_id) == (plain, True)
+    assert kind.numbered
+
+
+async def test_an_applications_own_type_chooses_its_ids(sessions: Sessions) -> None:
+    class Shipment(Payload):
+        entity_type = "shipment"
+        id_fields = ("shipment_id",)
+        shipment_id: EntityId
+
+    class Numbered(Shipment):
+        numbered = True
+
+    for model, outcome in ((Shipment, Outcome.APPLIED), (Numbered, Outcome.DEAD_LETTER)):
+
+        class Shipments(BaseEntityHandler[Any]):
+            payload_model = model
+            entity_type = "shipment"
+
+            async def upsert(self, payload: Any) -> None:
+                """Take it."""
+
+        sync = ZohoSync(sessions, registry=HandlerRegistry([Shipments]))
+        receipt = await sync.ingest({"shipment": {"shipment_id": f"S-{model.__name__}"}})
+        counts = await sync.drain()
+        assert outcome in counts or receipt.status == outcome.value
+
+
+async def test_ones_own_code_resolves_no_junk(sessions: Sessions) -> None:
+    async with sessions() as session:
+        handler = ZohoSync(sessions).handler("invoice", session)
+        with pytest.raises(PayloadError, match="not an id of Zoho's"):
+            await handler.resolve("customer", "null")

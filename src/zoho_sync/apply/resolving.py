@@ -34,6 +34,7 @@ async def resolve_key(  # noqa: PLR0913  # where to look, what for, and what a m
     With ``hold`` its row stays until the transaction ends: the host cannot delete it meanwhile.
     """
     kind = context.catalog.require(entity_type)
+    kind.check_id(zoho_id, f"{kind.entity_type}.{kind.id_fields[0]}")
     key = LedgerKey(organization_id, kind.namespace, zoho_id)
     found, entry = await find_entity(connection, context, key, kind.entity_type, hold=hold)
     if found is not None:

@@ -94,7 +94,8 @@ class BaseEntityHandler(Generic[PayloadT]):
         if not cls.entity_type or not id_fields:
             message = f"{cls.__name__}: its payload model must declare entity_type and id_fields"
             raise ConfigurationError(message)
-        return EntityKind(cls.entity_type, (cls.entity_type,), id_fields)
+        numbered = bool(getattr(cls.payload_model, "numbered", False))
+        return EntityKind(cls.entity_type, (cls.entity_type,), id_fields, numbered=numbered)
 
     @classmethod
     def binding(cls) -> BoundEntity | None:

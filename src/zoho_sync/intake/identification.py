@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from zoho_sync.events.entities import CONTACT, EntityCatalog, EntityKind
 from zoho_sync.exceptions import PayloadError
+from zoho_sync.payloads.fields import is_blank
 
 __all__ = ["CONTACT_KINDS", "Recognised", "given", "recognise"]
 
@@ -173,6 +174,7 @@ def _unhinted(
         known = [key for kind in catalog.kinds.values() for key in kind.wrappers]
         _refuse_other_wrapper(body, known)
         raise PayloadError("", "no entity is recognised: neither a known wrapper nor a known id")
+    _refuse_foreign_own_id(wrapped[0].kind, wrapped[0].document, catalog)
     return wrapped[0]
 
 
@@ -189,8 +191,9 @@ def _refuse_unknown_ids(own: EntityKind, body: _Object, catalog: EntityCatalog) 
         *((*kind.id_fields, *(kind.known_ids or ())) for kind in kinds)
     )
     for field in body:
-        is_id = field.endswith("_id") and not field.startswith("cf_")
-        if is_id and field not in known and given(body, field):
+        name = field.lower()
+        is_id = name.endswith("_id") and not name.startswith("cf_")
+        if is_id and field not in known and not is_blank(body[field]):
             raise PayloadError(
                 f"{own.entity_type}.{field}",
                 "an id that such documents do not have: is it one of something else? If not, name "
@@ -224,6 +227,7 @@ def _hinted(
     fitting = [found for found in wrapped if _same(hinted, found.kind)]
     bare = any(given(body, field) for field in hinted.id_fields)
     if len(fitting) == 1 and (not bare or hinted.entity_id(fitting[0].document)):
+        _refuse_foreign_own_id(fitting[0].kind, fitting[0].document, catalog)
         return fitting[0]
     if wrapped and not bare:
         raise _other_than(hinted, " and ".join(found.kind.entity_type for found in wrapped))

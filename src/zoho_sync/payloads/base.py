@@ -93,10 +93,13 @@ class Payload(_Model):
         id_fields: The fields that may hold the entity's id, the preferred one first; it is declared
             in the model as an `EntityId`, and an id under another name fills it. Nothing else is
             required.
+        numbered: Whether ids of an application's own entity are digits alone, as all of Zoho's are:
+            what a template has not filled is refused then. Otherwise any text is an id.
     """
 
     entity_type: ClassVar[str]
     id_fields: ClassVar[tuple[str, ...]]
+    numbered: ClassVar[bool] = False
 
     custom_fields: JsonList = Field(default_factory=list)
     custom_field_hash: JsonObject = None
