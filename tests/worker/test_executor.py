@@ -23,8 +23,9 @@ from tests.hosts.shop import Client, Invoice, Script, create_shop, registry
 from tests.hosts.sql import Sessions, count
 from zoho_sync import Outcome, PayloadError, RetryPolicy, SyncEvent, ZohoSync
 from zoho_sync.abc import Job, SettledEvent
+from zoho_sync.apply.batch import Batch
 from zoho_sync.exceptions import QueueUnavailable, ReferenceFailed, RowRejected
-from zoho_sync.queues import SQLQueue
+from zoho_sync.queues import MemoryQueue, SQLQueue
 from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync.store.tables import library_tables
 from zoho_sync.worker.attempt import Attempt
@@ -672,3 +673,20 @@ async def test_an_entity_of_which_nothing_was_applied_stays_unknown(sessions: Se
         await ledger.write(key, LedgerEntry())
         assert (await ledger.lock([key]))[key] == LedgerEntry()
         assert (await ledger.read([key]))[key] == LedgerEntry()
+
+
+async def test_what_another_worker_has_settled_does_not_come_again(sessions: Sessions) -> None:
+    """No lease fences who stood still over a message of an engine outside the database."""
+    sync = ZohoSync(sessions, queue=MemoryQueue(), registry=registry())
+    event = customer("1", 1)
+    await sync.enqueue([event])
+    (late,) = await sync._runtime.queue.claim(1, lease=timedelta(seconds=5))
+    assert late.outside
+    await sync.apply(event)  # as the worker does to which it was delivered next
+    async with keep_leases(sync._runtime.queue, [late], timedelta(seconds=5)) as keeper:
+        attempt = Attempt(sync._runtime, Batch([late]), keeper)
+        settlement = await attempt.give_up(late, TimeoutError("it took too long"))
+    assert settlement.completed == [late]
+    async with sessions() as session:
+        assert (await session.scalars(select(TABLES.jobs.c.event_id))).all() == []
+        assert (await session.scalars(select(TABLES.dead_letters.c.event_id))).all() == []

@@ -34,7 +34,7 @@ from zoho_sync.store.ledger import Ledger, LedgerEntry, LedgerKey
 from zoho_sync.store.parked_rows import Waiting
 from zoho_sync.store.places import Place, find_places
 
-__all__ = ["Batch", "Called", "Dispatch", "apply_batch", "prepare_ledger"]
+__all__ = ["Batch", "Called", "Dispatch", "apply_batch", "find_known", "prepare_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ async def apply_batch(
         for job in batch.jobs
     ]
     if not batch.is_call:
-        result.known |= await _find_known(work.connection, context, jobs)
+        result.known |= await find_known(work.connection, context, jobs)
     application = _Application(work, context, dispatch, batch, held, result, patience)
     unknown = [job for job in jobs if job.event.id not in result.known]
     await application.apply_all(_ordered(unknown, context), entries)
@@ -262,7 +262,7 @@ def _arrived(job: Job, entry: LedgerEntry, now: datetime) -> Job:
     return replace(job, event=replace(event, arrival=arrival))
 
 
-async def _find_known(
+async def find_known(
     connection: AsyncConnection, context: HandlerContext, jobs: Sequence[Job]
 ) -> dict[str, SyncResult]:
     """Return the events that are in some place already: nothing is written for them.

@@ -12,11 +12,12 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
-from zoho_sync.apply.batch import Batch, apply_batch, prepare_ledger
+from zoho_sync.apply.batch import Batch, apply_batch, find_known, prepare_ledger
 from zoho_sync.apply.recording import BatchResult, CameTo, is_recorded
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.transactions import transaction, was_committed
 from zoho_sync.database.unit_of_work import unit_of_work
+from zoho_sync.events.outcome import SyncResult
 from zoho_sync.handlers.dispatch import HandlerDispatch
 from zoho_sync.store.jobs import Jobs
 from zoho_sync.store.ledger import Ledger
@@ -70,10 +71,22 @@ class Attempt:
         with self.keeper.transaction():
             async with transaction(runtime.sessions, runtime.lease) as work:
                 now = await database_time(work.connection, runtime.context.clock)
-                failed = BatchResult(now, came_to=[CameTo(job, error)])
-                settlement = Settlement(runtime, self.batch, failed)
+                known = await self._known(work.connection, job)
+                failed = [] if known else [CameTo(job, error)]
+                settlement = Settlement(runtime, self.batch, BatchResult(now, known, failed))
                 await self._conclude(settlement, work.connection)
         return settlement
+
+    async def _known(self, connection: AsyncConnection, job: Job) -> dict[str, SyncResult]:
+        """Return what an event of an engine outside has come to in the hands of another worker.
+
+        No lease in the database fences it: who stood still for long is not the only one who had it.
+        """
+        if not job.outside:
+            return {}
+        context = self.runtime.context
+        await Ledger(connection, context.tables.ledger).lock(self.batch.keys(context))
+        return await find_known(connection, context, [job])
 
     async def committed(self, settlement: Settlement) -> bool:
         """Find out whether the transaction has committed although its end was not heard of.

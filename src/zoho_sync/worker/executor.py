@@ -128,6 +128,12 @@ class Executor:
         except LeaseLost:
             keeper.forget([job])
             return
+        except Exception as blocked:
+            if classify(blocked) not in {Fault.CONFLICT, Fault.LOCK_TIMEOUT}:
+                raise
+            # Whoever holds its entity may be the one who settles it.
+            await self._postpone([job], keeper)
+            return
         await self._committed(settlement, settled)
 
     async def _committed(self, settlement: Settlement, settled: list[SettledEvent]) -> None:
