@@ -302,7 +302,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
 
     async def linger(event: SyncEvent, session: AsyncSession) -> None:
         del event
-        for _ in range(22):
+        for _ in range(33):
             await session.execute(select(1))
             await asyncio.sleep(0.1)
 
@@ -311,7 +311,7 @@ async def test_a_batch_that_takes_long_keeps_its_leases(sessions: Sessions) -> N
         sessions,
         queue=queue,
         registry=registry(Script(before=linger)),
-        lease=timedelta(seconds=2),
+        lease=timedelta(seconds=3),  # half of it may a busy machine stand still
     )
     for away in (set[str](), {"extend"}):
         queue.away = away
