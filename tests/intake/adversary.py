@@ -159,6 +159,18 @@ def flipped(original: Sent, dice: random.Random) -> Sent:
     return elsewhere(body, original.query, original.content_type, dice)
 
 
+def whole(original: Sent, dice: random.Random) -> Sent:
+    """Return a request whose body is the signed string: all that a hash of bodies sees."""
+    string = string_of(original).encode()
+    query = [*original.query, ("op", "delete"), ("id", "5"), ("JSONString", "{}")]
+    return elsewhere(
+        original.body if dice.random() < 0.5 else string,
+        dice.sample(query, dice.choice([0, 0, 1, 2])),
+        dice.choice([TYPE, FORM, FORM]),
+        dice,
+    )
+
+
 def attack(original: Sent, dice: random.Random) -> Sent:
     """Return one request that the adversary tries."""
     make = dice.choices([forged, nudged, flipped], [4, 5, 1])[0]

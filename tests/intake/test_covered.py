@@ -324,3 +324,51 @@ async def test_a_verifier_of_ones_own_names_the_organization(sessions: Sessions)
     assert (receipt.status, "organization_id=" in receipt.reason) == ("refused", True)
     bound = ZohoSync(sessions, verifier=Own(organization_id="60002"), organization_id=SEVERAL)
     assert (await Call().send(bound, "")).status == "accepted"
+
+
+# What can be varied for ever
+
+
+async def test_one_captured_delivery_makes_few_letters_and_few_reasons(sessions: Sessions) -> None:
+    sync = await opened(sessions, SignedBody(SECRET))
+    unreadable, blank = b'{"invoice": {"status": "sent"}}', b"{}"
+    letters = set()
+    for number in range(60):
+        word = f"{number}-secret-word"
+        for told in (
+            {"entity": word},
+            {"entity": "invoice", "entity_id": word},
+            {"headers": ((ENTITY_HEADER, word),)},
+            {"query": (("organization_id", word),)},
+            {"query": (("JSONString", json.dumps({"invoice": {"invoice_id": word}})),)},
+            {"content_type": f"text/{word}"},
+            {"content_type": f"text/plain; charset={word}"},
+        ):
+            for body in (unreadable, INVOICE, blank):
+                receipt = await Call(body, **told).send(sync, sign(SECRET, body))
+                letters |= set(receipt.event_ids) if receipt.status == "dead_letter" else set()
+                assert "secret" not in receipt.reason.replace("the secret", "")
+    assert len(letters) < 20
+    assert len(await sync.dead_letters.list(limit=100)) == len(letters)
+    await sync.close()
+    assert len((await sync.status()).refused) < 10
+
+
+@pytest.mark.parametrize(
+    "query", [b"entity=invoice&op=delete", "?entity=invoice&op=delete", {"op": "delete"}]
+)
+async def test_a_query_comes_as_bytes_text_or_pairs(sessions: Sessions, query: Any) -> None:
+    sync = await opened(sessions, HeaderToken("X-Token", "t"))
+    assert (await Call().send(sync, "")).status == "accepted"
+    assert await alive(sync, sessions)
+    await sync.receive(INVOICE, headers={"X-Token": "t"}, query=query)
+    assert not await alive(sync, sessions)
+
+
+@pytest.mark.parametrize("make", [dict, list, urlencode])
+async def test_a_query_of_too_many_parameters_is_refused(sessions: Sessions, make: Any) -> None:
+    sync = await opened(sessions, HeaderToken("X-Token", "t"))
+    query = make([(f"k{number}", "v") for number in range(1_001)])
+    receipt = await sync.receive(INVOICE, headers={"X-Token": "t"}, query=query)
+    assert (receipt.status, receipt.http_status) == ("refused", 401)
+    assert "parameters" in receipt.reason

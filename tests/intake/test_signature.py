@@ -16,7 +16,7 @@ from zoho_sync.intake.signature import (
     SignedRequest,
     preview_of,
 )
-from zoho_sync.intake.signed_string import sign
+from zoho_sync.intake.signed_string import hmac_of, sign
 from zoho_sync.intake.tokens import HeaderToken, QueryToken, Unverified
 from zoho_sync.intake.verdict import WHOLE_REQUEST, Part, Verdict, Verifier
 
@@ -99,8 +99,10 @@ def test_the_body_alone_can_be_what_is_signed() -> None:
     verifier = SignedBody("any secret")
     assert verifier.verify(BODY, signed(sign("any secret", BODY)), QUERY).ok
     assert not verifier.verify(BODY, signed(WITH_QUERY), QUERY).ok
-    form = signed(sign("any secret", b"a=1"), FORM)
-    assert verifier.verify(b"a=1", form, ()).ok
+    for body, is_taken in ((b"a=1", False), (b"JSONString={}", True), (b"[1, 2]", True)):
+        verdict = verifier.verify(body, signed(hmac_of("any secret", body), FORM), ())
+        assert verdict.ok == is_taken, body
+        assert is_taken or "name the first field JSONString" in verdict.reason
 
 
 def test_a_verdict_says_what_it_covers_and_for_whom() -> None:

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.depends_on_sqlalchemy
 
 PAYLOADS = REPOSITORY.parent / "shared" / "payloads"
 REFUSED = {
-    "inventoryadjustment__4": "inventory_adjustment_id",
+    "inventoryadjustment__4": "no entity is recognised",
     "inventoryadjustment__5": "item_id",
-    "pricebook__4": "pricebook",
-    "pricebook__5": "price_list.item_id",
+    "pricebook__4": "no entity is recognised",
+    "pricebook__5": "pricebook_item_id",
     "salesorder__3": "salesorder_id",
     "salesorder__6": "salesorder",
 }

@@ -1,7 +1,7 @@
 """Decides what a body is, a form or JSON; verifying and decoding both take this answer.
 
-A form begins with the name of a field and JSON with ``{`` or a quote, so that neither can be taken
-for the other, whatever the content type says: what is signed as pairs is never read as JSON.
+A form begins with the name of a field and JSON with a bracket or a quote, so that neither can be
+taken for the other, whatever the content type says: what is signed as pairs is never read as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from zoho_sync.intake.http import Pairs, is_form, pairs
 
-__all__ = ["JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "read_body"]
+__all__ = ["JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "needs_type", "read_body"]
 
 JSON_FIELD: Final = "JSONString"
 """The form field, or query parameter, that carries the document in Zoho's own form webhooks."""
@@ -69,7 +69,20 @@ def read_body(body: bytes, content_type: str) -> ReadBody:
         if is_form(content_type):
             raise
         return ReadBody(None)
-    is_told = is_form(content_type) and "=" in text and not text.startswith(("{", '"'))
-    if text.startswith(f"{JSON_FIELD}=") or is_told:
+    if _is_form_itself(text) or (is_form(content_type) and _may_be_form(text)):
         return ReadBody("", pairs(text.encode()))
     return ReadBody(text)
+
+
+def needs_type(body: bytes) -> bool:
+    """Return whether a body is a form only if its content type says so."""
+    text = body.decode("utf-8-sig", "replace").strip()
+    return _may_be_form(text) and not _is_form_itself(text)
+
+
+def _is_form_itself(text: str) -> bool:
+    return text.startswith(f"{JSON_FIELD}=")
+
+
+def _may_be_form(text: str) -> bool:
+    return "=" in text and not text.startswith(("{", "[", '"'))

@@ -12,10 +12,9 @@ from typing import Final
 from zoho_sync.events.entities import CONTACT, EntityCatalog
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, Operation, SyncEvent, operation_of
 from zoho_sync.exceptions import PayloadError
-from zoho_sync.exceptions.wording import shown
 from zoho_sync.intake.hints import Claim, Hints
 
-__all__ = ["UncoveredError", "refuse_contradiction", "refuse_unheard", "with_remedy"]
+__all__ = ["UncoveredError", "asked", "refuse_contradiction", "refuse_unheard", "with_remedy"]
 
 _REMEDY: Final = "say it in the query of the webhook's URL: ?entity=invoice&op=delete&id=…"
 _BODY_REMEDY: Final = "say it in the body, or verify with SignedRequest, which covers the query"
@@ -23,6 +22,12 @@ _BODY_REMEDY: Final = "say it in the body, or verify with SignedRequest, which c
 
 class UncoveredError(PayloadError):
     """A delivery without a body asks for a change outside of what the verifier covered."""
+
+
+def asked(hints: Hints) -> list[str]:
+    """Return what uncovered parts are about: whether they ask to delete, but never the words."""
+    deletes = (each for each in hints.claims if _operation(each) is Operation.DELETE)
+    return sorted({each.field for each in hints.claims} | {f"delete by {d.part}" for d in deletes})
 
 
 def with_remedy(error: PayloadError, hints: Hints) -> PayloadError:
@@ -41,7 +46,7 @@ def refuse_unheard(hints: Hints, catalog: EntityCatalog) -> None:
         UncoveredError: It says in which URL the change can be asked for.
     """
     for each in hints.claims:
-        is_delete = each.field == "operation" and _operation(each) is Operation.DELETE
+        is_delete = _operation(each) is Operation.DELETE
         if is_delete or each.field == "document":
             named = [claim.value for claim in hints.claims if claim.field == "entity"]
             known = next(filter(None, map(catalog.resolve, named)), None) or "invoice"
@@ -65,8 +70,8 @@ def refuse_contradiction(
     for each in hints.claims:
         if not _agrees(each, event, catalog):
             problem = (
-                f"{_place(each)} says {shown(each.value)}, and the parts that the signature covers "
-                f"do not; {_remedy(each)}"
+                f"{_place(each)} says another {each.field} than the parts that the signature "
+                f"covers; {_remedy(each)}"
             )
             raise (PayloadError if has_body else UncoveredError)(each.field, problem)
 
@@ -86,6 +91,8 @@ def _agrees(claim: Claim, event: SyncEvent, catalog: EntityCatalog) -> bool:
 
 
 def _operation(claim: Claim) -> Operation | None:
+    if claim.field != "operation":
+        return None
     try:
         return operation_of(claim.value)
     except PayloadError:

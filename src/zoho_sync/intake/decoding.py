@@ -35,13 +35,12 @@ from zoho_sync.exceptions.wording import did_you_mean, shown
 from zoho_sync.intake.body import JSON_FIELD, OPERATION_FIELDS, ReadBody, read_body
 from zoho_sync.intake.claims import refuse_contradiction, refuse_unheard, with_remedy
 from zoho_sync.intake.hints import Hints
+from zoho_sync.intake.http import is_unicode
 from zoho_sync.intake.identification import CONTACT_KINDS, Recognised, given, recognise
 from zoho_sync.payloads.fields import is_blank
 
 __all__ = ["DecodingRules", "decode"]
 
-_CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
-_UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _MOST_VALUES: Final = 250_000
 """Documents have up to some tens of thousands; each costs ten microseconds until it is stored."""
 _HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -163,8 +162,7 @@ def _covered_event(read: _Body, hints: Hints, rules: DecodingRules) -> SyncEvent
 
 
 def _read(body: bytes, content_type: str, hints: Hints, catalog: EntityCatalog) -> _Body:
-    charset = _CHARSET.search(content_type)
-    if charset and charset[1].lower() not in _UNICODE:
+    if not is_unicode(content_type):
         raise PayloadError("", "the charset of the body is not UTF-8")
     try:
         raw = read_body(body, content_type)

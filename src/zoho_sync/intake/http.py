@@ -7,13 +7,25 @@ from binascii import unhexlify
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
-__all__ = ["Pairs", "first_value", "header_value", "is_form", "media_type", "pairs"]
+__all__ = [
+    "MOST_FIELDS",
+    "Pairs",
+    "first_value",
+    "header_value",
+    "is_form",
+    "is_unicode",
+    "media_type",
+    "pairs",
+]
 
 Pairs = tuple[tuple[str, str], ...]
 """Decoded ``key=value`` pairs of a query or a form, in the order received."""
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_MOST_FIELDS: Final = 1_000
+_CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([^\"';\s]*)", re.IGNORECASE)
+_UNICODE: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+MOST_FIELDS: Final = 1_000
+"""Of a query or a form: more than any webhook has."""
 _PIECE: Final = 16 * 1024
 """Bytes of a value that are decoded at once."""
 _ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
@@ -42,6 +54,12 @@ def is_form(content_type: str) -> bool:
     return media_type(content_type) == _FORM
 
 
+def is_unicode(content_type: str) -> bool:
+    """Return whether the charset of a content type is UTF-8, or not told."""
+    charset = _CHARSET.search(content_type)
+    return charset is None or charset[1].lower() in _UNICODE
+
+
 def pairs(encoded: bytes, *, errors: Literal["strict", "replace"] = "strict") -> Pairs:
     """Decode a query string or a form body.
 
@@ -51,7 +69,7 @@ def pairs(encoded: bytes, *, errors: Literal["strict", "replace"] = "strict") ->
         ValueError: Not UTF-8, before or after percent-decoding, and ``errors`` is strict; or more
             than 1,000 pairs.
     """
-    if encoded.count(b"&") >= _MOST_FIELDS:
+    if encoded.count(b"&") >= MOST_FIELDS:
         message = "more fields than any webhook has"
         raise ValueError(message)
     # By now: an escape completes no character that was begun without one.

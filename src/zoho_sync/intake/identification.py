@@ -251,7 +251,8 @@ def _own(body: _Object, listed: _Kinds, catalog: EntityCatalog) -> EntityKind | 
     if others and (listed or len(others) > 1):
         raise PayloadError("", "the document has ids of several entities; name the one meant")
     if listed and listed[0] is None:
-        raise PayloadError("", "the document has an id of an entity that is not synced")
+        own = next(field for field in _ID_FIELDS if given(body, field))
+        raise PayloadError(own, "the own id of something that is not synced")
     return (listed or others or [_contact_without_id(body, catalog)])[0]
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -16,10 +17,10 @@ from zoho_sync.events import exact_json
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent, refuse_future
 from zoho_sync.events.outcome import Receipt, ReceiptStatus
 from zoho_sync.exceptions import ConfigurationError, PayloadError, QueueUnavailable
-from zoho_sync.intake.claims import UncoveredError
+from zoho_sync.intake.claims import UncoveredError, asked
 from zoho_sync.intake.decoding import DecodingRules, decode
 from zoho_sync.intake.hints import Hints, hints
-from zoho_sync.intake.http import header_value, pairs
+from zoho_sync.intake.http import MOST_FIELDS, header_value, is_form, is_unicode, pairs
 from zoho_sync.intake.refusals import Refusals
 from zoho_sync.intake.signature import preview_of
 from zoho_sync.intake.storing import Intake
@@ -46,7 +47,7 @@ _UNBOUND: Final = (
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Request headers, in any case."""
 
-Query = str | Mapping[str, str] | Iterable[tuple[str, str]]
+Query = str | bytes | Mapping[str, str] | Iterable[tuple[str, str]]
 """A query string, or its pairs, URL-decoded."""
 
 Body = bytes | bytearray | memoryview | str | Mapping[str, Any]
@@ -121,6 +122,7 @@ class Receiver:
         try:
             return await self._take(body, header_value(sent, "content-type") or "", known)
         except UncoveredError as error:
+            # Its words are few, whatever the sender says: refusals are counted by them.
             return await self._refused(Verdict(ok=False, reason=error.problem))
         except ConfigurationError as error:
             # The tables are missing, say: the sender is to come again when that is mended.
@@ -194,7 +196,9 @@ class Receiver:
     ) -> Receipt:
         known = self.rules.organization_ids
         organization = known[0] if len(known) == 1 else hints.secret_of or DEFAULT_ORGANIZATION
-        received = Undecoded(body, content_type, hints.as_json(), organization)
+        kind = f"form {is_form(content_type)}, UTF-8 {is_unicode(content_type)}"
+        alike = (kind, *asked(hints))
+        received = Undecoded(body, content_type, hints.as_json(), organization, alike)
         letter = await self.store.keep(received, error)
         _log.warning("delivery kept as dead letter %s: %s", letter, error)
         return Receipt(ReceiptStatus.DEAD_LETTER, event_ids=(letter,), reason=str(error))
@@ -252,6 +256,11 @@ def _pairs(query: Query) -> Sequence[tuple[str, str]]:
         ValueError: More than any webhook has.
     """
     if isinstance(query, str):
-        return pairs(query.removeprefix("?").encode("utf-8", "surrogateescape"), errors="replace")
+        query = query.encode("utf-8", "surrogateescape")
+    if isinstance(query, bytes):
+        return pairs(query.removeprefix(b"?"), errors="replace")
     given = query.items() if isinstance(query, Mapping) else query
-    return [(str(name), str(value)) for name, value in given]
+    made = [(str(name), str(value)) for name, value in islice(given, MOST_FIELDS + 1)]
+    if len(made) > MOST_FIELDS:
+        raise ValueError(_TOO_MANY)
+    return made

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.intake.body import read_body
+from zoho_sync.intake.body import JSON_FIELD, needs_type, read_body
 from zoho_sync.intake.http import header_value
 from zoho_sync.intake.signed_string import (
     check_query_keys,
@@ -53,6 +53,11 @@ _PLAIN_KEY: Final = re.compile(r"[\w.-]{1,40}", re.ASCII)
 _SHOWN_KEYS: Final = 10
 _QUERY_AND_BODY: Final[frozenset[Part]] = frozenset(("body", "query"))
 _BODY: Final[frozenset[Part]] = frozenset(("body",))
+# Under it, a string that was signed for another scheme would be read as a form.
+_NEEDS_TYPE: Final = (
+    "the body is a form only by its content type, which is not signed: send JSON, or name the "
+    f"first field {JSON_FIELD}"
+)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -137,7 +142,9 @@ class SignedRequest:
 class SignedBody:
     """A signature of the body alone, in the same header and form as Zoho's.
 
-    What the query says may only agree with what the body says.
+    What the query says may only agree with what the body says. The content type is not signed
+    either, so that a body is what its own first letters say: JSON, or a form that begins with
+    ``JSONString=``. Another form is refused.
 
     Args:
         secrets: One that matches is enough.
@@ -162,6 +169,8 @@ class SignedBody:
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
         verdict = _judged(headers, self._secrets, body, f"{len(body)} body bytes")
+        if verdict.ok and needs_type(body):
+            verdict = Verdict(ok=False, reason=_NEEDS_TYPE)
         return Verdict(
             verdict.ok, verdict.reason, _BODY, self.organization_id, detail=verdict.detail
         )

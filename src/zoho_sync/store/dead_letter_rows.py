@@ -81,22 +81,36 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """A body that was not understood, what was said about it, and its organization if known."""
+    """A body that was not understood.
+
+    Attributes:
+        body: As received.
+        content_type: As told.
+        hints: What was said about it.
+        organization_id: Of the letter, if known.
+        alike: What tells deliveries of one body apart, besides the hints that are certain.
+    """
 
     body: bytes
     content_type: str
-    hints: Mapping[str, str | None]
+    hints: Mapping[str, Any]
     organization_id: str
+    alike: Sequence[str] = ()
 
     @property
-    def told(self) -> dict[str, str]:
+    def told(self) -> dict[str, Any]:
         """What was said about the body, without what was not."""
         return {name: value for name, value in self.hints.items() if value is not None}
 
     @property
     def hash(self) -> str:
-        """What equal deliveries have in common: SHA-256, hex."""
-        about = [self.organization_id, self.content_type, sorted(self.told.items())]
+        """What equal deliveries have in common: SHA-256, hex.
+
+        Content type and uncovered claims are not part of it: whoever has seen one signed delivery
+        can vary them for ever, and must not fill the table with it.
+        """
+        certain = sorted((name, value) for name, value in self.told.items() if name != "claims")
+        about = [self.organization_id, certain, *self.alike]
         hashed = hashlib.sha256(json.dumps(about).encode())
         hashed.update(self.body)
         return hashed.hexdigest()
