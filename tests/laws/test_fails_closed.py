@@ -117,7 +117,11 @@ async def test_law_7_empty_and_oversized_bodies_of_strangers_are_refused_too(
     sync = ZohoSync(sessions, verifier=SignedBody(SECRET), max_body=100)
     await sync.create_tables()
     assert (await sync.receive(b"")).http_status == 401
-    assert (await sync.receive(b"x" * 101)).http_status == 413
+    assert (await sync.receive(b"x" * 101)).http_status == 401
+    await sync.close()
+    assert "max_body" not in "".join((await sync.status()).problems)  # a stranger's is no problem
+    signed = {SIGNATURE_HEADER: "0" * 64}
+    assert (await sync.receive(b"x" * 101, headers=signed)).http_status == 413
     assert await kept_of(sessions) == {0}
 
 

@@ -90,7 +90,7 @@ TABLE = (
     ),
     Asked("POST", "/item", b" " * MAX_BODY, (200, "ping", 0)),
     Asked("POST", "/item", b" " * (MAX_BODY + 1), LARGE),
-    Asked("PUT", "/item/77", b" " * (MAX_BODY + 1), LARGE, {}),
+    Asked("PUT", "/item/77", b" " * (MAX_BODY + 1), REFUSED, {}),
     Asked("POST", "/nonsense", b" " * (MAX_BODY + 1), MISSING, {}),
 )
 """In this order, on an empty database."""

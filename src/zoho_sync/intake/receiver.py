@@ -97,12 +97,12 @@ class Receiver:
         self, request: Request, entity: str | None, operation: str | None, entity_id: str | None
     ) -> Receipt:
         """Authenticate one delivery and take it in; see `ZohoSync.receive`."""
-        if len(request.body) > self.max_body:
-            await self.refusals.note(_TOO_LARGE)
-            return Receipt(ReceiptStatus.REFUSED, 413, reason=_TOO_LARGE)
         refused = await self.preview(request.headers, request.query)
         if refused is not None or self.verifier is None:
             return refused or await self._refused(Verdict(ok=False, reason=_NO_VERIFIER))
+        if len(request.body) > self.max_body:
+            await self.refusals.note(_TOO_LARGE)
+            return Receipt(ReceiptStatus.REFUSED, 413, reason=_TOO_LARGE)
         body, sent, asked = request.body, _mapping(request.headers), _pairs(request.query)
         verdict = await _beside(body, self.verifier.verify, body, sent, asked)
         if verdict.ok and self._lacks_organization(verdict):

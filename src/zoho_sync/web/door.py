@@ -133,10 +133,11 @@ class Door:
             return NOT_FOUND
         if asked.method not in METHODS:
             return WRONG_METHOD
-        if (asked.announced or 0) > self.max_body:
-            return await self.unread(TOO_LARGE)
+        # Before the size: that a stranger's body is too large is no problem of an operator's.
         receipt = await self.preview(asked.headers, asked.query)
-        return None if receipt is None else answer_of(receipt)
+        if receipt is not None:
+            return answer_of(receipt)
+        return await self.unread(TOO_LARGE) if (asked.announced or 0) > self.max_body else None
 
     async def deliver(self, asked: Asked, body: bytes) -> Answer:
         """Hand a request over with its body, and return what it is answered."""
