@@ -126,8 +126,15 @@ class Written:
             logging.getLogger("host").exception("a host logs it")
             self._texts += [str(error), repr(error), *traceback.format_exception(error)]
 
-    def leaks(self) -> list[str]:
+    def leaks(self, private: tuple[str, ...] = PRIVATE) -> list[str]:
         """Return what holds something private."""
+        logs = [text + repr(record.args) for text, record in self._logs()]
+        return leaks([*self._texts, *logs, *self._capsys.readouterr()], private)
+
+    def forged(self, line: str) -> list[str]:
+        """Return the records that a line of a sender's own stands in."""
+        return [text for text, _ in self._logs() if line in text]
+
+    def _logs(self) -> list[tuple[str, logging.LogRecord]]:
         formatter = logging.Formatter()
-        logs = [formatter.format(record) + repr(record.args) for record in self._caplog.records]
-        return leaks([*self._texts, *logs, *self._capsys.readouterr()])
+        return [(formatter.format(record), record) for record in self._caplog.records]
