@@ -173,7 +173,7 @@ async def forged(app: Provoked) -> bool:
 async def outage(app: Provoked) -> bool:
     """Run a worker while its tables are taken away, and come again."""
     task = asyncio.create_task(app.sync.run())
-    while not (await app.sync.status()).workers:
+    while not (await app.sync.status()).workers:  # noqa: ASYNC110  # nothing tells when it lives
         await asyncio.sleep(0.02)
     async with app.engine.begin() as connection:
         await connection.run_sync(library.ledger.drop)
