@@ -21,7 +21,8 @@ __all__ = ["Line", "Payload", "known_ids_of", "line_key"]
 class _Model(BaseModel):
     """A JSON object of Zoho's: unknown keys are kept, and nothing changes it afterwards."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    # The eleven are built when their first documents come, and not at every import.
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     # How times were read, for values that no field declares and that are read later.
     _time_zone: tzinfo | None = PrivateAttr(default=None)
@@ -122,6 +123,9 @@ class Payload(_Model):
                 f" without a default, with the type of zoho_sync.payloads: `{names[0]}: EntityId`"
             )
             raise ConfigurationError(message)
+        if not cls.__module__.startswith("zoho_sync."):
+            # Here and now: what is wrong with a model of an application's own is to be heard early.
+            cls.model_rebuild(raise_errors=False)
 
     @property
     def entity_id(self) -> str:
