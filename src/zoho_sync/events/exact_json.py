@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -25,8 +27,15 @@ _MAX_DEPTH: Final = 100
 _MAX_INTEGER_BITS: Final = 14_000
 """Python writes integers of up to 4,300 digits, some 14,284 bits."""
 
-_plain: Final = json.JSONEncoder(ensure_ascii=False).encode
-_escaped: Final = json.JSONEncoder(ensure_ascii=True).encode
+_as_given: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_by_key: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+# The standard library's encoder is written in C, and knows no decimals. They go through it as texts
+# that begin with something which nobody can have written, and lose that and their quotes after it.
+_MARK: Final = secrets.token_hex(16)
+_MARKED: Final = re.compile(f'"{_MARK}([^"]*)"')
+_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+_AS_THEY_ARE: Final = frozenset({str, int, bool, type(None)})
 
 
 class InexactError(TypeError):
@@ -69,7 +78,7 @@ def dumps(value: Any) -> str:  # any JSON value
         InexactError: A value that JSON has no form for; binary floats are among them.
     """
     try:
-        return "".join(_encode(value, ordered=False))
+        return _written(_as_given(_ready(value)))
     except (TypeError, ValueError):
         raise _inexact(value) from None
 
@@ -84,8 +93,8 @@ def canonical_hash(operation: str, document: Mapping[str, Any]) -> str:
         InexactError: A value that JSON has no form for.
     """
     try:
-        text = "".join(_encode([operation, _unformatted(document)], ordered=True))
-    except (TypeError, ValueError, AttributeError):
+        text = _written(_by_key([operation, _ready(document, leave="_formatted")]))
+    except (TypeError, ValueError):
         raise _inexact(document) from None
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -130,45 +139,44 @@ def _flaws(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # any va
         yield from (((step, *steps), problem) for steps, problem in _flaws(item))
 
 
-def _unformatted(value: Any) -> Any:  # any JSON value
+def _ready(value: Any, leave: str | None = None) -> Any:  # any JSON value
+    """Return a value for the standard encoder, without the keys that end in ``leave``.
+
+    Raises:
+        TypeError: It has no exact form; the encoder would write floats, and make texts of keys.
+    """
     if isinstance(value, Mapping):
-        return {k: _unformatted(v) for k, v in value.items() if not k.endswith("_formatted")}
+        made = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError
+            if leave is None or not key.endswith(leave):
+                # Most values are plain: what a call for each of them would cost is half of it all.
+                made[key] = item if type(item) in _AS_THEY_ARE else _ready(item, leave)
+        return made
     if isinstance(value, (list, tuple)):
-        return [_unformatted(item) for item in value]
-    return value
+        return [_ready(item, leave) for item in value]
+    return _ready_scalar(value)
 
 
-def _encode(value: Any, *, ordered: bool) -> Iterator[str]:  # any JSON value
-    if isinstance(value, Mapping):
-        yield from _encode_object(value, ordered=ordered)
-    elif isinstance(value, (list, tuple)):
-        yield "["
-        for position, item in enumerate(value):
-            yield "," if position else ""
-            yield from _encode(item, ordered=ordered)
-        yield "]"
-    else:
-        yield _encode_scalar(value)
-
-
-def _encode_object(value: Mapping[str, Any], *, ordered: bool) -> Iterator[str]:
-    yield "{"
-    for position, key in enumerate(sorted(value) if ordered else value):
-        if not isinstance(key, str):
-            raise TypeError
-        yield ("," if position else "") + _quote(key) + ":"
-        yield from _encode(value[key], ordered=ordered)
-    yield "}"
-
-
-def _encode_scalar(value: Any) -> str:  # any JSON value
-    if value is None or isinstance(value, (str, bool, int)):
-        return _quote(value)
+def _ready_scalar(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, Decimal) and value.is_finite():
-        return str(value)
+        return f"{_MARK}{value}"
     if isinstance(value, date):
-        return _quote(value.isoformat())
+        return value.isoformat()
     raise TypeError
+
+
+def _written(text: str) -> str:
+    plain = _MARKED.sub(r"\1", text) if _MARK in text else text
+    # Half a surrogate pair has no UTF-8 form; escaped, it is kept.
+    return plain if is_encodable(plain) else _HALF_A_PAIR.sub(_escaped, plain)
+
+
+def _escaped(half: re.Match[str]) -> str:
+    return f"\\u{ord(half[0]):04x}"
 
 
 def _check_depth(value: Any) -> None:  # any JSON value
@@ -194,12 +202,6 @@ def _decimal(digits: str) -> Decimal:
     except InvalidOperation:
         message = "a number outside any range"
         raise ValueError(message) from None
-
-
-def _quote(value: Any) -> str:
-    text = _plain(value)
-    # Half a surrogate pair has no UTF-8 form; escaped, it is kept.
-    return text if is_encodable(text) else _escaped(value)
 
 
 def is_encodable(text: str) -> bool:
