@@ -16,7 +16,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql", "mariadb")
 def test_a_database_that_is_not_supported_is_refused() -> None:
     """And never given an INSERT that fails for the second of two equal rows."""
     with pytest.raises(ConfigurationError, match="oracle is not supported"):
-        insert_if_absent("oracle", library_tables().leaders, [{"role": "x"}])
+        insert_if_absent("oracle", library_tables().leaders)
 
 
 @pytest.mark.parametrize(

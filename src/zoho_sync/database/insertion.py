@@ -36,8 +36,8 @@ async def insert_absent(
     """
     if is_mariadb(connection):
         return await _insert_absent_on_mariadb(connection, table, rows, unique, returning)
-    statement = insert_if_absent(connection.dialect.name, table, rows, unique)
-    return await _run(connection, statement, returning)
+    statement = insert_if_absent(connection.dialect.name, table, unique)
+    return await _run(connection, statement, rows, returning)
 
 
 async def _insert_absent_on_mariadb(
@@ -56,14 +56,14 @@ async def _insert_absent_on_mariadb(
     wanted = await _absent(connection, table, rows, unique)
     if len(wanted) > 1:
         try:
-            return await _run(connection, _plain(table, wanted), returning)
+            return await _run(connection, insert(table), wanted, returning)
         except IntegrityError as error:
             if not breaks_uniqueness(error):
                 raise
     inserted = []
     for row in wanted:
         try:
-            inserted += await _run(connection, _plain(table, [row]), returning)
+            inserted += await _run(connection, insert(table), [row], returning)
         except IntegrityError as error:
             other = unique and not await _is_there(connection, table, row, unique)
             if other or not breaks_uniqueness(error):
@@ -71,17 +71,24 @@ async def _insert_absent_on_mariadb(
     return inserted
 
 
-def _plain(table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
-    return insert(table).values([dict(row) for row in rows])
-
-
 async def _run(
-    connection: AsyncConnection, statement: Insert, returning: Sequence[ColumnElement[Any]]
+    connection: AsyncConnection,
+    statement: Insert,
+    rows: Sequence[Mapping[str, Any]],
+    returning: Sequence[ColumnElement[Any]],
 ) -> list[tuple[Any, ...]]:
-    if not returning:
-        await connection.execute(statement)
+    if not rows:
         return []
-    return [tuple(row) for row in await connection.execute(statement.returning(*returning))]
+    if returning:
+        statement = statement.returning(*returning)
+    # Several as a list of parameters: a statement with them all inside is compiled anew each time.
+    # One may have expressions among its values.
+    one = len(rows) == 1
+    made = await connection.execute(
+        statement.values(dict(rows[0])) if one else statement,
+        None if one else [dict(row) for row in rows],
+    )
+    return [tuple(row) for row in made] if returning else []
 
 
 async def _absent(
@@ -109,10 +116,8 @@ async def _is_there(
     return (await connection.execute(statement)).first() is not None
 
 
-def insert_if_absent(
-    dialect: str, table: Table, rows: Sequence[Mapping[str, Any]], unique: Sequence[str] = ()
-) -> Insert:
-    """Return an INSERT that leaves out the rows which are there already.
+def insert_if_absent(dialect: str, table: Table, unique: Sequence[str] = ()) -> Insert:
+    """Return an INSERT, without its rows, that leaves out those which are there already.
 
     On MariaDB it is for the library's own rows alone, whose values are known to fit: there an
     INSERT that ignores one conflict ignores every other error as well. For ``unique`` see
@@ -121,10 +126,9 @@ def insert_if_absent(
     if dialect in {"postgresql", "sqlite"}:
         own = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
         elements: Any = [table.c[name] for name in unique] or None
-        values = [dict(row) for row in rows]
-        return own.values(values).on_conflict_do_nothing(index_elements=elements)
+        return own.on_conflict_do_nothing(index_elements=elements)
     if dialect in MARIADB and not unique:
-        return _plain(table, rows).prefix_with("IGNORE")
+        return insert(table).prefix_with("IGNORE")
     raise _unsupported(dialect)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,13 +16,14 @@ from zoho_sync.database.transactions import repeat_conflicts
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import PayloadError, QueueUnavailable
+from zoho_sync.intake.groups import Groups
 from zoho_sync.store.dead_letter_rows import DeadLetterRows, Undecoded
 from zoho_sync.store.tables import Tables
 
 __all__ = ["Intake"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Intake:
     """The store of a `Receiver`, and of the events that the host makes itself.
 
@@ -38,6 +39,10 @@ class Intake:
     clock: Clock | None
     fingerprints: Mapping[str, str]
     notify: Callable[[], None]
+    _groups: Groups = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._groups = Groups(self._store)
 
     async def enqueue(
         self,
@@ -46,16 +51,23 @@ class Intake:
         session: AsyncSession | None = None,
         priority: int = DEFAULT_PRIORITY,
     ) -> list[Enqueued]:
-        """Store events durably; see `QueueBackend.enqueue`.
+        """Store events durably, with what others bring at once; see `QueueBackend.enqueue`.
 
         Raises:
             QueueUnavailable: Nothing was stored; also where the library's tables are not what they
                 should be. In a session of the host's the error is the database's own.
         """
-        with nullcontext() if session is not None else _available():
-            stored = await self.queue.enqueue(
-                events, session=session, fingerprints=self.fingerprints, priority=priority
-            )
+        if session is not None:
+            return await self._store(events, priority, session)
+        with _available():
+            return await self._groups.store(events, priority)
+
+    async def _store(
+        self, events: Sequence[SyncEvent], priority: int, session: AsyncSession | None = None
+    ) -> list[Enqueued]:
+        stored = await self.queue.enqueue(
+            events, session=session, fingerprints=self.fingerprints, priority=priority
+        )
         self.notify()
         return stored
 

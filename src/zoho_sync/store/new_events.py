@@ -19,6 +19,8 @@ from zoho_sync.store.tables import Rows
 
 __all__ = ["NewEvents", "check_priority", "enqueueing"]
 
+_AT_ONCE: Final = 500
+"""Rows of one statement."""
 _FARTHEST: Final = 2**15  # what a SMALLINT begins with
 
 
@@ -32,12 +34,19 @@ class NewEvents(Rows):
 
         An event without an arrival arrives now, and its row's id is its sequence.
         """
-        stored = []
+        table, ids = self._table, dict[str, int]()
+        returning = [table.c.event_id, table.c.id]
+        for chunk in chunks(events, _AT_ONCE):
+            rows = [_new_row(table, event, now, priority) for event in chunk]
+            # Ids grow in the order of the rows, since it is one statement's list of values.
+            made = await insert_absent(self._connection, table, rows, returning=returning)
+            ids |= {each[0]: each[1] for each in made}
+        stored: list[SyncEvent | None] = []
         for event in events:
-            table, row = self._table, _new_row(self._table, event, now, priority)
-            made = await insert_absent(self._connection, table, [row], returning=[table.c.id])
-            arrival = event.arrival or Arrival(now, made[0][0] if made else 0)
-            stored.append(replace(event, arrival=arrival) if made else None)
+            # Taken once: of two under one id, the second was not stored.
+            row_id = ids.pop(event.id, None)
+            arrival = event.arrival or Arrival(now, row_id or 0)
+            stored.append(None if row_id is None else replace(event, arrival=arrival))
         return stored
 
     async def known(self, event_ids: Iterable[str]) -> set[str]:
@@ -77,7 +86,7 @@ def enqueueing(
     if events:
         now = execution_time(dialect, clock)
         rows = [_new_row(table, event, now, priority) for event in events]
-        statement = insert_if_absent(dialect, table, rows)
+        statement = insert_if_absent(dialect, table).values(rows)
     else:
         nothing = select(literal("")).where(false())
         statement = insert(table).from_select(["event_id"], nothing, include_defaults=False)
