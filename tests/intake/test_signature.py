@@ -126,6 +126,21 @@ def test_a_verdict_says_what_it_covers_and_for_whom() -> None:
     assert Verdict(ok=True, reason="mine").covers == {"body"}
 
 
+def test_a_secret_belongs_to_one_organization() -> None:
+    token = HeaderToken("X-Token", SECRET, organization_id="A")
+    bound = SignedRequest(SECRET, OTHER, organization_id="A")
+    for others in (
+        [SignedRequest(SECRET, organization_id="B")],
+        [SignedBody(OTHER, organization_id="B")],
+        [HeaderToken("X-Other", SECRET, organization_id="B")],
+        [AnyOf(QueryToken("k", SECRET, organization_id="B"))],
+    ):
+        with pytest.raises(ConfigurationError, match="A and B have one secret") as refused:
+            AnyOf(bound, *others)
+        assert SECRET not in str(refused.value)
+    AnyOf(bound, token, SignedRequest(OTHER), SignedBody("0" * 12, organization_id="B"))
+
+
 @pytest.mark.parametrize("header", [None, "", "x", "0" * 63, "0" * 65, "g" * 64, "0" * 64 + ", 0"])
 def test_what_no_body_makes_right_is_refused_before_it_is_read(header: str | None) -> None:
     headers = {} if header is None else {SIGNATURE_HEADER: header}

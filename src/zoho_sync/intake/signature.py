@@ -16,7 +16,7 @@ not for the sender.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -185,7 +185,8 @@ class AnyOf:
             the others pointless without looking so.
 
     Raises:
-        ConfigurationError: No verifier, or something that is none.
+        ConfigurationError: No verifier, or something that is none; or one secret that is bound to
+            two organizations.
     """
 
     verifiers: tuple[Verifier, ...]
@@ -195,6 +196,7 @@ class AnyOf:
             raise ConfigurationError("AnyOf: give at least one verifier, each as its own argument")
         if any(isinstance(each, Unverified) for each in verifiers):
             raise ConfigurationError("AnyOf: Unverified() accepts everything; give it alone")
+        _refuse_shared_secrets(verifiers)
         object.__setattr__(self, "verifiers", verifiers)
 
     def preview(self, headers: _Headers, query: _Query) -> Verdict | None:
@@ -224,6 +226,28 @@ def organizations_of(verifier: Verifier) -> list[str | None]:
     if isinstance(verifier, (SignedRequest, SignedBody, HeaderToken, QueryToken)):
         return [verifier.organization_id]
     return []
+
+
+def _refuse_shared_secrets(verifiers: Iterable[Verifier]) -> None:
+    # The first of them would take the deliveries of both for its own organization's.
+    organizations: dict[str, str] = {}
+    for secret, organization_id in _secrets_of(verifiers):
+        if organizations.setdefault(secret, organization_id) != organization_id:
+            named = " and ".join(sorted({organizations[secret], organization_id}))
+            raise ConfigurationError(
+                f"AnyOf: the organizations {named} have one secret, which does not tell them "
+                "apart; give each its own"
+            )
+
+
+def _secrets_of(verifiers: Iterable[Verifier]) -> Iterator[tuple[str, str]]:
+    for each in verifiers:
+        if isinstance(each, AnyOf):
+            yield from _secrets_of(each.verifiers)
+        elif isinstance(each, (SignedRequest, SignedBody)) and each.organization_id:
+            yield from ((secret, each.organization_id) for secret in each._secrets)  # noqa: SLF001  # theirs to hide, not from here
+        elif isinstance(each, (HeaderToken, QueryToken)) and each.organization_id:
+            yield from ((token, each.organization_id) for token in each._tokens)  # noqa: SLF001  # as above
 
 
 def _unsigned(headers: _Headers) -> Verdict | None:
