@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from tests.hosts.events import customer
 from tests.hosts.sql import Sessions, count, library, rows
-from zoho_sync import QueueUnavailable, Receipt, Unverified, ZohoSync
+from zoho_sync import QueueUnavailable, Receipt, Unverified, ZohoSync, mirror
 
 pytestmark = [pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb")]
 
@@ -124,6 +124,32 @@ async def test_callers_keep_their_priorities_and_their_order(
         own = [row for row in stored if row["event_id"] in {each.id for each in call}]
         assert [row["event_id"] for row in own] == [each.id for each in call]
         assert {row["priority"] for row in own} == {number % 3}
+
+
+@pytest.mark.databases("postgresql", "psycopg", "mariadb")
+async def test_equals_that_two_processes_store_in_opposite_orders_lose_nothing(
+    sync: ZohoSync, sessions: Sessions
+) -> None:
+    """The database ends one of two that wait for each other: it stores the rest once more."""
+    other = ZohoSync(sessions)
+    many = 1_100  # more than one statement's rows: the two are sure to meet
+    for turn in range(2):
+        events = [customer(f"7{turn}0{number}") for number in range(many)]
+        copies = [replace(each, id=f"{each.id}x") for each in reversed(events)]
+        one, two = await asyncio.gather(sync.enqueue(events), other.enqueue(copies))
+        accepted = [each for each in (*one, *two) if each.status == "accepted"]
+        assert len(accepted) == many
+        assert await count(sessions, library.jobs) == many * (turn + 1)
+
+
+async def test_of_one_second_the_later_counts(sync: ZohoSync, sessions: Sessions) -> None:
+    """In a group as well: what came later is later."""
+    events = [customer("71", stamp=str(number)) for number in range(CALLERS)]
+    await asyncio.gather(*(sync.enqueue([each]) for each in events))
+    await sync.drain()
+    async with sessions() as session:
+        notes = await session.scalar(select(mirror.customers.c.notes))
+    assert notes == str(CALLERS - 1)
 
 
 async def test_an_outage_is_told_to_everybody_and_leaves_nothing_behind(

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 from zoho_sync.abc import Enqueued
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
-from zoho_sync.intake.resends import resend_key
 
 __all__ = ["Groups"]
 
@@ -33,11 +32,6 @@ class _Caller:
     events: Sequence[SyncEvent]
     priority: int
     answer: asyncio.Future[list[Enqueued]]
-
-    @property
-    def place(self) -> str:
-        """What groups are sorted by, so that those of two processes wait in no circle."""
-        return resend_key(self.events[0]) if self.events else ""
 
     def answered(self, stored: list[Enqueued]) -> None:
         """Answer, unless the caller has gone: its events are stored all the same."""
@@ -121,7 +115,10 @@ class Groups:
 
 
 def _taken(waiting: list[_Caller]) -> list[_Caller]:
-    """Take callers of one priority, the first of them at least."""
+    """Take callers of one priority, the first of them at least.
+
+    In the order in which they came: of two events of one second the later one counts.
+    """
     group = [waiting[0]]
     size = len(waiting[0].events)
     for caller in waiting[1:]:
@@ -130,4 +127,4 @@ def _taken(waiting: list[_Caller]) -> list[_Caller]:
             break
         group.append(caller)
     del waiting[: len(group)]
-    return sorted(group, key=lambda caller: caller.place)
+    return group

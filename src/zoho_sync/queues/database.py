@@ -15,6 +15,7 @@ from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued
 from zoho_sync.database.creation import needing_tables
 from zoho_sync.database.dialects import Clock, bound_waits, database_time
 from zoho_sync.database.faults import Fault, classify, is_of_database, primary_message
+from zoho_sync.database.sessions import dialect_of
 from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import QueueUnavailable
@@ -84,24 +85,48 @@ class HostDatabase:
         See `QueueBackend.enqueue`.
         """
         check_priority(priority)
-        prints = fingerprints or {}
+
+        async def store() -> list[Enqueued]:
+            async with self._joined(session) as connection:
+                return await self._store(connection, queued, events, fingerprints or {}, priority)
+
+        for _ in range(_ATTEMPTS if session is None else 0):
+            try:
+                return await store()
+            except QueueUnavailable as error:
+                # Two processes store equal events, each in the order in which they came to it.
+                if not self._is_deadlock(error.__cause__):
+                    raise
+        return await store()
+
+    def _is_deadlock(self, error: BaseException | None) -> bool:
+        is_conflict = error is not None and classify(error) is Fault.CONFLICT
+        return is_conflict and dialect_of(self.sessions) != "sqlite"
+
+    async def _store(
+        self,
+        connection: AsyncConnection,
+        queued: Sequence[Table],
+        events: Sequence[SyncEvent],
+        prints: Mapping[str, str],
+        priority: int,
+    ) -> list[Enqueued]:
         stored: dict[str, SyncEvent | None] = {}
-        async with self._joined(session) as connection:
-            known = await find_known(connection, self.tables, queued, events, prints)
-            for _ in range(_ATTEMPTS):
-                fresh: dict[str, SyncEvent] = {}
-                for event in events:
-                    if (key := resend_key(event)) not in known and stored.get(key) is None:
-                        fresh.setdefault(key, event)
-                if fresh:
-                    rows, now = NewEvents(connection, queued[0]), await self.now(connection)
-                    made = await rows.insert(list(fresh.values()), now, priority)
-                    stored |= zip(fresh, made, strict=True)
-                missed = [event for key, event in fresh.items() if stored[key] is None]
-                if not missed:
-                    break
-                # Somebody else stored their equals at the same moment; or they have moved on.
-                known |= await find_known(connection, self.tables, queued, missed, prints)
+        known = await find_known(connection, self.tables, queued, events, prints)
+        for _ in range(_ATTEMPTS):
+            fresh: dict[str, SyncEvent] = {}
+            for event in events:
+                if (key := resend_key(event)) not in known and stored.get(key) is None:
+                    fresh.setdefault(key, event)
+            if fresh:
+                rows, now = NewEvents(connection, queued[0]), await self.now(connection)
+                made = await rows.insert(list(fresh.values()), now, priority)
+                stored |= zip(fresh, made, strict=True)
+            missed = [event for key, event in fresh.items() if stored[key] is None]
+            if not missed:
+                break
+            # Somebody else stored their equals at the same moment; or they have moved on.
+            known |= await find_known(connection, self.tables, queued, missed, prints)
         return list(_answers(events, known, stored))
 
     @asynccontextmanager
