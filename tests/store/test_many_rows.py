@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 
+from tests.hosts.sql import count
 from zoho_sync import SyncEvent, ZohoSync
 from zoho_sync.intake.resends import find_equals, find_known
 from zoho_sync.store.dead_letter_rows import DeadLetterRows
@@ -44,3 +45,16 @@ async def test_there_may_be_more_than_a_statement_has_arguments(
     await ZohoSync(sessions).create_tables()
     async with sessions() as session:
         assert not await step(await session.connection())
+
+
+async def test_there_may_be_more_than_a_statement_has_bytes(
+    sessions: async_sessionmaker[AsyncSession],
+) -> None:
+    """MariaDB ends the connection over a statement of more than 16 MB."""
+    sync = ZohoSync(sessions)
+    await sync.create_tables()
+    large = [SyncEvent("invoice", f"7{n}", {"notes": '"' * 400_000}) for n in range(30)]
+    small = [SyncEvent("invoice", f"8{n}", {"notes": "x"}) for n in range(1_500)]
+    stored = await sync.enqueue([*large, *small, *large])
+    assert sum(each.status == "accepted" for each in stored) == len([*large, *small])
+    assert await count(sessions, TABLES.jobs) == len([*large, *small])

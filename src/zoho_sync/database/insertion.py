@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Insert, Table, insert, select, tuple_
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -16,6 +16,9 @@ from zoho_sync.database.types import MARIADB
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["insert_absent", "insert_if_absent", "insert_or_update"]
+
+_LONGEST: Final = 4 * 1024 * 1024
+"""Characters of one statement's values: a quarter of what a server takes, for what is escaped."""
 
 
 async def insert_absent(
@@ -53,7 +56,19 @@ async def _insert_absent_on_mariadb(
     long text and break foreign keys. A row that is refused costs its statement alone there, and
     not the transaction.
     """
-    wanted = await _absent(connection, table, rows, unique)
+    inserted = []
+    for wanted in _portions(await _absent(connection, table, rows, unique)):
+        inserted += await _insert_portion(connection, table, wanted, unique, returning)
+    return inserted
+
+
+async def _insert_portion(
+    connection: AsyncConnection,
+    table: Table,
+    wanted: Sequence[Mapping[str, Any]],
+    unique: Sequence[str],
+    returning: Sequence[ColumnElement[Any]],
+) -> list[tuple[Any, ...]]:
     if len(wanted) > 1:
         try:
             return await _run(connection, insert(table), wanted, returning)
@@ -69,6 +84,20 @@ async def _insert_absent_on_mariadb(
             if other or not breaks_uniqueness(error):
                 raise
     return inserted
+
+
+def _portions(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Cut rows into statements that MariaDB takes: over a longer one it ends the connection."""
+    portion: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        more = len(str(row))
+        if portion and size + more > _LONGEST:
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+        size += more
+    yield portion
 
 
 async def _run(
