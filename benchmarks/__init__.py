@@ -1,0 +1,1 @@
+"""Measures the library beside job queues for Python, on the same events and a durable server."""

@@ -1,0 +1,1 @@
+"""Holds the other job queues, one module for each; a module is loaded where its queue is installed."""

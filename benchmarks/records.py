@@ -1,0 +1,170 @@
+"""Turns documents into rows of the mirror, as a handler does that is written by hand.
+
+Every peer uses this, and so does the reference with which final rows are compared. The library does
+not: its rows come out equal, or its run does not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+from benchmarks.events import ORGANIZATION, Kind
+from zoho_sync import mirror
+
+__all__ = ["HEADS", "LINES", "METADATA", "TABLES", "Record", "Shape", "read"]
+
+METADATA: Final = MetaData()
+"""The mirror's tables with SQLAlchemy's own types, so that no peer pays for the library's."""
+
+_TIME: Final = "last_modified_time"
+_Read = Callable[[Any], Any]
+
+
+def _text(value: Any) -> str | None:
+    return value or None
+
+
+def _number(value: Any) -> Decimal | int | None:
+    return None if value == "" else value
+
+
+def _day(value: str) -> date | None:
+    return date.fromisoformat(value) if value else None
+
+
+def _moment(value: str) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def _nested(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=float)
+
+
+_READERS: Final[Mapping[type[TypeEngine[Any]], tuple[Callable[[], TypeEngine[Any]], _Read]]] = {
+    mirror.ExactDecimal: (lambda: Numeric(28, 10), _number),
+    mirror.UtcDateTime: (lambda: DateTime(timezone=True), _moment),
+    mirror.ExactJSON: (Text, _nested),
+    Text: (Text, _text),
+    String: (lambda: String(255), _text),
+    BigInteger: (BigInteger, _number),
+    Boolean: (Boolean, _number),
+    Date: (Date, _day),
+}
+"""By the type of a mirror's column: the plain type, and how its value is read."""
+
+
+def _plain(table: Table) -> Table:
+    columns = [
+        Column(each.name, _READERS[type(each.type)][0](), primary_key=each.primary_key)
+        for each in table.columns
+    ]
+    return Table(table.name, METADATA, *columns)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is written into one table: the columns that the documents fill, in a fixed order.
+
+    Attributes:
+        table: With plain types.
+        keys: Of its primary key.
+        fields: The fields that are read from a document or a line, with how.
+    """
+
+    table: Table
+    keys: tuple[str, ...]
+    fields: tuple[tuple[str, _Read], ...]
+    raw: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are written, in the order of a row's values."""
+        owner = self.keys[:1] if self.raw else self.keys[:2]
+        return (*owner, *(name for name, _ in self.fields), *(["raw"] if self.raw else []))
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The columns that an update writes."""
+        return tuple(name for name in self.columns if name not in self.keys)
+
+    def values(self, owner: Sequence[Any], document: Mapping[str, Any]) -> list[Any]:
+        """Return a row's values without the raw document."""
+        return [*owner, *[read_value(document[name]) for name, read_value in self.fields]]
+
+
+def _shape(source: Table, keys: tuple[str, ...], fields: Sequence[str]) -> Shape:
+    readers = tuple((name, _READERS[type(source.c[name].type)][1]) for name in fields)
+    return Shape(_plain(source), keys, readers, raw="raw" in source.c)
+
+
+# What the documents of `events` have; all others stay empty.
+_ITEM_FIELDS: Final = """
+    item_id name item_name sku description status item_type product_type unit rate purchase_rate
+    purchase_description tax_id tax_name tax_percentage tax_type is_taxable item_tax_preferences
+    hsn_or_sac account_id account_name purchase_account_id purchase_account_name
+    inventory_account_id vendor_id vendor_name can_be_sold can_be_purchased track_inventory
+    is_combo_product is_returnable stock_on_hand available_stock actual_available_stock
+    reorder_level locations brand manufacturer upc ean part_number length width height
+    dimension_unit weight weight_unit source has_attachment tags custom_fields created_time
+    last_modified_time
+""".split()
+_INVOICE_FIELDS: Final = """
+    invoice_id invoice_number date due_date status customer_id customer_name currency_code
+    exchange_rate payment_terms reference_number is_inclusive_tax sub_total tax_total total balance
+    is_emailed reminders_sent salesperson_name billing_address shipping_address taxes notes terms
+    created_by_id template_name created_time last_modified_time
+""".split()
+_LINE_FIELDS: Final = """
+    line_item_id item_id item_order name unit quantity rate discount tax_id tax_percentage
+    item_total line_item_taxes
+""".split()
+
+HEADS: Final[Mapping[Kind, Shape]] = {
+    "item": _shape(mirror.products, ("organization_id", "item_id"), _ITEM_FIELDS),
+    "invoice": _shape(mirror.invoices, ("organization_id", "invoice_id"), _INVOICE_FIELDS),
+}
+LINES: Final = _shape(
+    mirror.invoice_lines, ("organization_id", "invoice_id", "line_item_id"), _LINE_FIELDS
+)
+TABLES: Final = (*(shape.table for shape in HEADS.values()), LINES.table)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one event writes: the values of its row, and of its lines."""
+
+    entity_id: str
+    time: datetime
+    row: list[Any]
+    lines: list[list[Any]]
+
+
+def read(kind: Kind, text: str) -> Record:
+    """Read a document; amounts are exact."""
+    document = json.loads(text, parse_float=Decimal)
+    entity_id: str = document[f"{kind}_id"]
+    row = HEADS[kind].values((ORGANIZATION,), document)
+    time: datetime = row[-1]
+    row.append(text)
+    owner = (ORGANIZATION, entity_id)
+    lines = [LINES.values(owner, each) for each in document.get("line_items", ())]
+    return Record(entity_id, time, row, lines)
