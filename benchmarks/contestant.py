@@ -21,7 +21,7 @@ class WrongRowsError(Exception):
 class Rows(NamedTuple):
     """What a table holds: how many rows, and a checksum of them all."""
 
-    count: int
+    number: int
     checksum: str | None
 
 

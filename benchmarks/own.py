@@ -133,4 +133,6 @@ async def _copy(connection: Any, shape: Shape, rows: Sequence[Sequence[Any]]) ->
 
 def _take_over(shape: Shape) -> str:
     columns = ", ".join(shape.columns)
-    return f"INSERT INTO {shape.table.name} ({columns}) SELECT {columns} FROM new_{shape.table.name}"
+    return (
+        f"INSERT INTO {shape.table.name} ({columns}) SELECT {columns} FROM new_{shape.table.name}"
+    )

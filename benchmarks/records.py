@@ -7,7 +7,7 @@ not: its rows come out equal, or its run does not count.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,15 +27,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from benchmarks.events import ORGANIZATION, Kind
+from benchmarks.events import ORGANIZATION, Kind, generate
 from zoho_sync import mirror
 
-__all__ = ["HEADS", "LINES", "METADATA", "TABLES", "Record", "Shape", "read"]
+__all__ = ["HEADS", "LINES", "Record", "Shape", "read"]
 
-METADATA: Final = MetaData()
-"""The mirror's tables with SQLAlchemy's own types, so that no peer pays for the library's."""
-
-_TIME: Final = "last_modified_time"
+# The mirror's tables with SQLAlchemy's own types, so that no peer pays for the library's.
+_METADATA: Final = MetaData()
 _Read = Callable[[Any], Any]
 
 
@@ -77,7 +75,7 @@ def _plain(table: Table) -> Table:
         Column(each.name, _READERS[type(each.type)][0](), primary_key=each.primary_key)
         for each in table.columns
     ]
-    return Table(table.name, METADATA, *columns)
+    return Table(table.name, _METADATA, *columns)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ class Shape:
     Attributes:
         table: With plain types.
         keys: Of its primary key.
-        fields: The fields that are read from a document or a line, with how.
+        fields: What is read from a document or a line, and how.
+        raw: Whether the document itself is a column as well.
     """
 
     table: Table
@@ -111,41 +110,25 @@ class Shape:
         return [*owner, *[read_value(document[name]) for name, read_value in self.fields]]
 
 
-def _shape(source: Table, keys: tuple[str, ...], fields: Sequence[str]) -> Shape:
+def _shape(source: Table, keys: tuple[str, ...], sample: Iterable[str]) -> Shape:
+    fields = [name for name in sample if name in source.c]
     readers = tuple((name, _READERS[type(source.c[name].type)][1]) for name in fields)
     return Shape(_plain(source), keys, readers, raw="raw" in source.c)
 
 
-# What the documents of `events` have; all others stay empty.
-_ITEM_FIELDS: Final = """
-    item_id name item_name sku description status item_type product_type unit rate purchase_rate
-    purchase_description tax_id tax_name tax_percentage tax_type is_taxable item_tax_preferences
-    hsn_or_sac account_id account_name purchase_account_id purchase_account_name
-    inventory_account_id vendor_id vendor_name can_be_sold can_be_purchased track_inventory
-    is_combo_product is_returnable stock_on_hand available_stock actual_available_stock
-    reorder_level locations brand manufacturer upc ean part_number length width height
-    dimension_unit weight weight_unit source has_attachment tags custom_fields created_time
-    last_modified_time
-""".split()
-_INVOICE_FIELDS: Final = """
-    invoice_id invoice_number date due_date status customer_id customer_name currency_code
-    exchange_rate payment_terms reference_number is_inclusive_tax sub_total tax_total total balance
-    is_emailed reminders_sent salesperson_name billing_address shipping_address taxes notes terms
-    created_by_id template_name created_time last_modified_time
-""".split()
-_LINE_FIELDS: Final = """
-    line_item_id item_id item_order name unit quantity rate discount tax_id tax_percentage
-    item_total line_item_taxes
-""".split()
+# All documents of a kind have the same keys; columns that none of them has stay empty.
+_SAMPLES: Final = {event.kind: json.loads(event.text) for event in generate(100, seed=1)}
 
 HEADS: Final[Mapping[Kind, Shape]] = {
-    "item": _shape(mirror.products, ("organization_id", "item_id"), _ITEM_FIELDS),
-    "invoice": _shape(mirror.invoices, ("organization_id", "invoice_id"), _INVOICE_FIELDS),
+    "item": _shape(mirror.products, ("organization_id", "item_id"), _SAMPLES["item"]),
+    "invoice": _shape(mirror.invoices, ("organization_id", "invoice_id"), _SAMPLES["invoice"]),
 }
 LINES: Final = _shape(
-    mirror.invoice_lines, ("organization_id", "invoice_id", "line_item_id"), _LINE_FIELDS
+    mirror.invoice_lines,
+    ("organization_id", "invoice_id", "line_item_id"),
+    _SAMPLES["invoice"]["line_items"][0],
 )
-TABLES: Final = (*(shape.table for shape in HEADS.values()), LINES.table)
+_TIME_AT: Final = {kind: shape.columns.index("last_modified_time") for kind, shape in HEADS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +146,7 @@ def read(kind: Kind, text: str) -> Record:
     document = json.loads(text, parse_float=Decimal)
     entity_id: str = document[f"{kind}_id"]
     row = HEADS[kind].values((ORGANIZATION,), document)
-    time: datetime = row[-1]
     row.append(text)
     owner = (ORGANIZATION, entity_id)
     lines = [LINES.values(owner, each) for each in document.get("line_items", ())]
-    return Record(entity_id, time, row, lines)
+    return Record(entity_id, row[_TIME_AT[kind]], row, lines)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it has no annotations
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.servers.postgres import PrivatePostgres, private_postgres

@@ -31,7 +31,9 @@ def _checksum(shape: Shape) -> str:
 
     JSON is compared by what it says: who keeps a document may write its keys and blanks anew.
     """
-    source = next(each.table for each in mirror.tables.entries.values() if each.table.name == shape.table.name)
+    source = next(
+        each.table for each in mirror.tables.entries.values() if each.table.name == shape.table.name
+    )
     values = ", ".join(
         f"{each.name}::jsonb" if isinstance(each.type, mirror.ExactJSON) else each.name
         for each in source.columns

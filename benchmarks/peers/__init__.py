@@ -1,1 +1,1 @@
-"""Holds the other job queues, one module for each; a module is loaded where its queue is installed."""
+"""Holds the other job queues, each in a module that is loaded where the queue is installed."""

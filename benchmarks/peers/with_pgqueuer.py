@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it has no annotations
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
