@@ -9,7 +9,6 @@ the newest documents ask for.
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from benchmarks.measuring import Sample, measure, reference, turns
 from benchmarks.own import CopyFloor, Library, Library50, Library500
 from benchmarks.peers.installed import installed_peers
 from benchmarks.report import environment, print_table, ratios, summary, write_json
-from benchmarks.server import database, durable_server
-from tests.servers.postgres import PrivatePostgres
+from benchmarks.server import durable_server, server_version
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     samples: list[Sample] = []
     with durable_server() as server:
         expected = reference(server, events)
-        version = asyncio.run(_version(server))
+        version = server_version(server)
         for contestant in turns(contestants, options.rounds):
             sample = measure(server, contestant, events, expected)
             print(f"{sample.name:32} {sample.rate:8,.0f} events/s", flush=True)
@@ -60,18 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _contestants(only: str) -> list[type[Contestant]]:
     known: list[type[Contestant]] = [Library, Library50, Library500]
-    for peer in installed_peers():
-        if isinstance(peer, str):
-            print(peer)
-        else:
-            known.append(peer)
-    known.append(CopyFloor)
+    known += [*installed_peers(), CopyFloor]
     return [each for each in known if only in each.name]
-
-
-async def _version(server: PrivatePostgres) -> str:
-    async with database(server) as empty:
-        return await empty.version()
 
 
 if __name__ == "__main__":

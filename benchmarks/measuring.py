@@ -7,6 +7,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchmarks.contestant import Contestant, Rows, expected_rows
 from benchmarks.events import Event
@@ -14,6 +15,8 @@ from benchmarks.server import database
 from tests.servers.postgres import PrivatePostgres
 
 __all__ = ["Sample", "measure", "reference", "turns"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ def reference(server: PrivatePostgres, events: Sequence[Event]) -> Mapping[str, 
     return asyncio.run(made())
 
 
-def turns(contestants: Sequence[type[Contestant]], rounds: int) -> list[type[Contestant]]:
+def turns(contestants: Sequence[_T], rounds: int) -> list[_T]:
     """Return who runs when: all in each round, and each round begins with another one."""
-    order: list[type[Contestant]] = []
+    order: list[_T] = []
     for number in range(rounds):
         first = number % len(contestants)
         order += [*contestants[first:], *contestants[:first]]

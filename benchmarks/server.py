@@ -6,6 +6,7 @@ events with the power is quick, and no queue.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.servers.postgres import PrivatePostgres, private_postgres
 from zoho_sync import mirror
 
-__all__ = ["Database", "database", "durable_server"]
+__all__ = ["Database", "database", "durable_server", "server_version"]
 
 _MUST_BE_ON: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
@@ -66,11 +67,6 @@ class Database:
                 if await connection.fetchval(f"SHOW {setting}") != "on":
                     raise RuntimeError(f"{setting} is off: nothing can be compared")
 
-    async def version(self) -> str:
-        """Return the server's version."""
-        async with self.connection() as connection:
-            return str(await connection.fetchval("SHOW server_version"))
-
 
 @contextmanager
 def durable_server() -> Iterator[PrivatePostgres]:
@@ -90,3 +86,13 @@ async def database(server: PrivatePostgres) -> AsyncIterator[Database]:
         yield made
     finally:
         server.drop_database(name)
+
+
+def server_version(server: PrivatePostgres) -> str:
+    """Return the server's version."""
+
+    async def asked() -> str:
+        async with database(server) as own, own.connection() as connection:
+            return str(await connection.fetchval("SHOW server_version"))
+
+    return asyncio.run(asked())

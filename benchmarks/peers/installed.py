@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from benchmarks.contestant import Contestant
+from benchmarks.entrances import Entrance
 
-__all__ = ["installed_peers"]
+__all__ = ["installed_entrances", "installed_peers"]
 
 _PEERS: Final = (
     ("with_pgqueuer", "PgqueuerRaw"),
@@ -18,14 +19,24 @@ _PEERS: Final = (
 )
 
 
-def installed_peers() -> Iterator[type[Contestant] | str]:
-    """Yield each peer, or what is missing for it."""
-    for module, name in _PEERS:
+_ENTRANCES: Final = (("pgqueuer_entrance", "PgqueuerEnqueue"),)
+
+
+def installed_peers() -> Iterator[type[Contestant]]:
+    """Yield each queue that drains, and say which are left out."""
+    yield from _installed(_PEERS)
+
+
+def installed_entrances() -> Iterator[type[Entrance]]:
+    """Yield each queue that takes events in, and say which are left out."""
+    yield from _installed(_ENTRANCES)
+
+
+def _installed(named: Iterable[tuple[str, str]]) -> Iterator[Any]:
+    for module, name in named:
         try:
-            peer: type[Contestant] = getattr(
-                importlib.import_module(f"benchmarks.peers.{module}"), name
-            )
+            found = importlib.import_module(f"benchmarks.peers.{module}")
         except ModuleNotFoundError as error:
-            yield f"{name} is left out: {error}"
+            print(f"{name} is left out: {error}")
         else:
-            yield peer
+            yield getattr(found, name)
