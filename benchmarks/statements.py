@@ -9,7 +9,7 @@ from benchmarks.events import Kind
 from benchmarks.records import HEADS, LINES, Shape
 from zoho_sync import mirror
 
-__all__ = ["CHECKSUMS", "DELETE_LINES", "INSERT", "INSERT_LINES", "UPSERT", "conflict"]
+__all__ = ["CHECKSUMS", "DELETE_LINES", "INSERT", "INSERT_LINES", "REPLACED", "UPSERT", "conflict"]
 
 
 def _insert(shape: Shape) -> str:
@@ -44,10 +44,13 @@ def _checksum(shape: Shape) -> str:
     )
 
 
+REPLACED: Final = "xmax <> 0"
+"""Whether a row that was written was there before: a new invoice has no lines to be deleted."""
 INSERT: Final[Mapping[Kind, str]] = {kind: _insert(shape) for kind, shape in HEADS.items()}
 UPSERT: Final[Mapping[Kind, str]] = {
-    kind: f"{INSERT[kind]} {conflict(shape)} RETURNING true" for kind, shape in HEADS.items()
+    kind: f"{INSERT[kind]} {conflict(shape)} RETURNING {REPLACED}" for kind, shape in HEADS.items()
 }
+"""Returns nothing where a newer document is there."""
 DELETE_LINES: Final = (
     f"DELETE FROM {LINES.table.name} WHERE organization_id = $1 AND invoice_id = $2"
 )

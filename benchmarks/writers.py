@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import asyncpg  # type: ignore[import-untyped]  # it has no annotations
-from sqlalchemy import Delete, Insert, bindparam, delete, insert
+from sqlalchemy import Boolean, Delete, Insert, bindparam, delete, insert, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.events import KINDS, Kind
 from benchmarks.records import HEADS, LINES, Shape, read
 from benchmarks.server import Database
-from benchmarks.statements import DELETE_LINES, INSERT_LINES, UPSERT
+from benchmarks.statements import DELETE_LINES, INSERT_LINES, REPLACED, UPSERT
 
 __all__ = ["RawWriter", "SqlAlchemyWriter", "Writer"]
 
@@ -76,8 +76,10 @@ class RawWriter:
                 await slot.upserts[kind].fetchval(*record.row)
                 return
             async with slot.connection.transaction():
-                if await slot.upserts[kind].fetchval(*record.row):
+                replaced = await slot.upserts[kind].fetchval(*record.row)
+                if replaced:
                     await slot.delete_lines.fetchval(*record.row[:2])
+                if replaced is not None:
                     await slot.insert_lines.executemany(record.lines)
 
     async def close(self) -> None:
@@ -115,11 +117,12 @@ class SqlAlchemyWriter:
         record = read(kind, text)
         row = dict(zip(HEADS[kind].columns, record.row, strict=True))
         async with self._engine.begin() as connection:
-            written = await connection.scalar(self._upserts[kind], row)
-            if written is None or not record.lines:
+            replaced = await connection.scalar(self._upserts[kind], row)
+            if replaced is None or kind == "item":
                 return
-            owner = {"organization": record.row[0], "invoice": record.entity_id}
-            await connection.execute(self._delete_lines, owner)
+            if replaced:
+                owner = {"organization": record.row[0], "invoice": record.entity_id}
+                await connection.execute(self._delete_lines, owner)
             await connection.execute(self._insert_lines, _dictionaries(LINES, record.lines))
 
     async def close(self) -> None:
@@ -135,7 +138,7 @@ def _upsert(shape: Shape) -> Insert:
         index_elements=shape.keys,
         set_={name: new[name] for name in shape.changed},
         where=shape.table.c.last_modified_time <= new.last_modified_time,
-    ).returning(shape.table.c[shape.keys[-1]])
+    ).returning(literal_column(REPLACED, Boolean))
 
 
 def _delete_lines() -> Delete:

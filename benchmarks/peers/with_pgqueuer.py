@@ -17,8 +17,8 @@ from benchmarks.writers import RawWriter, SqlAlchemyWriter
 
 __all__ = ["PgqueuerRaw", "PgqueuerSqlAlchemy", "enqueue_all"]
 
-_CLAIMED_AT_ONCE: Final = 100
-_CONNECTIONS: Final = 10
+_CLAIMED_AT_ONCE: Final = 200
+_CONNECTIONS: Final = 20
 
 
 class _Pgqueuer(Contestant):
