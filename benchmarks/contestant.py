@@ -29,10 +29,12 @@ class Contestant(ABC):
     """One way to apply events; made anew for every run, on a database that has the mirror's tables.
 
     Attributes:
+        queue_table: Where its events wait.
         is_peer: Whether it is another job queue, with which the library is compared.
     """
 
     name: ClassVar[str]
+    queue_table: ClassVar[str] = ""
     is_peer: ClassVar[bool] = False
 
     def __init__(self, database: Database, events: Sequence[Event]) -> None:
@@ -58,10 +60,14 @@ class Contestant(ABC):
         """Check that the work was done.
 
         Raises:
-            WrongRowsError: Rows differ from what the newest documents say, or events are left.
+            WrongRowsError: Rows differ from what the newest documents say, or events are left; or
+                a table that holds them is not durable.
         """
         if waiting := await self.waiting():
             raise WrongRowsError(f"{self.name}: {waiting} events are not done")
+        unlogged = await self.database.unlogged()
+        if not unlogged.isdisjoint({self.queue_table, *expected}):
+            raise WrongRowsError(f"{self.name}: {unlogged} would be lost with the power")
         found = await read_rows(self.database)
         wrong = [name for name, rows in expected.items() if found[name] != rows]
         if wrong:

@@ -35,6 +35,7 @@ class Library(Contestant):
     """This library onto its mirror, as it is without any setting."""
 
     name = "zoho_sync"
+    queue_table = library_tables().jobs.name
     settings: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, database: Database, events: Sequence[Event]) -> None:

@@ -56,6 +56,14 @@ class Database:
             await connection.execute("VACUUM (ANALYZE)")
             await connection.execute("CHECKPOINT")
 
+    async def unlogged(self) -> set[str]:
+        """Return the tables that a crash of the server would empty."""
+        async with self.connection() as connection:
+            found = await connection.fetch(
+                "SELECT relname FROM pg_class WHERE relpersistence = 'u'"
+            )
+        return {row["relname"] for row in found}
+
     async def check_durable(self) -> None:
         """Check that nothing that is committed can be lost.
 

@@ -27,8 +27,12 @@ class Handled:
         self._left = events
 
     async def handle(self, kind: Kind, text: str) -> None:
-        """Apply one event."""
-        await self.writer.write(kind, text)
+        """Apply one event; after an error the worker stops, and its rows tell."""
+        try:
+            await self.writer.write(kind, text)
+        except Exception:
+            self.at_end()
+            raise
         self._left -= 1
         if self._left == 0:
             self.at_end()

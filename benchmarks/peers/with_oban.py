@@ -17,8 +17,8 @@ from benchmarks.writers import RawWriter
 
 __all__ = ["ObanRaw"]
 
-_CONNECTIONS: Final = 10
-_AT_ONCE: Final = 100
+_CONNECTIONS: Final = 20
+_AT_ONCE: Final = 300
 _QUEUE: Final = "events"
 
 
@@ -42,6 +42,7 @@ class ObanRaw(Contestant):
 
     name = "oban, asyncpg handler"
     is_peer = True
+    queue_table = "oban_jobs"
 
     def __init__(self, database: Database, events: Sequence[Event]) -> None:
         super().__init__(database, events)

@@ -23,6 +23,7 @@ _CONNECTIONS: Final = 20
 
 class _Pgqueuer(Contestant):
     is_peer = True
+    queue_table = "pgqueuer"
 
     def __init__(self, database: Database, events: Sequence[Event], writer: Any) -> None:
         super().__init__(database, events)

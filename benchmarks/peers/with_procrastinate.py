@@ -28,6 +28,7 @@ class ProcrastinateRaw(Contestant):
 
     name = "procrastinate, asyncpg handler"
     is_peer = True
+    queue_table = "procrastinate_jobs"
 
     def __init__(self, database: Database, events: Sequence[Event]) -> None:
         super().__init__(database, events)
