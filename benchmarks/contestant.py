@@ -15,18 +15,18 @@ __all__ = ["Contestant", "Rows", "WrongRowsError", "expected_rows", "read_rows"]
 
 
 class WrongRowsError(Exception):
-    """A run that did not do its work, and does not count."""
+    """Tells of a run that did not do its work, and does not count."""
 
 
 class Rows(NamedTuple):
-    """What a table holds: how many rows, and a checksum of them all."""
+    """Says what a table holds: how many rows, and a checksum of them all."""
 
     number: int
     checksum: str | None
 
 
 class Contestant(ABC):
-    """One way to apply events; made anew for every run, on a database that has the mirror's tables.
+    """Applies events in one way; made anew for every run, on a database with the mirror's tables.
 
     Attributes:
         queue_table: Where its events wait.

@@ -25,7 +25,7 @@ _SECRET: Final = "benchmark0000"  # noqa: S105  # nobody's
 
 
 class Entrance(ABC):
-    """One way to queue events; made anew for every run, on a database of its own.
+    """Queues events in one way; made anew for every run, on a database of its own.
 
     Attributes:
         takes_many: Whether one call takes several events.
@@ -86,7 +86,7 @@ class _Library(Entrance):
 
 
 class Enqueue(_Library):
-    """The library's `enqueue`, for documents that the host has read; it hashes and recognises."""
+    """Calls `enqueue` for documents that the host has read: the library hashes and recognises."""
 
     name = "zoho_sync, enqueue"
 
@@ -101,7 +101,7 @@ class Enqueue(_Library):
 
 
 class Receive(_Library):
-    """The library's `receive`, for signed deliveries: it authenticates, decodes and recognises."""
+    """Calls `receive` for signed deliveries: it authenticates, decodes and recognises."""
 
     name = "zoho_sync, receive (signed)"
     takes_many = False

@@ -32,10 +32,51 @@ _SENTENCE: Final = (
     "Delivered in boxes of twenty; keep dry, and check the thread before it is mounted. "
 )
 
+_OF_EVERY_ITEM: Final[Mapping[str, Any]] = {
+    "status": "active",
+    "item_type": "inventory",
+    "product_type": "goods",
+    "unit": "pcs",
+    "purchase_description": _SENTENCE,
+    "tax_id": "3915000000000075",
+    "tax_name": "Standard rate",
+    "tax_percentage": 19,
+    "tax_type": "tax",
+    "is_taxable": True,
+    "item_tax_preferences": [
+        {"tax_id": "3915000000000075", "tax_specification": "intra", "tax_percentage": 19},
+        {"tax_id": "3915000000000078", "tax_specification": "inter", "tax_percentage": 19},
+    ],
+    "hsn_or_sac": "83024190",
+    "account_id": "3915000000000388",
+    "account_name": "Sales",
+    "purchase_account_id": "3915000000034003",
+    "purchase_account_name": "Cost of goods sold",
+    "inventory_account_id": "3915000000034001",
+    "vendor_id": "",
+    "vendor_name": "",
+    "can_be_sold": True,
+    "can_be_purchased": True,
+    "track_inventory": True,
+    "is_combo_product": False,
+    "is_returnable": True,
+    "brand": "Ferrum",
+    "manufacturer": "Ferrum Works",
+    "upc": "",
+    "length": 12.5,
+    "width": 4.0,
+    "height": 2.25,
+    "dimension_unit": "cm",
+    "weight_unit": "kg",
+    "source": "user",
+    "has_attachment": False,
+    "tags": [],
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one entity: its document as JSON text, and what a queue needs to know of it."""
+    """Holds one change of one entity: its document as JSON text, and what a queue asks of it."""
 
     kind: Kind
     entity_id: str
@@ -43,7 +84,7 @@ class Event:
 
     @property
     def body(self) -> bytes:
-        """The document in its wrapper, as a webhook brings it."""
+        """Return the document in its wrapper, as a webhook brings it."""
         return f'{{"{self.kind}":{self.text}}}'.encode()
 
 
@@ -94,56 +135,19 @@ def _item(number: int, second: int, chance: random.Random) -> dict[str, Any]:
         "item_name": name,
         "sku": f"SKU-{number:07}",
         "description": f"{name}. {_SENTENCE * 2}",
-        "status": "active",
-        "item_type": "inventory",
-        "product_type": "goods",
-        "unit": "pcs",
         "rate": rate,
         "rate_formatted": f"€{rate:,.2f}",
         "purchase_rate": bought,
         "purchase_rate_formatted": f"€{bought:,.2f}",
-        "purchase_description": _SENTENCE,
-        "tax_id": "3915000000000075",
-        "tax_name": "Standard rate",
-        "tax_percentage": 19,
-        "tax_type": "tax",
-        "is_taxable": True,
-        "item_tax_preferences": [
-            {"tax_id": "3915000000000075", "tax_specification": "intra", "tax_percentage": 19},
-            {"tax_id": "3915000000000078", "tax_specification": "inter", "tax_percentage": 19},
-        ],
-        "hsn_or_sac": "83024190",
-        "account_id": "3915000000000388",
-        "account_name": "Sales",
-        "purchase_account_id": "3915000000034003",
-        "purchase_account_name": "Cost of goods sold",
-        "inventory_account_id": "3915000000034001",
-        "vendor_id": "",
-        "vendor_name": "",
-        "can_be_sold": True,
-        "can_be_purchased": True,
-        "track_inventory": True,
-        "is_combo_product": False,
-        "is_returnable": True,
+        **_OF_EVERY_ITEM,
         "stock_on_hand": stock,
         "available_stock": stock,
         "actual_available_stock": stock,
         "reorder_level": float(chance.randrange(50)),
         "locations": [_location(each, stock) for each in (1, 2)],
-        "brand": "Ferrum",
-        "manufacturer": "Ferrum Works",
-        "upc": "",
         "ean": f"40{number:011}",
         "part_number": f"FW-{number}",
-        "length": 12.5,
-        "width": 4.0,
-        "height": 2.25,
-        "dimension_unit": "cm",
         "weight": _money(chance, 20),
-        "weight_unit": "kg",
-        "source": "user",
-        "has_attachment": False,
-        "tags": [],
         "custom_fields": [{"api_name": "cf_shelf", "label": "Shelf", "value": f"R{number % 90}"}],
         "created_time": _time(0),
         "last_modified_time": _time(second),

@@ -21,12 +21,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run that did its work.
+    """Holds the times of one run that did its work.
 
     Attributes:
         name: Whose.
         events: How many.
-        seconds: From the first claim to the last event's end.
+        seconds: From the start of its worker until all events are done.
         cpu_seconds: Of this process, which is the client's alone.
     """
 
@@ -37,12 +37,12 @@ class Sample:
 
     @property
     def rate(self) -> float:
-        """Events a second."""
+        """Return the events of a second."""
         return self.events / self.seconds
 
     @property
     def cpu(self) -> float:
-        """Milliseconds of the client's processor for each event."""
+        """Return the milliseconds of the client's processor for each event."""
         return self.cpu_seconds * 1000 / self.events
 
 

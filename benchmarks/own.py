@@ -32,7 +32,7 @@ def _sync_event(event: Event) -> SyncEvent:
 
 
 class Library(Contestant):
-    """This library onto its mirror, as it is without any setting."""
+    """Drains onto the library's mirror, as it is without any setting."""
 
     name = "zoho_sync"
     queue_table = library_tables().jobs.name
@@ -70,21 +70,21 @@ class Library(Contestant):
 
 
 class Library50(Library):
-    """The library with batches of 50."""
+    """Drains in batches of 50."""
 
     name = "zoho_sync, batches of 50"
     settings: ClassVar = {"batch_size": 50}
 
 
 class Library500(Library):
-    """The library with batches of 500."""
+    """Drains in batches of 500."""
 
     name = "zoho_sync, batches of 500"
     settings: ClassVar = {"batch_size": 500}
 
 
 class CopyFloor(Contestant):
-    """The quickest way that we know to the same rows: one COPY and one upsert, and no queue.
+    """Takes the quickest way that we know to the same rows: COPY, one upsert, and no queue.
 
     All documents are read, and the newest of each entity is kept. There is nothing to claim, to
     fence or to record: what a queue costs is above this.

@@ -80,7 +80,7 @@ def _plain(table: Table) -> Table:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is written into one table: the columns that the documents fill, in a fixed order.
+    """Says what is written into one table: the columns that documents fill, in a fixed order.
 
     Attributes:
         table: With plain types.
@@ -96,13 +96,13 @@ class Shape:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns that are written, in the order of a row's values."""
+        """Return all columns that are written, in the order of a row's values."""
         owner = self.keys[:1] if self.raw else self.keys[:2]
         return (*owner, *(name for name, _ in self.fields), *(["raw"] if self.raw else []))
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The columns that an update writes."""
+        """Return the columns that an update writes."""
         return tuple(name for name in self.columns if name not in self.keys)
 
     def values(self, owner: Sequence[Any], document: Mapping[str, Any]) -> list[Any]:
@@ -133,7 +133,7 @@ _TIME_AT: Final = {kind: shape.columns.index("last_modified_time") for kind, sha
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one event writes: the values of its row, and of its lines."""
+    """Holds what one event writes: the values of its row, and of its lines."""
 
     entity_id: str
     time: datetime

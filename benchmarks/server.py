@@ -23,7 +23,7 @@ _MUST_BE_ON: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 class Database:
-    """A database of one run.
+    """Gives access to the database of one run.
 
     Attributes:
         dsn: For drivers.

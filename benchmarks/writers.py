@@ -27,7 +27,7 @@ __all__ = ["RawWriter", "SqlAlchemyWriter", "Writer"]
 
 
 class Writer(Protocol):
-    """A handler that applies one event."""
+    """Applies one event, as a handler does."""
 
     async def open(self, database: Database) -> None:
         """Open connections."""
@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class _Slot:
-    """A connection and its statements, which were prepared once."""
+    """Holds a connection and its statements, which were prepared once."""
 
     connection: Any
     upserts: dict[Kind, Any]

@@ -11,7 +11,7 @@ __all__ = ["Handled"]
 
 
 class Handled:
-    """A handler, and how many events it has left.
+    """Applies events, and knows how many are left.
 
     Workers of job queues run for ever, or notice only after a while that nothing is left; that
     while is not counted against them.

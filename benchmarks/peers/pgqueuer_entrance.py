@@ -18,7 +18,7 @@ _CONNECTIONS: Final = 10
 
 
 class PgqueuerEnqueue(Entrance):
-    """The `enqueue` of pgqueuer: it stores bytes, and recognises nothing."""
+    """Calls the `enqueue` of pgqueuer, which stores bytes and recognises nothing."""
 
     name = "pgqueuer, enqueue"
     is_peer = True

@@ -23,7 +23,7 @@ _QUEUE: Final = "events"
 
 
 class _Applied:
-    """Oban's worker, whose class is its name in the jobs; so what it works on stands here."""
+    """Works for Oban, which knows a class by its name; so what it works with stands here."""
 
     handled: Handled | None = None
 
@@ -35,7 +35,7 @@ class _Applied:
 
 
 class ObanRaw(Contestant):
-    """Oban with a handler of prepared asyncpg statements.
+    """Drains Oban with a handler of prepared asyncpg statements.
 
     Its arguments are JSON; a document is one text in them, which its handler reads exactly.
     """

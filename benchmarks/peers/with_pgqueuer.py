@@ -64,7 +64,7 @@ class _Pgqueuer(Contestant):
 
 
 class PgqueuerRaw(_Pgqueuer):
-    """pgqueuer with a handler of prepared statements."""
+    """Drains pgqueuer with a handler of prepared statements."""
 
     name = "pgqueuer, asyncpg handler"
 
@@ -73,7 +73,7 @@ class PgqueuerRaw(_Pgqueuer):
 
 
 class PgqueuerSqlAlchemy(_Pgqueuer):
-    """pgqueuer with a handler of SQLAlchemy's statements."""
+    """Drains pgqueuer with a handler of SQLAlchemy's statements."""
 
     name = "pgqueuer, SQLAlchemy handler"
 

@@ -21,7 +21,7 @@ _AT_ONCE: Final = 20
 
 
 class ProcrastinateRaw(Contestant):
-    """procrastinate with a handler of prepared asyncpg statements.
+    """Drains procrastinate with a handler of prepared asyncpg statements.
 
     Its arguments are JSON; a document is one text in them, which its handler reads exactly.
     """
