@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -94,13 +95,13 @@ class Shape:
     fields: tuple[tuple[str, _Read], ...]
     raw: bool
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Return all columns that are written, in the order of a row's values."""
         owner = self.keys[:1] if self.raw else self.keys[:2]
         return (*owner, *(name for name, _ in self.fields), *(["raw"] if self.raw else []))
 
-    @property
+    @cached_property
     def changed(self) -> tuple[str, ...]:
         """Return the columns that an update writes."""
         return tuple(name for name in self.columns if name not in self.keys)
