@@ -34,9 +34,21 @@ def summary(samples: Iterable[Sample]) -> dict[str, dict[str, Any]]:
 
 
 def ratios(figures: Mapping[str, Mapping[str, Any]], peers: Sequence[str]) -> dict[str, float]:
-    """Return how each median stands to that of the best peer; nothing without peers."""
-    known = [figures[name]["median"] for name in peers if name in figures]
-    return {name: own["median"] / max(known) for name, own in figures.items()} if known else {}
+    """Return how each stands to the best peer, by the median of the rounds; nothing without peers.
+
+    Each round is compared with itself: what else the machine does changes from round to round.
+    """
+    known = [figures[name] for name in peers if name in figures]
+    if not known:
+        return {}
+    best = max(known, key=lambda own: own["median"])["events_a_second"]
+    return {
+        name: round(
+            median(rate / other for rate, other in zip(own["events_a_second"], best, strict=True)),
+            3,
+        )
+        for name, own in figures.items()
+    }
 
 
 def environment(postgresql: str) -> dict[str, Any]:
