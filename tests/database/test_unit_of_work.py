@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import Insert, String, func, insert, select, text
+from sqlalchemy import Insert, String, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from zoho_sync import HostTransactionLost, SessionBusy
-from zoho_sync.database import unit_of_work as machinery
-from zoho_sync.database.unit_of_work import UnitOfWork, finish, unit_of_work
+from zoho_sync.database import cancellation
+from zoho_sync.database.cancellation import finish
+from zoho_sync.database.unit_of_work import UnitOfWork, unit_of_work
 
 pytestmark = [
     pytest.mark.databases("sqlite", "postgresql", "psycopg", "mariadb"),
@@ -280,7 +281,7 @@ async def test_a_step_ends_before_its_cancellation_however_often(error: Exceptio
 async def test_a_step_that_does_not_end_is_cancelled_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machinery, "_GRACE", 0.01)
+    monkeypatch.setattr(cancellation, "_GRACE", 0.01)
     done: list[str] = []
     task = asyncio.create_task(finish(_step(60, done)))
     await asyncio.sleep(0)
@@ -314,3 +315,30 @@ async def test_a_cancellation_that_a_driver_swallows_still_counts(session: Async
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(cancelled())
     assert await session.scalar(select(func.count()).select_from(Thing)) == 0
+
+
+async def test_savepoints_that_follow_each_other_have_one_name(
+    session: AsyncSession, engine: AsyncEngine
+) -> None:
+    """A statement that comes again is prepared already; the open ones still differ."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SAVEPOINT"):
+            sent.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    async with session.begin(), session.begin_nested():  # the host's own
+        for turn in range(3):
+            async with unit_of_work(session) as work:
+                await work.connection.execute(adding(f"outer {turn}"))
+                with suppress(ZeroDivisionError):
+                    async with work.savepoint():
+                        await work.connection.execute(adding(f"inner {turn}"))
+                        raise ZeroDivisionError
+                async with work.savepoint(), work.connection.begin_nested():
+                    await work.connection.execute(adding(f"other {turn}"))
+    assert len(set(sent)) == 4
+    assert sent == [sent[0], *sent[1:5] * 3]
+    expected = sorted(f"{place} {turn}" for place in ("outer", "other") for turn in range(3))
+    assert await names(engine) == expected

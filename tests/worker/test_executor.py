@@ -650,7 +650,7 @@ async def test_a_second_cancellation_leaves_no_extension_behind(sessions: Sessio
 async def test_a_second_cancellation_ends_an_extension_that_does_not_end(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("worker.leases", "database.unit_of_work"):
+    for module in ("worker.leases", "database.cancellation"):
         monkeypatch.setattr(f"zoho_sync.{module}._GRACE", 0.2)
     queue = Extending(sessions)
     await hold_until_cancelled_twice(queue)

@@ -13,8 +13,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zoho_sync.abc import Job
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.faults import Fault, classify, is_of_whole_transaction
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import HandlerTimeout, HostTransactionLost
 

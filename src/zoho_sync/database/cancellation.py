@@ -1,15 +1,21 @@
-"""Tells a cancellation that was asked for from one that merely happened."""
+"""Tells a cancellation that was asked for from one that merely happened, and lets it wait."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 from zoho_sync.exceptions import BrokenOff
 from zoho_sync.exceptions.wording import note_callable, raised_in
 
-__all__ = ["cancellations", "errors_alone", "heed_cancellation"]
+__all__ = ["cancellations", "errors_alone", "finish", "heed_cancellation"]
+
+_T = TypeVar("_T")
+
+_GRACE: Final = 5.0
+"""Seconds that a step has after a cancellation."""
 
 
 def cancellations() -> int:
@@ -25,6 +31,29 @@ def heed_cancellation(asked: int) -> None:
     """
     if cancellations() > asked:
         raise asyncio.CancelledError
+
+
+async def finish(step: Coroutine[Any, Any, _T]) -> _T:
+    """Await a step that must not be left half done, and only then be cancelled.
+
+    A step that does not end in time after a cancellation is cancelled itself, which closes its
+    connection.
+    """
+    task = asyncio.ensure_future(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task}, timeout=None if cancelled is None else _GRACE)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            continue
+        if not task.done():
+            task.cancel()
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    return task.result()
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, MetaData, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.dialects import is_mariadb
 from zoho_sync.database.faults import lacks_table
-from zoho_sync.database.unit_of_work import finish, unit_of_work
+from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["create_all", "create_missing", "needing_tables"]

@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.faults import is_of_database
 from zoho_sync.database.hiding import without_values
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError
 
 __all__ = ["ReservedConnection", "room_of"]

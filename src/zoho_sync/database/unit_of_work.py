@@ -11,10 +11,10 @@ their statements: an object that stayed behind would be written by the host's ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
@@ -23,18 +23,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, AsyncTransacti
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, StaticPool
 
-from zoho_sync.database.cancellation import cancellations, heed_cancellation
+from zoho_sync.database.cancellation import cancellations, finish, heed_cancellation
 from zoho_sync.database.dialects import begin_immediately, in_driver_transaction, isolated
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.database.hiding import hiding_values
 from zoho_sync.exceptions import HostTransactionLost, SessionBusy
 
-__all__ = ["UnitOfWork", "finish", "one_snapshot", "savepoint", "unit_of_work"]
-
-_T = TypeVar("_T")
+__all__ = ["UnitOfWork", "one_snapshot", "savepoint", "unit_of_work"]
 
 _OWNER: Final = "zoho_sync.task"
-_GRACE: Final = 5.0
+_COUNTER: Final = "_Connection__savepoint_seq"
+"""Where SQLAlchemy counts a connection's savepoints; without it, each has a name of its own."""
 
 # Sessions over a StaticPool share one connection: one transaction at a time. A lock belongs to an
 # event loop. Weak keys: the locks go with the host's pool, and with the loop.
@@ -142,15 +141,32 @@ async def savepoint(connection: AsyncConnection) -> AsyncIterator[None]:
     """
     point: AsyncTransaction | None = None
     try:
-        async with _cancellable(connection):
-            await begin_immediately(connection)
-            point = await connection.begin_nested()
-            yield
-            await point.commit()
+        with _same_names(connection):
+            async with _cancellable(connection):
+                await begin_immediately(connection)
+                point = await connection.begin_nested()
+                yield
+                await point.commit()
     except BaseException as error:
         if not await _undone(connection, point, error):
             await _lose(connection, error)
         raise
+
+
+@contextmanager
+def _same_names(connection: AsyncConnection) -> Iterator[None]:
+    """Let the next savepoint have the name of this one, which has ended by then.
+
+    SQLAlchemy counts them, so that each would be a statement that no driver has prepared yet: on
+    asyncpg that is twice the round trips. Names of savepoints that are open stay different.
+    """
+    counter = connection.sync_connection
+    number = getattr(counter, _COUNTER, None)
+    try:
+        yield
+    finally:
+        if number is not None:
+            setattr(counter, _COUNTER, number)
 
 
 @asynccontextmanager
@@ -250,29 +266,6 @@ async def _lose(connection: AsyncConnection, error: BaseException) -> None:
     if isinstance(error, Exception) and not isinstance(error, HostTransactionLost):
         message = "the database ended the transaction; roll the session back and repeat it whole"
         raise HostTransactionLost(message) from error
-
-
-async def finish(step: Coroutine[Any, Any, _T]) -> _T:
-    """Await a step that must not be left half done, and only then be cancelled.
-
-    A step that does not end in time after a cancellation is cancelled itself, which closes its
-    connection.
-    """
-    task = asyncio.ensure_future(step)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task}, timeout=None if cancelled is None else _GRACE)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            continue
-        if not task.done():
-            task.cancel()
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()
-        raise cancelled
-    return task.result()
 
 
 class _Objects:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Enqueued, Job
-from zoho_sync.database.unit_of_work import finish
+from zoho_sync.database.cancellation import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, MissingExtra, PayloadError, QueueUnavailable
 from zoho_sync.queues.wire import decode, undecodable_event

@@ -21,8 +21,8 @@ from zoho_sync.abc import (
     QueueBackend,
     Relayed,
 )
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.hiding import without_values
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.outside import OutsideQueue

@@ -16,9 +16,10 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job, QueueBackend
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.dialects import Clock
 from zoho_sync.database.hiding import without_values
-from zoho_sync.database.unit_of_work import finish, unit_of_work
+from zoho_sync.database.unit_of_work import unit_of_work
 from zoho_sync.events.event import DEFAULT_ORGANIZATION, SyncEvent
 from zoho_sync.exceptions import LeaseLost, PayloadError, QueueUnavailable
 from zoho_sync.queues.broker import refuse_what_databases_do

@@ -11,10 +11,10 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from zoho_sync.abc import DEFAULT_PRIORITY, Capabilities, Depth, Enqueued, Job
+from zoho_sync.database.cancellation import finish
 from zoho_sync.database.dialects import Clock, database_time_and
 from zoho_sync.database.reserved import ReservedConnection
 from zoho_sync.database.sessions import dialect_of
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.queues.database import HostDatabase
 from zoho_sync.queues.wakeup import Wakeup, channel_of

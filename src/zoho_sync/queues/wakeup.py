@@ -16,10 +16,9 @@ from typing import Any, Final
 from sqlalchemy import Engine, Table, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from zoho_sync.database.cancellation import errors_alone
+from zoho_sync.database.cancellation import errors_alone, finish
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.reserved import room_of
-from zoho_sync.database.unit_of_work import finish
 
 __all__ = ["Wakeup", "channel_of"]
 

@@ -13,11 +13,10 @@ from typing import Final
 from zoho_sync.abc import AcknowledgesAfterCommit, Job, SettledEvent
 from zoho_sync.apply.batch import Batch
 from zoho_sync.apply.recording import tell
-from zoho_sync.database.cancellation import errors_alone
+from zoho_sync.database.cancellation import errors_alone, finish
 from zoho_sync.database.faults import Fault, classify
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.transactions import repeat_conflicts
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.exceptions import HandlerTimeout, LeaseLost, QueueUnavailable, ZohoSyncError
 from zoho_sync.worker.attempt import Attempt
 from zoho_sync.worker.leases import LeaseKeeper, keep_leases

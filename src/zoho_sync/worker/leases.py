@@ -10,9 +10,8 @@ from datetime import timedelta
 from typing import Final
 
 from zoho_sync.abc import Job, QueueBackend
-from zoho_sync.database.cancellation import errors_alone
+from zoho_sync.database.cancellation import errors_alone, finish
 from zoho_sync.database.hiding import without_values
-from zoho_sync.database.unit_of_work import finish
 
 __all__ = ["LeaseKeeper", "keep_leases"]
 

@@ -14,11 +14,10 @@ from typing import Final
 from uuid import uuid4
 
 from zoho_sync.abc import NotesClaims
-from zoho_sync.database.cancellation import errors_alone
+from zoho_sync.database.cancellation import errors_alone, finish
 from zoho_sync.database.dialects import database_time
 from zoho_sync.database.hiding import without_values
 from zoho_sync.database.transactions import transaction
-from zoho_sync.database.unit_of_work import finish
 from zoho_sync.exceptions import ConfigurationError
 from zoho_sync.store.schema_version import RELEASE, refuse_other_version
 from zoho_sync.store.worker_rows import WorkerRow, WorkerRows

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from zoho_sync.database.unit_of_work import finish
+from zoho_sync.database.cancellation import finish
 from zoho_sync.exceptions import QueueUnavailable
 from zoho_sync.queues.broker import needing, unreadable_url
 

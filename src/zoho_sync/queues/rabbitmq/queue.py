@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from zoho_sync.abc import Capabilities, Depth, Enqueued, Job
-from zoho_sync.database.unit_of_work import finish
+from zoho_sync.database.cancellation import finish
 from zoho_sync.events.event import SyncEvent
 from zoho_sync.exceptions import LeaseLost, QueueUnavailable
 from zoho_sync.queues.broker import Broker, job_of, unknown_client

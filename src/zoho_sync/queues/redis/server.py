@@ -8,7 +8,7 @@ import re
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from zoho_sync.database.unit_of_work import finish
+from zoho_sync.database.cancellation import finish
 from zoho_sync.exceptions import ConfigurationError, QueueUnavailable
 from zoho_sync.queues.broker import needing, unknown_client, unreadable_url
 from zoho_sync.queues.redis.scripts import GROUP, Script
