@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.amounts import amount
 from tests.faults.auditor import Violation
 from tests.faults.front_door import a_thousand_times, door_killed, queue_down
 from tests.faults.processes import WorkerProcess
@@ -25,7 +26,8 @@ from tests.faults.worker_process import Conduct
 
 __all__ = ["SCENARIOS"]
 
-DELIVERIES: Final = int(os.environ.get("ZOHO_SYNC_FAULT_DELIVERIES", "150"))
+MANY: Final = amount(core=60, everything=150)
+DELIVERIES: Final = int(os.environ.get("ZOHO_SYNC_FAULT_DELIVERIES", MANY))
 """Of the scenario that kills; from a thousand on there are four workers, and a kill each second."""
 
 _IS_LARGE: Final = DELIVERIES >= 1000
@@ -281,7 +283,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "snapshot": Scenario(
         "a reader holds its snapshot",
         hold_snapshot,
-        deliveries=150,
+        deliveries=MANY,
         applies=_queued_on_a_server,
     ),
     "thousandfold": Scenario("one webhook a thousand times at once", a_thousand_times),
