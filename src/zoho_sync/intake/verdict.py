@@ -17,7 +17,7 @@ WHOLE_REQUEST: Final[frozenset[Part]] = frozenset(("body", "query", "headers", "
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier found.
+    """Says what a verifier found.
 
     Entity, operation, id and organization are taken from the covered parts alone. The other parts
     may agree with them, and decide nothing.
