@@ -12,7 +12,7 @@ from typing import Final
 
 from zoho_sync.intake.http import Pairs, is_form, pairs
 
-__all__ = ["JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "needs_type", "read_body"]
+__all__ = ["JSON_FIELD", "OPERATION_FIELDS", "ReadBody", "is_form_by_type", "read_body"]
 
 JSON_FIELD: Final = "JSONString"
 """The form field, or query parameter, that carries the document in Zoho's own form webhooks."""
@@ -74,10 +74,10 @@ def read_body(body: bytes, content_type: str) -> ReadBody:
     return ReadBody(text)
 
 
-def needs_type(body: bytes) -> bool:
-    """Return whether a body is a form only if its content type says so."""
+def is_form_by_type(body: bytes, content_type: str) -> bool:
+    """Return whether a body is a form only because its content type says so."""
     text = body.decode("utf-8-sig", "replace").strip()
-    return _may_be_form(text) and not _is_form_itself(text)
+    return is_form(content_type) and _may_be_form(text) and not _is_form_itself(text)
 
 
 def _is_form_itself(text: str) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from zoho_sync.exceptions import ConfigurationError
-from zoho_sync.intake.body import JSON_FIELD, needs_type, read_body
+from zoho_sync.intake.body import JSON_FIELD, is_form_by_type, read_body
 from zoho_sync.intake.http import header_value
 from zoho_sync.intake.signed_string import (
     check_query_keys,
@@ -54,7 +54,7 @@ _SHOWN_KEYS: Final = 10
 _QUERY_AND_BODY: Final[frozenset[Part]] = frozenset(("body", "query"))
 _BODY: Final[frozenset[Part]] = frozenset(("body",))
 # Under it, a string that was signed for another scheme would be read as a form.
-_NEEDS_TYPE: Final = (
+_BY_TYPE: Final = (
     "the body is a form only by its content type, which is not signed: send JSON, or name the "
     f"first field {JSON_FIELD}"
 )
@@ -169,8 +169,8 @@ class SignedBody:
     def verify(self, body: bytes, headers: _Headers, query: _Query) -> Verdict:  # noqa: ARG002  # the protocol's
         """Judge one delivery; see `Verifier.verify`."""
         verdict = _judged(headers, self._secrets, body, f"{len(body)} body bytes")
-        if verdict.ok and needs_type(body):
-            verdict = Verdict(ok=False, reason=_NEEDS_TYPE)
+        if verdict.ok and is_form_by_type(body, header_value(headers, "content-type") or ""):
+            verdict = Verdict(ok=False, reason=_BY_TYPE)
         return Verdict(
             verdict.ok, verdict.reason, _BODY, self.organization_id, detail=verdict.detail
         )
